@@ -1,0 +1,1 @@
+"""dbproxy: a PostgreSQL sidecar proxy."""
