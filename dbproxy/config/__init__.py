@@ -1,0 +1,20 @@
+"""The proxy's settings: `load` them, `compare` two of them, `list_entries` to show them."""
+
+from dbproxy.config.diff import Change, compare
+from dbproxy.config.keys import Entry, list_entries
+from dbproxy.config.load import load
+from dbproxy.config.sections import PoolMode, PoolSettings
+from dbproxy.config.settings import Settings
+from dbproxy.config.url import Host
+
+__all__ = [
+    "Change",
+    "Entry",
+    "Host",
+    "PoolMode",
+    "PoolSettings",
+    "Settings",
+    "compare",
+    "list_entries",
+    "load",
+]

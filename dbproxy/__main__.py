@@ -1,0 +1,5 @@
+"""`python -m dbproxy` is the command `dbproxy`."""
+
+from dbproxy.cli import main
+
+main()

@@ -1,0 +1,90 @@
+"""Writes docs/configuration.md from the settings themselves: `python -m dbproxy.config.document`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dbproxy.config.env import HONOURED
+from dbproxy.config.keys import NAMED, name_kind, needs_restart, show_default, walk_keys
+from dbproxy.config.sections import ReplicaSettings
+from dbproxy.config.settings import Settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+INTRODUCTION = """\
+# Configuration
+
+<!-- Written by `python -m dbproxy.config.document`; change the sentences in dbproxy/config/sections.py. -->
+
+Every setting has a default; only `primary.url` must be given. In rising precedence, a setting comes from its
+default, the file (`dbproxy serve dbproxy.toml`), the environment, and the command line (`--set pool.size=10`,
+repeated at will). `dbproxy check dbproxy.toml` judges them all and names each mistake's line. SIGHUP reads
+them again; where *changed by* says restart, the new value waits for the next start.
+
+- Durations are a number and `ms`, `s`, `m`, `h` or `d` (`"100ms"`, `"5m"`); a plain number is seconds.
+- Sizes are a whole number and `B`, `KiB`, `MiB` or `GiB` (`"64KiB"`); a plain number is bytes.
+- Lists are TOML lists in the file; in the environment and on the command line they are separated by commas.
+- `key` of `[section]` is `DBPROXY_SECTION__KEY` in the environment (two underscores), such as
+  `DBPROXY_POOL__SIZE=10` for `size` of `[pool]`. A name that starts with `DBPROXY_` and is no setting
+  is a mistake.
+"""
+
+NAMED_KEYS = """\
+## [databases.NAME] and [users.NAME]
+
+What differs for one database or one user; a user's word weighs more than a database's. A database that is not
+listed is passed through by its own name to the same hosts. `dbname` is the database's name on
+the server, where it is another; the other keys mean what they mean above.
+"""
+
+
+def write_page() -> str:
+    """The whole of docs/configuration.md."""
+    sections = [
+        _write_section(name, field) for name, field in Settings.model_fields.items() if name not in NAMED
+    ]
+    return "\n".join([INTRODUCTION, *sections, _write_named(), _write_environment()])
+
+
+def _write_section(name: str, field: FieldInfo) -> str:
+    model = ReplicaSettings if name == "replicas" else field.annotation
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
+    title = f"[[{name}]]" if name == "replicas" else f"[{name}]"
+    rows = ["| key | takes | default | changed by | |", "|---|---|---|---|---|"]
+    rows += [_write_row(key, key_field) for key, key_field in walk_keys(model)]
+    return "\n".join([f"## {title}", "", model.__doc__ or "", "", *rows, ""])
+
+
+def _write_row(key: str, field: FieldInfo) -> str:
+    default = show_default(field)
+    changed = "restart" if needs_restart(field) else "reload"
+    shown = f"`{default}`" if default else "empty"
+    return f"| `{key}` | {name_kind(field)} | {shown} | {changed} | {field.description} |"
+
+
+def _write_named() -> str:
+    rows = ["| in | keys |", "|---|---|"]
+    for section, model in NAMED.items():
+        keys = ", ".join(f"`{key}`" for key, _ in walk_keys(model))
+        rows.append(f"| `[{section}.NAME]` | {keys} |")
+    return "\n".join([NAMED_KEYS, *rows, ""])
+
+
+def _write_environment() -> str:
+    return "\n".join(["## Other names in the environment", "", *_write_variables(), ""])
+
+
+def _write_variables() -> Iterator[str]:
+    yield "These are honoured too, below `DBPROXY_…`; an empty one counts as not set."
+    yield ""
+    yield from ("| name | sets |", "|---|---|")
+    for name, key in HONOURED.items():
+        unit = ", in milliseconds" if name.endswith("_MS") else ""
+        yield f"| `{name}` | `{key}`{unit} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(write_page())

@@ -1,0 +1,40 @@
+"""Settings from the environment: names that applications already have, and `DBPROXY_<SECTION>__<KEY>`."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from dbproxy.config.written import Assignment
+
+PREFIX = "DBPROXY_"
+# Names that deployments already set. Those of the design that concern later versions are not read at all.
+HONOURED = {
+    "DATABASE_URL": "primary.url",
+    "DATABASE_READ_REPLICAS": "replicas",
+    "PGBOUNCER_HOST": "listen.host",
+    "PGBOUNCER_PORT": "listen.port",
+    "PGBOUNCER_POOL_SIZE": "pool.size",
+    "PGBOUNCER_RESERVE_POOL_SIZE": "pool.reserve_size",
+    "SLOW_QUERY_THRESHOLD_MS": "slow_query.threshold",
+    "QUERY_MONITORING_ENABLED": "slow_query.enabled",
+}
+# Kubernetes gives pods such names for a service that is called "dbproxy"; DBPROXY_PURE belongs to the build.
+_NOT_OURS = re.compile(
+    r"DBPROXY_(PURE|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
+)
+
+
+def read_environment(environ: Mapping[str, str]) -> Iterator[Assignment]:
+    """What the environment sets, in rising precedence; names with our prefix are keys, known or not."""
+    for name, key in HONOURED.items():
+        if value := environ.get(name, ""):
+            milliseconds = name.endswith("_MS") and value.isdigit()
+            yield Assignment(tuple(key.split(".")), f"{value}ms" if milliseconds else value, name)
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name):
+            path = name.removeprefix(PREFIX).lower().split("__")
+            yield Assignment(tuple(path), environ[name], name)
+
+
+def name_variable(key: str) -> str:
+    """The environment's name of a key: `pool.size` is DBPROXY_POOL__SIZE."""
+    return PREFIX + key.upper().replace(".", "__")

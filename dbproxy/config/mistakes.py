@@ -1,0 +1,119 @@
+"""What is wrong with what was written, in the operator's words.
+
+One line for each mistake: `dbproxy.toml:12: pool.size = "many": must be a whole number, such as 50`. What may
+hold a password (a URL, the value of an unknown key) is masked or left out.
+"""
+
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from dbproxy.config.env import PREFIX, name_variable
+from dbproxy.config.keys import NAMED, show, walk_keys
+from dbproxy.config.settings import Settings
+from dbproxy.config.url import HIDDEN, mask
+from dbproxy.config.written import Path, Written, dotted
+
+_ADVICE = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text in quotes",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {limit}",
+    "less_than_equal": "must be at most {limit}",
+    "value_error": "{error}",
+}
+# PgBouncer's names, which people bring along.
+_RENAMED = {
+    "auth_file": "auth.file",
+    "auth_type": "auth.type",
+    "default_pool_size": "pool.size",
+    "listen_addr": "listen.host",
+    "listen_backlog": "listen.backlog",
+    "listen_port": "listen.port",
+    "log_connections": "log.connections",
+    "max_packet_size": "listen.max_message_size",
+    "pool_mode": "pool.mode",
+    "pool_size": "pool.size",
+    "reserve_pool": "pool.reserve_size",
+    "reserve_pool_size": "pool.reserve_size",
+    "reserve_pool_timeout": "pool.reserve_timeout",
+}
+_IN_THE_URL = ("host", "port", "user", "password", "dbname")
+
+
+def explain(error: ErrorDetails, written: Written) -> str:
+    """The line for one of pydantic's errors."""
+    path: Path = error["loc"]
+    origin = written.origin_of(path)
+    if error["type"] == "extra_forbidden":
+        return f"{origin}: {dotted(path)}: unknown key{suggest(path, origin)}"
+    value = written.value_of(path, otherwise=error["input"])  # the input is what a validator made of it
+    return f"{origin}: {dotted(path)}{_show_value(path, value)}: {_advise(error)}"
+
+
+def suggest(path: Path, origin: str) -> str:
+    """Where an unknown key belongs, or what it was meant to be."""
+    name = str(path[-1])
+    if name in _RENAMED:
+        return f", did you mean {_spell(_RENAMED[name], origin)}?"
+    if name in _IN_THE_URL and path[0] in ("primary", "replicas", "databases"):
+        return "; it is part of the url: postgresql://user:password@host:5432/dbname"
+    known = _list_known(path)
+    elsewhere = [key for key in known if key.rpartition(".")[2] == name]
+    if elsewhere:
+        return f"; it belongs in {' or '.join(_spell(key, origin) for key in elsewhere)}"
+    close = get_close_matches(dotted(path), [*known, *_list_sections(path)], n=1, cutoff=0.7)
+    return (
+        f", did you mean {_spell(close[0], origin)}?" if close else "; `docs/configuration.md` lists all keys"
+    )
+
+
+def _advise(error: ErrorDetails) -> str:
+    kind = error["type"]
+    if kind in ("model_type", "dict_type"):
+        return f"must be a table, written [{dotted(error['loc'])}]"
+    if kind == "tuple_type":
+        return f"must be a list of tables, each written [[{dotted(error['loc'])}]]"
+    context = error.get("ctx", {})
+    if kind not in _ADVICE:
+        return error["msg"]
+    return _ADVICE[kind].format_map({"limit": _show_limit(error["loc"], context)} | context)
+
+
+def _show_limit(path: Path, context: Mapping[str, Any]) -> str:
+    """The limit that was passed, in the key's own unit."""
+    field = dict(walk_keys()).get(dotted(path[-2:]))
+    limit = context.get("ge", context.get("le"))
+    return show(field, limit) if field and limit is not None else str(limit)
+
+
+def _show_value(path: Path, value: object) -> str:
+    """` = "value"`, with nothing in it that may be a password; nothing for a table or list."""
+    if isinstance(value, str):
+        secret = path[-1] == "url" or any(sign in value for sign in ("://", "@", "password"))
+        return f" = {json.dumps(mask(value) if secret else value, ensure_ascii=False)}"
+    if isinstance(value, bool | int | float):
+        return f" = {json.dumps(HIDDEN if path[-1] == 'url' else value)}"
+    return ""
+
+
+def _list_known(path: Path) -> list[str]:
+    """The keys that may have been meant: under [databases.NAME] that database's own, then everybody's."""
+    own: list[str] = []
+    if len(path) > 2 and path[0] in NAMED:
+        own = [f"{path[0]}.{path[1]}.{key}" for key, _ in walk_keys(NAMED[str(path[0])])]
+        if any(key.rpartition(".")[2] == path[-1] for key in own):
+            return own
+    return own + [key for key, _ in walk_keys()]
+
+
+def _list_sections(path: Path) -> list[str]:
+    return list(Settings.model_fields) if len(path) == 1 else []
+
+
+def _spell(key: str, origin: str) -> str:
+    return f"{key} ({name_variable(key)})" if origin.startswith(PREFIX) else key

@@ -1,0 +1,226 @@
+"""The sections of the settings: every key with its unit (by its type), its default and one sentence.
+
+A class's docstring and its keys' sentences are the text of docs/configuration.md. `restart=True` marks what a
+reload cannot change.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
+
+from dbproxy.config.units import Count, Duration, FileMode, Names, Port, Size, Unit
+from dbproxy.config.url import Host, parse_url
+
+PoolMode = Literal["transaction", "session", "statement"]
+AuthType = Literal["scram-sha-256", "md5", "trust"]
+
+
+def setting(default: Any, description: str, *, restart: bool = False, **limits: Any) -> Any:
+    """A key; its default is written as an operator would write it."""
+    return Field(default, description=description, json_schema_extra={"restart": restart}, **limits)
+
+
+def find_file(value: object) -> Path | None:
+    """The file's path, checked to be there: a missing one is a mistake, to be told with its line."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | Path):
+        raise ValueError("must be the path of a file, in quotes")  # pydantic hears no TypeError
+    if not Path(value).is_file():
+        raise ValueError("no such file; relative paths start at the configuration file's folder")
+    return Path(value)
+
+
+def show_url(host: Host | None) -> str:
+    return str(host) if host else ""
+
+
+ServerUrl = Annotated[
+    Host | None, PlainValidator(parse_url), PlainSerializer(show_url), Unit("URL", show_url)
+]
+ExistingFile = Annotated[Path | None, BeforeValidator(find_file), Unit("path", str)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class ListenSettings(Section):
+    """Where applications connect."""
+
+    host: Names = setting(
+        "127.0.0.1", "Addresses to listen on, separated by commas; empty for no TCP at all.", restart=True
+    )
+    port: Port = setting(
+        6432, "TCP port, also part of the Unix socket's name; 0 takes any free port.", restart=True
+    )
+    unix_socket_dir: str = setting("", "Folder for the Unix socket; empty for none.", restart=True)
+    unix_socket_mode: FileMode = setting("0777", "Permissions of the Unix socket.", restart=True)
+    backlog: Count = setting(
+        1024, "Connections that the kernel may hold until they are accepted.", restart=True, ge=1
+    )
+    max_message_size: Size = setting(
+        "16MiB",
+        "Largest client message that must be held whole, such as Parse; rows and COPY data are not limited.",
+        ge=1024,
+        le=1024**3,
+    )
+
+    @model_validator(mode="after")
+    def listens_somewhere(self) -> Self:
+        if not self.host and not self.unix_socket_dir:
+            raise ValueError("nothing to listen on: set listen.host or listen.unix_socket_dir")
+        return self
+
+
+class HttpSettings(Section):
+    """Where metrics and health are served over HTTP."""
+
+    host: str = setting("127.0.0.1", "Address to listen on.", restart=True)
+    port: Port = setting(9127, "TCP port; 0 turns the HTTP endpoints off.", restart=True)
+
+
+class AuthSettings(Section):
+    """How clients log in."""
+
+    type: AuthType = setting("scram-sha-256", "How a client proves who it is; `trust` asks for no proof.")
+    file: ExistingFile = setting(
+        "",
+        "Users and passwords in PgBouncer's `userlist.txt` format, beside those in the servers' URLs; "
+        "a relative path starts at the configuration file's folder.",
+    )
+    admin_users: Names = setting(["dbproxy"], "Users who may do everything in the console database.")
+    stats_users: Names = setting([], "Users who may only read in the console database.")
+
+
+class PrimarySettings(Section):
+    """The PostgreSQL server that takes writes."""
+
+    url: ServerUrl = setting(
+        "",
+        "The server and a login there, as `postgresql://user:password@host:5432/db`; also `DATABASE_URL`.",
+    )
+
+
+class ReplicaSettings(Section):
+    """A streaming replica; accepted and checked, but this version sends everything to the primary."""
+
+    name: str = setting("", "Name in logs and metrics; `replica1`, `replica2` and so on where not given.")
+    url: ServerUrl = setting("", "The server and a login there; the list is also `DATABASE_READ_REPLICAS`.")
+
+    @model_validator(mode="after")
+    def has_a_url(self) -> Self:
+        if self.url is None:
+            raise ValueError("a replica needs its url")
+        return self
+
+
+class PoolKeys(Section):
+    """What can be set for one database or one user: its pools' mode, sizes and times."""
+
+    mode: PoolMode = setting("transaction", "How long a client keeps a server connection.")
+    size: Count = setting(50, "Server connections of one pool, that is of one database and user.", ge=1)
+    min_pool_size: Count = setting(0, "Server connections that a pool keeps open without clients.")
+    reserve_size: Count = setting(5, "Server connections beyond `size` for clients that wait too long.")
+    reserve_timeout: Duration = setting(
+        "5s", "How long a client waits before the reserve is used; 0 turns the reserve off."
+    )
+    max_prepared_statements: Count = setting(
+        200, "Prepared statements kept on one server connection; 0 turns their support off."
+    )
+    query_wait_timeout: Duration = setting(
+        "120s", "How long a client waits for a server before it gets an error; 0 is for ever."
+    )
+    client_idle_timeout: Duration = setting("0s", "A client idle for longer is disconnected; 0 is never.")
+    idle_transaction_timeout: Duration = setting(
+        "0s", "A client idle inside a transaction for longer is disconnected; 0 is never."
+    )
+    server_connect_timeout: Duration = setting(
+        "15s", "Longest that connecting and logging in to a server may take; 0 is for ever."
+    )
+    server_login_retry: Duration = setting("15s", "Longest pause before a failed connect is tried again.")
+    server_idle_timeout: Duration = setting(
+        "600s", "A server connection unused for longer is closed; 0 is never."
+    )
+    server_lifetime: Duration = setting(
+        "3600s", "A server connection older than this is closed when it is next free; 0 is never."
+    )
+    server_check_delay: Duration = setting(
+        "30s", "A server connection idle for longer is checked before it is lent; 0 checks always."
+    )
+    cancel_wait_timeout: Duration = setting(
+        "10s", "How long a cancel request may wait for its connection to the server; 0 is for ever."
+    )
+    server_reset_query: str = setting(
+        "DISCARD ALL", "Cleans a server connection that leaves its client in session mode; empty for nothing."
+    )
+
+
+class PoolSettings(PoolKeys):
+    """How server connections are lent."""
+
+    max_client_conn: Count = setting(10000, "Most clients connected at once.", ge=1)
+    statement_cache_size: Count = setting(
+        5000, "Prepared statements' texts remembered for all clients together.", restart=True, ge=1
+    )
+    client_login_timeout: Duration = setting(
+        "60s", "A client that has not logged in by then is disconnected; 0 is for ever."
+    )
+    shutdown_timeout: Duration = setting(
+        "30s", "How long a stop waits for open transactions; 0 waits for none of them."
+    )
+
+
+class RoutingSettings(Section):
+    """Which server answers; accepted and checked, but this version sends everything to the primary."""
+
+    mode: Literal["off", "observe", "on"] = setting("off", "Whether reads go to replicas.")
+    consistency: Literal["eventual", "session", "global"] = setting(
+        "session", "Whose writes a read on a replica must see."
+    )
+
+
+class SlowQuerySettings(Section):
+    """Which queries are logged as slow."""
+
+    enabled: bool = setting(default=True, description="Whether slow queries are logged.")
+    threshold: Duration = setting("100ms", "A query that takes longer is logged; 0 logs every query.")
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "The least important level that is logged."
+    )
+    format: Literal["auto", "json", "console"] = setting(
+        "auto",
+        "JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere.",
+        restart=True,
+    )
+    connections: bool = setting(
+        default=True, description="Whether each client's login and disconnect is logged."
+    )
+
+
+class DatabaseSettings(Section):
+    """What differs for one database: `[databases.NAME]`. Databases that are not listed are passed through."""
+
+    dbname: str = setting("", "The database's name on the server, where it is another.")
+    primary: PrimarySettings = Field(default_factory=PrimarySettings)
+    pool: PoolKeys = Field(default_factory=PoolKeys)
+
+
+class UserSettings(Section):
+    """What differs for one user: `[users.NAME]`, over what the database says."""
+
+    pool: PoolKeys = Field(default_factory=PoolKeys)

@@ -1,0 +1,120 @@
+"""All settings of one proxy, judged and frozen."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from dbproxy.config.sections import (
+    AuthSettings,
+    DatabaseSettings,
+    HttpSettings,
+    ListenSettings,
+    LogSettings,
+    PoolKeys,
+    PoolSettings,
+    PrimarySettings,
+    ReplicaSettings,
+    RoutingSettings,
+    Section,
+    SlowQuerySettings,
+    UserSettings,
+    setting,
+)
+from dbproxy.config.units import Unit
+from dbproxy.config.url import Host
+from dbproxy.errors import ConfigurationError
+
+NO_PRIMARY = (
+    "no primary is configured: set DATABASE_URL=postgresql://user:password@host:5432/db in the environment, "
+    'or url = "postgresql://…" under [primary] in the configuration file'
+)
+
+
+def name_replicas(value: Any) -> Any:
+    """A list of tables, or URLs separated by commas; those without a name get one."""
+    if isinstance(value, str):
+        value = [{"url": url.strip()} for url in value.split(",") if url.strip()]
+    if not isinstance(value, list):
+        return value
+    return [
+        {"name": f"replica{number}"} | replica if isinstance(replica, dict) else replica
+        for number, replica in enumerate(value, 1)
+    ]
+
+
+def show_replicas(replicas: tuple[ReplicaSettings, ...]) -> str:
+    return ", ".join(f"{replica.name} {replica.url}" for replica in replicas)
+
+
+class Settings(Section):
+    listen: ListenSettings = Field(default_factory=ListenSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    auth: AuthSettings = Field(default_factory=AuthSettings)
+    primary: PrimarySettings = Field(default_factory=PrimarySettings)
+    replicas: Annotated[
+        tuple[ReplicaSettings, ...], BeforeValidator(name_replicas), Unit("list of tables", show_replicas)
+    ] = setting((), "Each replica's `name` and `url`.")
+    pool: PoolSettings = Field(default_factory=PoolSettings)
+    routing: RoutingSettings = Field(default_factory=RoutingSettings)
+    slow_query: SlowQuerySettings = Field(default_factory=SlowQuerySettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    databases: dict[str, DatabaseSettings] = Field(default_factory=dict)
+    users: dict[str, UserSettings] = Field(default_factory=dict)
+
+    def pool_for(self, database: str, user: str) -> PoolSettings:
+        """The pool's settings of one database and user: the user's over the database's over those for all."""
+        listed: tuple[DatabaseSettings | UserSettings | None, ...] = (
+            self.databases.get(database),
+            self.users.get(user),
+        )
+        changes: dict[str, Any] = {}
+        for owner in listed:
+            changes |= given(owner.pool) if owner else {}
+        return self.pool.model_copy(update=changes)
+
+    def server_for(self, database: str) -> Host:
+        """Where this database lives, by its name there; ConfigurationError where no primary is set."""
+        listed = self.databases.get(database) or DatabaseSettings()
+        host = listed.primary.url or self.primary.url
+        if host is None:
+            raise ConfigurationError(NO_PRIMARY)
+        own = listed.primary.url.dbname if listed.primary.url else ""
+        return host.with_dbname(listed.dbname or own or database)
+
+    def hosts(self) -> dict[str, Host]:
+        """Every server's URL, by the key that holds it."""
+        urls = {"primary.url": self.primary.url}
+        urls |= {
+            f"databases.{name}.primary.url": listed.primary.url for name, listed in self.databases.items()
+        }
+        urls |= {f"replicas.{replica.name}.url": replica.url for replica in self.replicas}
+        return {key: host for key, host in urls.items() if host is not None}
+
+    def warnings(self) -> list[str]:
+        """What is valid, but does not do what one may think."""
+        return [*self._unused_routing(), *self._unused_parameters(), *self._no_logins()]
+
+    def _unused_routing(self) -> list[str]:
+        all_to_primary = "but this version sends everything to the primary"
+        found = [f"replicas are configured, {all_to_primary}"] if self.replicas else []
+        if self.routing.mode != "off":
+            found.append(f'routing.mode is "{self.routing.mode}", {all_to_primary}')
+        return found
+
+    def _unused_parameters(self) -> list[str]:
+        return [
+            f"{key} has parameters that dbproxy does not use: {', '.join(host.ignored)}"
+            for key, host in self.hosts().items()
+            if host.ignored
+        ]
+
+    def _no_logins(self) -> list[str]:
+        logins = any(host.user and host.password.get_secret_value() for host in self.hosts().values())
+        if logins or self.auth.file or self.auth.type == "trust" or not self.primary.url:
+            return []
+        return ["nobody can log in: neither primary.url nor auth.file holds a user with a password"]
+
+
+def given(pool: PoolKeys) -> dict[str, Any]:
+    """The keys that were really written, not the defaults."""
+    return {name: getattr(pool, name) for name in sorted(pool.model_fields_set)}

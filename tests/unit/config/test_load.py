@@ -1,0 +1,221 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dbproxy.config import load
+from dbproxy.errors import ConfigurationError
+
+# The file of the design, as it stands there.
+SAMPLE = """\
+[listen]                      # where applications connect
+host = "127.0.0.1"
+port = 6432
+unix_socket_dir = ""
+[http]                        # metrics, health, page
+host = "127.0.0.1"
+port = 9127
+[auth]                        # how clients log in
+type = "scram-sha-256"        # or md5, trust, ...
+file = "userlist.txt"         # PgBouncer's format
+admin_users = ["dbproxy"]
+[primary]
+url = "postgresql://app:secret@primary.internal:5432/app"
+[[replicas]]
+name = "replica1"
+url = "postgresql://app:secret@replica1.internal:5432/app"
+[pool]
+mode = "transaction"
+size = 50
+reserve_size = 5
+max_client_conn = 10000
+[routing]
+mode = "on"                   # off, observe, on
+consistency = "session"       # eventual, session, global
+[databases.reports]           # any of the above keys for one database (or [users.NAME]); a database that is
+pool.mode = "session"         # not listed is passed through by its own name to the same hosts
+[slow_query]
+threshold = "100ms"
+"""
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(text: str) -> Path:
+        (tmp_path / "userlist.txt").touch()
+        path = tmp_path / "dbproxy.toml"
+        path.write_text(text)
+        return path
+
+    return write_file
+
+
+def mistakes(path: Path | None = None, environ: dict[str, str] | None = None, **overrides: str) -> list[str]:
+    """The lines of the error, the file's folder left out."""
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    with pytest.raises(ConfigurationError) as raised:
+        load(path, environ or {}, given)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None  # pydantic's own error holds the raw values
+    return raised.value.message.replace(f"{path.parent}/" if path else "\0", "").splitlines()
+
+
+def test_the_designs_sample_is_taken_as_it_is(write: Write):
+    settings = load(write(SAMPLE), {})
+    assert settings.auth.file is not None
+    assert settings.auth.file.name == "userlist.txt"
+    assert settings.pool_for("reports", "app").mode == "session"
+    assert settings.server_for("app").address == "primary.internal:5432"
+
+
+def test_nothing_at_all_gives_the_defaults():
+    assert load(None, {}).listen.port == 6432
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(write: Write):
+    path = write("[pool]\nsize = 1\nreserve_size = 1\nmin_pool_size = 1\n")
+    environ = {"DBPROXY_POOL__SIZE": "2", "DBPROXY_POOL__RESERVE_SIZE": "2"}
+    pool = load(path, environ, {"pool.size": "3"}).pool
+    assert (pool.size, pool.reserve_size, pool.min_pool_size) == (3, 2, 1)
+
+
+def test_lists_and_booleans_come_from_the_environment():
+    environ = {
+        "DBPROXY_AUTH__ADMIN_USERS": "alice,bob",
+        "QUERY_MONITORING_ENABLED": "false",
+        "DATABASE_READ_REPLICAS": "postgresql://a/d,postgresql://b/d",
+        "DBPROXY_DATABASES__REPORTS__POOL__MODE": "session",
+    }
+    settings = load(None, environ)
+    assert settings.auth.admin_users == ("alice", "bob")
+    assert settings.slow_query.enabled is False
+    assert [str(replica.url) for replica in settings.replicas] == [
+        "postgresql://a:5432/d",
+        "postgresql://b:5432/d",
+    ]
+    assert settings.pool_for("reports", "any").mode == "session"
+
+
+def test_every_mistake_is_listed_with_its_place(write: Write):
+    path = write('[listen]\nport = "http"\n[pool]\nmode = "fast"\nsize = 0\nreserve_timeout = "5 parsecs"\n')
+    assert mistakes(path, {"SLOW_QUERY_THRESHOLD_MS": "slow"}, log__connections="perhaps") == [
+        'dbproxy.toml:2: listen.port = "http": must be a port number from 0 to 65535, such as 6432',
+        "dbproxy.toml:4: pool.mode = \"fast\": must be 'transaction', 'session' or 'statement'",
+        "dbproxy.toml:5: pool.size = 0: must be at least 1",
+        'dbproxy.toml:6: pool.reserve_timeout = "5 parsecs": must be a duration: a number and one of '
+        'ms, s, m, h, d, such as "30s" (at most 3650d)',
+        'SLOW_QUERY_THRESHOLD_MS: slow_query.threshold = "slow": must be a duration: a number and one of '
+        'ms, s, m, h, d, such as "30s" (at most 3650d)',
+        '--set: log.connections = "perhaps": must be true or false',
+    ]
+
+
+def test_a_broken_file_does_not_hide_the_environments_mistakes(write: Write):
+    found = mistakes(write("[pool\n"), {"DBPROXY_POOL__SIZE": "x"})
+    assert [line.split(": ")[0] for line in found] == ["dbproxy.toml:1", "DBPROXY_POOL__SIZE"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "[pool]\nshutdwn_timeout = 1",
+            "2: pool.shutdwn_timeout: unknown key, did you mean pool.shutdown_timeout?",
+        ),
+        (
+            "[listen]\nmax_client_conn = 1",
+            "2: listen.max_client_conn: unknown key; it belongs in pool.max_client_conn",
+        ),
+        ("backlog = 5", "1: backlog: unknown key; it belongs in listen.backlog"),
+        ("[pool]\ndefault_pool_size = 5", "2: pool.default_pool_size: unknown key, did you mean pool.size?"),
+        ("[primary]\nhost = 'h'", "2: primary.host: unknown key; it is part of the url: postgresql://"),
+        ("[databases.a]\nport = 1", "2: databases.a.port: unknown key; it is part of the url: postgresql://"),
+        ("[pools]\nsize = 5", "1: pools: unknown key, did you mean pool?"),
+        ("[pool]\nzzzzzz = 5", "2: pool.zzzzzz: unknown key; `docs/configuration.md` lists all keys"),
+        (
+            "[databases.reports]\nsize = 5",
+            "2: databases.reports.size: unknown key; it belongs in databases.reports.pool.size",
+        ),
+        (
+            "[databases.reports.pool]\nmax_client_conn = 5",
+            "2: databases.reports.pool.max_client_conn: unknown key; it belongs in pool.max_client_conn",
+        ),
+        (
+            "[users.bob]\npool.sise = 5",
+            "2: users.bob.pool.sise: unknown key, did you mean users.bob.pool.size?",
+        ),
+        ("[[replicas]]\nurl = 'postgresql://h/d'\nnaem = 'x'", "3: replicas[0].naem: unknown key"),
+    ],
+)
+def test_an_unknown_key_says_where_it_belongs(write: Write, text: str, line: str):
+    [found] = mistakes(write(text))
+    assert found.startswith(f"dbproxy.toml:{line}")
+
+
+def test_an_unknown_name_in_the_environment_says_what_was_meant():
+    assert mistakes(None, {"DBPROXY_POOL_SIZE": "5"}) == [
+        "DBPROXY_POOL_SIZE: pool_size: unknown key, did you mean pool.size (DBPROXY_POOL__SIZE)?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("pool = 5", "1: pool = 5: must be a table, written [pool]"),
+        ("databases = 5", "1: databases = 5: must be a table, written [databases]"),
+        ("replicas = 5", "1: replicas = 5: must be a list of tables, each written [[replicas]]"),
+        ("[[replicas]]\nname = 'x'", "1: replicas[0]: a replica needs its url"),
+        ("[listen]\nunix_socket_dir = 5", "2: listen.unix_socket_dir = 5: must be text in quotes"),
+        ("[listen]\nhost = ''", "1: listen: nothing to listen on: set listen.host or listen.unix_socket_dir"),
+        (
+            "[listen]\nmax_message_size = '2GiB'",
+            '2: listen.max_message_size = "2GiB": must be at most 1GiB',
+        ),
+        (
+            "[auth]\ntype = 'kerberos'",
+            "2: auth.type = \"kerberos\": must be 'scram-sha-256', 'md5' or 'trust'",
+        ),
+        ("[slow_query]\nthreshold = 'off'", '2: slow_query.threshold = "off": must be a duration'),
+    ],
+)
+def test_a_wrong_value_says_what_would_be_right(write: Write, text: str, line: str):
+    [found] = mistakes(write(text))
+    assert found.startswith(f"dbproxy.toml:{line}")
+
+
+def test_a_missing_auth_file_is_a_mistake_on_its_line(tmp_path: Path, write: Write):
+    [found] = mistakes(write('[auth]\nfile = "nobody.txt"'))
+    assert found.startswith('dbproxy.toml:2: auth.file = "')
+    assert "nobody.txt" in found
+    assert "no such file" in found
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:hunter2@h:x/db",
+        "postgresql://app:hunter2@h/db?sslmode=require",
+        "app:hunter2@h",
+        "hunter2",
+    ],
+)
+def test_no_mistake_shows_a_password(write: Write, url: str):
+    path = write(
+        f'[primary]\nurl = "{url}"\npassword = "hunter2"\n[pool]\nsize = "postgresql://app:hunter2@h/db"'
+    )
+    environ = {"DATABASE_READ_REPLICAS": f"postgresql://ok/db,{url}", "DBPROXY_PRIMARY__PASSWD": "hunter2"}
+    found = mistakes(path, environ, primary__password="hunter2")
+    assert len(found) == 5
+    assert "hunter2" not in "\n".join(found)
+
+
+def test_a_demand_for_encryption_is_a_mistake_that_names_what_to_do():
+    [found] = mistakes(None, {"DATABASE_URL": "postgresql://app:pw@h/db?sslmode=verify-full"})
+    assert found.startswith('DATABASE_URL: primary.url = "postgresql://***@h/db?...": asks for encryption')
+    assert "use sslmode=prefer" in found
+
+
+def test_an_unreadable_file_is_a_mistake(tmp_path: Path):
+    assert mistakes(tmp_path / "none.toml") == ["none.toml: cannot be read: No such file or directory"]

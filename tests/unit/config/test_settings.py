@@ -1,0 +1,98 @@
+import pytest
+
+from dbproxy.config.settings import Settings
+from dbproxy.errors import ConfigurationError
+
+URL = "postgresql://app:secret@primary:5432/app"
+
+
+def settings(**values: object) -> Settings:
+    return Settings.model_validate({"primary": {"url": URL}} | values)
+
+
+def test_defaults_are_those_of_the_design():
+    plain = Settings()
+    assert (plain.listen.host, plain.listen.port, plain.listen.unix_socket_mode) == (
+        ("127.0.0.1",),
+        6432,
+        0o777,
+    )
+    assert plain.listen.max_message_size == 16 * 1024 * 1024
+    assert (plain.pool.mode, plain.pool.size, plain.pool.reserve_size) == ("transaction", 50, 5)
+    assert (plain.pool.query_wait_timeout, plain.slow_query.threshold) == (120.0, pytest.approx(0.1))
+    assert (plain.auth.type, plain.auth.file, plain.auth.admin_users) == ("scram-sha-256", None, ("dbproxy",))
+    assert plain.primary.url is None
+
+
+def test_a_user_weighs_more_than_a_database_and_both_more_than_all():
+    mixed = settings(
+        pool={"size": 10, "reserve_size": 1},
+        databases={"reports": {"pool": {"size": 20, "mode": "session"}}},
+        users={"batch": {"pool": {"size": 30}}},
+    )
+    pool = mixed.pool_for("reports", "batch")
+    assert (pool.size, pool.mode, pool.reserve_size) == (30, "session", 1)
+    assert mixed.pool_for("reports", "other").size == 20
+    assert mixed.pool_for("other", "other") == mixed.pool
+
+
+def test_a_database_may_say_the_default_again():
+    assert settings(pool={"size": 10}, databases={"a": {"pool": {"size": 50}}}).pool_for("a", "u").size == 50
+
+
+def test_a_database_that_is_not_listed_is_passed_through_by_its_own_name():
+    host = settings().server_for("orders")
+    assert (host.address, host.user, host.dbname) == ("primary:5432", "app", "orders")
+
+
+def test_a_listed_database_may_have_another_name_and_another_server():
+    listed = settings(
+        databases={
+            "a": {"dbname": "real_a"},
+            "b": {"primary": {"url": "postgresql://u:p@other/real_b"}},
+            "c": {"primary": {"url": "postgresql://u:p@other"}},
+        }
+    )
+    assert str(listed.server_for("a")) == "postgresql://app:***@primary:5432/real_a"
+    assert str(listed.server_for("b")) == "postgresql://u:***@other:5432/real_b"
+    assert listed.server_for("c").dbname == "c"
+
+
+def test_without_a_primary_both_ways_to_set_it_are_told():
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL=.*\[primary\]"):
+        Settings().server_for("any")
+
+
+def test_settings_show_no_password():
+    full = settings(replicas=[{"url": URL}], databases={"a": {"primary": {"url": URL}}})
+    assert "secret" not in f"{full!r} {full} {full.model_dump()} {full.hosts()} {full.warnings()}"
+
+
+def test_replicas_without_a_name_are_numbered():
+    assert [r.name for r in settings(replicas=f"{URL}, {URL}").replicas] == ["replica1", "replica2"]
+    assert [r.name for r in settings(replicas=[{"url": URL}, {"url": URL, "name": "far"}]).replicas] == [
+        "replica1",
+        "far",
+    ]
+
+
+def test_plain_settings_warn_of_nothing():
+    assert settings().warnings() == []
+
+
+def test_replicas_and_routing_are_warned_of():
+    warnings = settings(replicas=URL, routing={"mode": "on"}).warnings()
+    assert warnings == [
+        "replicas are configured, but this version sends everything to the primary",
+        'routing.mode is "on", but this version sends everything to the primary',
+    ]
+
+
+def test_unused_parameters_of_a_url_are_warned_of():
+    found = settings(primary={"url": f"{URL}?schema=public&pool_timeout=3"}).warnings()
+    assert found == ["primary.url has parameters that dbproxy does not use: schema, pool_timeout"]
+
+
+def test_nobody_able_to_log_in_is_warned_of():
+    assert "nobody can log in" in settings(primary={"url": "postgresql://app@h/d"}).warnings()[0]
+    assert settings(primary={"url": "postgresql://app@h/d"}, auth={"type": "trust"}).warnings() == []

@@ -1,0 +1,131 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dbproxy.cli import app
+from dbproxy.config import Settings
+from dbproxy.errors import ServerUnavailable
+
+URL = "postgresql://app:hunter2@db.internal/app"
+
+
+def run(*words: str, **environ: str) -> Result:
+    environ.setdefault("DATABASE_URL", "")
+    return CliRunner().invoke(app, list(words), env=dict(environ), catch_exceptions=False)
+
+
+def serve_with(monkeypatch: pytest.MonkeyPatch, serve: Callable[[Callable[[], Settings]], int]) -> None:
+    """Put `serve` where the proxy's own would be imported from."""
+    module = ModuleType("dbproxy.app.proxy")
+    module.serve = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "dbproxy.app.proxy", module)
+
+
+def test_version_is_shown():
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("dbproxy 0.")
+
+
+def test_serve_hands_over_settings_that_are_read_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    path = tmp_path / "dbproxy.toml"
+    path.write_text("[pool]\nsize = 1\n")
+    sizes = []
+
+    def serve(load: Callable[[], Settings]) -> int:
+        sizes.append(load().pool.size)
+        path.write_text("[pool]\nsize = 2\n")
+        sizes.append(load().pool.size)
+        return 0
+
+    serve_with(monkeypatch, serve)
+    assert run("serve", str(path), "--set", "http.port=0", DATABASE_URL=URL).exit_code == 0
+    assert sizes == [1, 2]
+
+
+def test_serves_exit_code_is_the_proxys(monkeypatch: pytest.MonkeyPatch):
+    serve_with(monkeypatch, lambda load: 1)
+    assert run("serve", DATABASE_URL=URL).exit_code == 1
+
+
+def test_an_error_of_the_proxy_is_a_message_and_exit_1(monkeypatch: pytest.MonkeyPatch):
+    def serve(load: Callable[[], Settings]) -> int:
+        raise ServerUnavailable("port 6432 is taken", hint="set listen.port")
+
+    serve_with(monkeypatch, serve)
+    result = run("serve", DATABASE_URL=URL)
+    assert result.exit_code == 1
+    assert result.stderr == "dbproxy: port 6432 is taken\n  set listen.port\n"
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_without_a_primary_both_ways_to_set_it_are_told(command: str):
+    result = run(command)
+    assert result.exit_code == 2
+    assert "DATABASE_URL=" in result.stderr
+    assert "[primary]" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_mistakes_are_listed_with_exit_2(command: str, tmp_path: Path):
+    path = tmp_path / "dbproxy.toml"
+    path.write_text('[primary]\nurl = "postgresql://app:hunter2@h/d"\n[pool]\nsize = "many"\nmod = 1\n')
+    result = run(command, str(path))
+    assert result.exit_code == 2
+    assert f'{path}:4: pool.size = "many"' in result.stderr
+    assert f"{path}:5: pool.mod: unknown key" in result.stderr
+    assert "hunter2" not in result.output
+
+
+def test_check_shows_what_differs_and_what_to_beware_of():
+    result = run("check", "--set", "pool.size=7", DATABASE_URL=f"{URL}?schema=x", DBPROXY_ROUTING__MODE="on")
+    assert result.exit_code == 0
+    assert "  primary.url = postgresql://app:***@db.internal:5432/app\n" in result.stdout
+    assert "  pool.size = 7\n" in result.stdout
+    assert 'warning: routing.mode is "on", but' in result.stdout
+    assert "warning: primary.url has parameters that dbproxy does not use: schema" in result.stdout
+    assert "listen.port" not in result.stdout
+
+
+@pytest.mark.parametrize("word", ["pool.size", "=5", "primary.url postgresql://u:hunter2@h/d?a=b"])
+def test_a_malformed_override_is_bad_usage(word: str):
+    result = run("check", "--set", word, DATABASE_URL=URL)
+    assert result.exit_code == 2
+    assert "section.key=value" in result.output
+    assert "hunter2" not in result.output
+
+
+def test_an_unknown_option_is_bad_usage():
+    assert run("serve", "--fast").exit_code == 2
+
+
+@pytest.mark.parametrize(("words", "checks"), [(["demo"], False), (["demo", "--check"], True)])
+def test_demo_runs_with_its_check(monkeypatch: pytest.MonkeyPatch, words: list[str], checks: bool):
+    asked: list[bool] = []
+
+    def run_demo(check: bool) -> int:
+        asked.append(check)
+        return 1
+
+    monkeypatch.setattr("dbproxy.demo.run", run_demo, raising=False)
+    assert run(*words).exit_code == 1
+    assert asked == [checks]
+
+
+def test_importing_the_command_line_imports_nothing_heavy():
+    heavy = ("pydantic", "uvloop", "aiohttp", "asyncio")
+    code = f"import sys, dbproxy.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "dbproxy", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("dbproxy 0.")
