@@ -1,0 +1,270 @@
+# cython: boundscheck=False, wraparound=False
+"""The shape of a statement: its text without literals and comments, white space folded to one blank.
+
+Follows "Lexical Structure" in PostgreSQL's documentation (and its scan.l where the chapter is silent):
+
+    '…'  E'…'  U&'…'  B'…'  X'…'  N'…'  $tag$…$tag$     a literal: becomes $?
+    42  3.5e-7  .5  0x1F  1_000                          a literal: becomes $?
+    "…"  U&"…"  name  $1  operators                      kept letter for letter
+    -- to the end of the line, nested /* … */            white space (comments may hold values)
+
+Why `$?`: no valid statement holds it outside quotes, so it is neither taken for the operator `?` of jsonb nor
+for a parameter, and no other statement's own text equals a shape. A string continued on the next line ('a'
+newline 'b') is one literal. What has no end (a string, a quoted name, a comment) lasts to the end of the text
+and is not shown. `IN (…)`, `ARRAY[…]` and `VALUES (…), (…)` of nothing but values fold to one shape.
+
+With `standard_conforming_strings` off a backslash escapes in '…' as it does in E'…': the caller says so (the
+setting is reported to clients, ParameterStatus). Who cannot know, and must not leak, uses `redact`. The text
+is taken to be in an encoding where a byte below 128 is always that ASCII character: true of UTF-8 and every
+server encoding, not of the client-only ones (SJIS, BIG5, GBK, UHC, JOHAB, GB18030).
+"""
+
+import re
+
+_OTHER, _SPACE, _WORD, _DIGIT = 0, 1, 2, 3
+_BLANK, _NEWLINE, _RETURN, _QUOTE, _DOUBLE_QUOTE, _BACKSLASH = 0x20, 0x0A, 0x0D, 0x27, 0x22, 0x5C
+_DOLLAR, _AND, _PAREN, _STAR, _PLUS, _COMMA, _DASH = 0x24, 0x26, 0x28, 0x2A, 0x2B, 0x2C, 0x2D
+_DOT, _SLASH, _ZERO, _BRACKET, _UNDERSCORE = 0x2E, 0x2F, 0x30, 0x5B, 0x5F
+_A, _B, _E, _F, _N, _O, _U, _X = 0x61, 0x62, 0x65, 0x66, 0x6E, 0x6F, 0x75, 0x78
+_LOWER = 0x20  # the bit that makes a letter a small one
+
+
+def _classify(byte: int) -> int:
+    if byte in b" \t\n\r\f\v":
+        return _SPACE
+    if byte in b"0123456789":
+        return _DIGIT
+    return _WORD if byte >= 0x80 or chr(byte).isalpha() or byte == _UNDERSCORE else _OTHER
+
+
+_KIND = bytes(_classify(byte) for byte in range(256))
+
+_VALUE = rb"-?(?:\$\?|NULL|TRUE|FALSE|DEFAULT)"
+_LIST = rb" ?%s(?: ?, ?%s)* ?" % (_VALUE, _VALUE)
+_LISTS = re.compile(
+    rb"\b(IN) ?\(%(list)s\)|\b(ARRAY) ?\[%(list)s\]|\b(VALUES) ?\(%(list)s\)(?: ?, ?\(%(list)s\))*"
+    % {b"list": _LIST},
+    re.IGNORECASE,
+)
+
+
+def shape(text: bytes, backslashes: bool = False) -> bytes:
+    """`text` without its literals; idempotent. `backslashes`: `standard_conforming_strings` is off."""
+    pieces: list[bytes] = []
+    n = len(text)
+    text = text + b"\0\0"  # spares every look at the next two bytes its bounds check
+    i = start = last = 0  # text[start:i] is kept and not in `pieces` yet; `last` is the last byte kept
+    listed = False
+    while i < n:
+        end = _gap_end(text, i, n)
+        if end > i:
+            if end - i > 1 or text[i] != _BLANK:
+                pieces.append(text[start:i])
+                pieces.append(b" ")
+                start = end
+            i = end
+            continue
+        end = _literal_end(text, i, n, backslashes)
+        if end > i:
+            listed = listed or last in (_PAREN, _COMMA, _BRACKET, _DASH)
+            pieces.append(text[start:i])
+            pieces.append(b" $?" if i > start and _is_wordlike(text[i - 1]) else b"$?")
+            start = end
+        else:
+            end = _kept_end(text, i, n)
+            last = text[end - 1]
+        i = end
+    pieces.append(text[start:n])
+    found = b"".join(pieces).strip(b" ")
+    return _LISTS.sub(_fold, found) if listed else found
+
+
+def redact(text: bytes) -> bytes:
+    """The shape for a log; ends with `…` where a backslash before a quote may be read in two ways."""
+    found = shape(text)
+    if b"\\'" not in text:
+        return found
+    other = shape(text, backslashes=True)
+    if found == other:
+        return found
+    end = 0
+    while found[end : end + 1] == other[end : end + 1]:
+        end += 1
+    return found[:end] + "…".encode()
+
+
+def _fold(found: re.Match[bytes]) -> bytes:
+    return found[2] + b"[$?, ...]" if found[2] else (found[1] or found[3]) + b" ($?, ...)"
+
+
+def _is_wordlike(byte: int) -> bool:
+    return _KIND[byte] >= _WORD or byte == _DOLLAR
+
+
+def _gap_end(text: bytes, i: int, n: int) -> int:
+    """Where the white space and comments that begin at `i` end; `i` if there are none."""
+    while i < n:
+        c = text[i]
+        if _KIND[c] == _SPACE:
+            i += 1
+        elif c == _DASH and text[i + 1] == _DASH:
+            i = _line_end(text, i, n)
+        elif c == _SLASH and text[i + 1] == _STAR:
+            i = _comment_end(text, i + 2, n)
+        else:
+            return i
+    return i
+
+
+def _line_end(text: bytes, i: int, n: int) -> int:
+    while i < n and text[i] not in (_NEWLINE, _RETURN):
+        i += 1
+    return i
+
+
+def _comment_end(text: bytes, i: int, n: int) -> int:
+    depth = 1
+    while i < n:
+        if text[i] == _SLASH and text[i + 1] == _STAR:
+            depth += 1
+            i += 2
+        elif text[i] == _STAR and text[i + 1] == _SLASH:
+            depth -= 1
+            i += 2
+            if depth == 0:
+                return i
+        else:
+            i += 1
+    return n
+
+
+def _literal_end(text: bytes, i: int, n: int, backslashes: bool) -> int:
+    """Where the literal that begins at `i` ends; 0 if none does."""
+    c = text[i]
+    kind = _KIND[c]
+    if kind == _WORD:
+        return _prefixed_end(text, i, n, backslashes)
+    if kind == _DIGIT or (c == _DOT and _KIND[text[i + 1]] == _DIGIT):
+        return _number_end(text, i)
+    if c == _QUOTE:
+        return _string_end(text, i + 1, n, backslashes)
+    if c == _DOLLAR:
+        return _dollar_end(text, i, n)
+    if c == _DOUBLE_QUOTE and _name_end(text, i, n) == 0:
+        return n
+    return 0
+
+
+def _prefixed_end(text: bytes, i: int, n: int, backslashes: bool) -> int:
+    """The end of E'…', B'…', X'…', N'…' or U&'…' at `i`; 0 if it is a word."""
+    c = text[i] | _LOWER
+    if text[i + 1] == _QUOTE:
+        if c in (_E, _B, _X, _N):
+            return _string_end(text, i + 2, n, c == _E or (c == _N and backslashes))
+    elif c == _U and text[i + 1] == _AND and text[i + 2] == _QUOTE:
+        return _string_end(text, i + 3, n, c == _E)
+    return 0
+
+
+def _string_end(text: bytes, i: int, n: int, escapes: bool) -> int:
+    """The end of the string whose first character is at `i`, continuation lines included."""
+    while i < n:
+        c = text[i]
+        i += 1
+        if c == _BACKSLASH and escapes:
+            i += 1
+        elif c == _QUOTE:
+            if text[i] == _QUOTE:
+                i += 1
+                continue
+            following = _continuation(text, i, n)
+            if following == 0:
+                return i
+            i = following
+    return n
+
+
+def _continuation(text: bytes, i: int, n: int) -> int:
+    """Where a string that was closed at `i` goes on, on a later line; 0 if it does not."""
+    newline = False
+    while i < n:
+        c = text[i]
+        if c in (_NEWLINE, _RETURN):
+            newline = True
+            i += 1
+        elif _KIND[c] == _SPACE:
+            i += 1
+        elif c == _DASH and text[i + 1] == _DASH:
+            i = _line_end(text, i, n)
+        else:
+            return i + 1 if c == _QUOTE and newline else 0
+    return 0
+
+
+def _dollar_end(text: bytes, i: int, n: int) -> int:
+    """The end of the dollar-quoted string at `i`; 0 if it is a parameter or a lone dollar sign."""
+    end = i + 1
+    if _KIND[text[end]] == _DIGIT:
+        return 0
+    while _KIND[text[end]] >= _WORD:
+        end += 1
+    if text[end] != _DOLLAR:
+        return 0
+    tag = text[i : end + 1]
+    found = text.find(tag, end + 1, n)
+    return n if found < 0 else found + len(tag)
+
+
+def _number_end(text: bytes, i: int) -> int:
+    c = text[i + 1] | _LOWER
+    if text[i] == _ZERO and c in (_X, _O, _B):
+        end = i + 2
+        while _is_hex(text[end]):
+            end += 1
+        if end > i + 2:
+            return end
+    end = _digits_end(text, i)
+    if text[end] == _DOT and text[end + 1] != _DOT:
+        end = _digits_end(text, end + 1)
+    if text[end] | _LOWER == _E:
+        exponent = end + 2 if text[end + 1] in (_PLUS, _DASH) else end + 1
+        if _KIND[text[exponent]] == _DIGIT:
+            return _digits_end(text, exponent)
+    return end
+
+
+def _is_hex(byte: int) -> bool:
+    return _KIND[byte] == _DIGIT or _A <= byte | _LOWER <= _F or byte == _UNDERSCORE
+
+
+def _digits_end(text: bytes, i: int) -> int:
+    while _KIND[text[i]] == _DIGIT or (text[i] == _UNDERSCORE and _KIND[text[i + 1]] == _DIGIT):  # 1_000
+        i += 1
+    return i
+
+
+def _kept_end(text: bytes, i: int, n: int) -> int:
+    """The end of the word, quoted name, parameter or other character at `i`."""
+    c = text[i]
+    if c == _DOUBLE_QUOTE:
+        return _name_end(text, i, n)
+    i += 1
+    if _KIND[c] == _WORD:
+        while _is_wordlike(text[i]):
+            i += 1
+    elif c == _DOLLAR:
+        while _KIND[text[i]] == _DIGIT:
+            i += 1
+    return i
+
+
+def _name_end(text: bytes, i: int, n: int) -> int:
+    """The end of the quoted name at `i`, doubled quotes included; 0 if it has none."""
+    i += 1
+    while i < n:
+        if text[i] == _DOUBLE_QUOTE:
+            if text[i + 1] != _DOUBLE_QUOTE:
+                return i + 1
+            i += 1
+        i += 1
+    return 0
