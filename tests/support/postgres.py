@@ -1,0 +1,86 @@
+"""Real PostgreSQL for tests: one cluster with users for each way to log in, a database for each test."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from dbproxy.demo.installation import Installation
+from dbproxy.demo.postgres import Postgres, create_primary
+
+PASSWORD = "secret"
+USERS = {  # user: how PostgreSQL asks for its password
+    "app": "scram-sha-256",
+    "app_md5": "md5",
+    "app_password": "password",
+    "app_trust": "trust",
+}
+PLACES = (("host", "127.0.0.1/32"), ("local", ""))  # TCP and Unix socket, as pg_hba.conf has them
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database that only this test knows; `user` owns it, the others of `USERS` act as the owner."""
+
+    server: Postgres
+    name: str
+    user: str = "app"
+    password: str = PASSWORD
+
+    @property
+    def dsn(self) -> str:
+        return self.server.dsn(self.name, self.user, self.password)
+
+
+def create_cluster(installation: Installation | None = None, **settings: str | int | bool) -> Postgres:
+    """A primary with `USERS`."""
+    rules = [f"{kind} all {user} {address} {USERS[user]}" for user in USERS for kind, address in PLACES]
+    primary = create_primary(installation=installation, hba=rules, settings=settings)
+    with connect(primary) as connection:
+        for user, method in USERS.items():
+            _create_user(connection, user, "md5" if method == "md5" else "scram-sha-256")
+    return primary
+
+
+@contextmanager
+def create_database(server: Postgres) -> Iterator[Database]:
+    """A new database, dropped afterwards with whatever is connected to it."""
+    database = Database(server, f"test_{secrets.token_hex(4)}")
+    name = sql.Identifier(database.name)
+    with connect(server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER app").format(name))
+    try:
+        yield database
+    finally:
+        with connect(server) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def connect(server: Postgres, dbname: str = "postgres") -> Iterator[psycopg.Connection]:
+    """The superuser's connection, past any proxy; each statement commits by itself."""
+    with psycopg.connect(server.dsn(dbname), autocommit=True) as connection:
+        yield connection
+
+
+def wait_for_replay(primary: Postgres, replica: Postgres, timeout: float = 10) -> None:
+    """Return once the replica shows all that the primary has committed so far."""
+    with connect(primary) as at_primary, connect(replica) as at_replica:
+        written = at_primary.execute("SELECT pg_current_wal_lsn()").fetchone()
+        deadline = time.monotonic() + timeout
+        while at_replica.execute("SELECT pg_last_wal_replay_lsn() >= %s", written).fetchone() != (True,):
+            assert time.monotonic() < deadline, (
+                f"{replica.name} did not reach {written}: {replica.log()[-2000:]}"
+            )
+            time.sleep(0.01)
+
+
+def _create_user(connection: psycopg.Connection, user: str, encryption: str) -> None:
+    connection.execute(sql.SQL("SET password_encryption = {}").format(encryption))
+    connection.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(sql.Identifier(user), PASSWORD))
+    if user != "app":
+        connection.execute(sql.SQL("GRANT app TO {}").format(sql.Identifier(user)))
