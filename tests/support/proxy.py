@@ -33,6 +33,7 @@ class Proxy:
     """
 
     host = HOST
+    command: tuple[str, ...] = (sys.executable, "-m", "dbproxy", "serve")
 
     def __init__(
         self, url: str, *, settings: Mapping[str, object] | None = None, config: str = "", pure: bool = False
@@ -94,7 +95,7 @@ class Proxy:
         arguments = [self.config_path] if self.config_path.read_text() else []
         with self.log_path.open("ab") as log:
             self._process = spawn(
-                [sys.executable, "-m", "dbproxy", "serve", *arguments],
+                [*self.command, *arguments],
                 log=log,
                 cwd=ROOT,
                 environment=self.environment,
