@@ -1,0 +1,169 @@
+"""A client logs in to us.
+
+An unknown user must not be told from a wrong password, neither by what is said nor by how long it takes. So
+such a login goes through the same exchange against a *mock* secret that nobody has (PostgreSQL's "mock
+authentication"), whose salt is the same each time, as a real one's is. And the first SCRAM login under any
+name derives keys once, whatever is known of it; after that none does.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from dbproxy.auth import md5, scram
+from dbproxy.auth.exchange import KeyCache, Request, Work
+from dbproxy.auth.scram import Keys, Verifier
+from dbproxy.auth.users import Secret
+from dbproxy.errors import InvalidPassword, ProtocolViolation
+
+AuthType = Literal["trust", "md5", "scram-sha-256"]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Send Authentication `code` with `payload`; what the client answers is for `receive`."""
+
+    code: int
+    payload: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The client has shown who it is: send `last` if there is one, then AuthenticationOk.
+
+    `keys` is what SCRAM has shown of the password: good for logging in where the same verifier is stored.
+    """
+
+    last: Challenge | None = None
+    keys: Keys | None = field(default=None, repr=False)
+
+
+Step = Challenge | Done | Work[Challenge]
+
+
+class ClientLogin(Protocol):
+    """One client's login; a failed one raises InvalidPassword or ProtocolViolation and is over."""
+
+    def start(self) -> Challenge | Done: ...
+
+    def receive(self, payload: bytes) -> Step:
+        """`payload`: of the client's answer ('p'), whatever message that is."""
+        ...
+
+
+def choose_method(auth_type: AuthType, secret: Secret | None) -> AuthType:
+    """How this user logs in: `md5` becomes SCRAM for one of whom only a SCRAM verifier is known."""
+    if auth_type == "md5" and secret is not None and secret.kind == "scram-sha-256":
+        return "scram-sha-256"
+    return auth_type
+
+
+class Authenticator:
+    """Begins logins; one for a process, whose `mock_key` nobody else knows."""
+
+    def __init__(self, keys: KeyCache, mock_key: bytes = b"") -> None:
+        self.keys = keys
+        self._mock_key = mock_key or secrets.token_bytes(32)
+
+    def begin(self, auth_type: AuthType, user: str, secret: Secret | None) -> ClientLogin:
+        """The login of `user`, of whom `secret` is known (None: there is no such user)."""
+        method = choose_method(auth_type, secret)
+        if method == "trust":
+            return TrustLogin()
+        if method == "md5":
+            return Md5Login(user, secret or Secret("plain", self._mock("password", user).hex()))
+        return ScramLogin(user, lambda step: self._with_verifier(user, secret, step))
+
+    def _with_verifier(
+        self, user: str, secret: Secret | None, step: Callable[[Verifier], Challenge]
+    ) -> Challenge | Work[Challenge]:
+        stored = scram.parse_verifier(secret.value) if secret and secret.kind == "scram-sha-256" else None
+        plain = secret.value if secret and secret.kind == "plain" else self._mock("password", user).hex()
+        salt = self._mock("salt", user)[: scram.SALT_SIZE]
+        return self.keys.use(plain, salt, scram.ITERATIONS, lambda keys: step(stored or keys.verifier()))
+
+    def _mock(self, purpose: str, user: str) -> bytes:
+        return hmac.digest(self._mock_key, f"{purpose}:{user}".encode("utf-8", "surrogateescape"), "sha256")
+
+
+class TrustLogin:
+    def start(self) -> Done:
+        return Done()
+
+    def receive(self, payload: bytes) -> Step:
+        raise ProtocolViolation("the client answers an authentication request that was not sent")
+
+
+class Md5Login:
+    def __init__(self, user: str, secret: Secret, salt: bytes = b"") -> None:
+        self.user = user
+        self._secret = secret.value if secret.kind == "md5" else md5.make_md5_secret(user, secret.value)
+        self.salt = salt or secrets.token_bytes(4)
+
+    def start(self) -> Challenge:
+        return Challenge(Request.MD5_PASSWORD, self.salt)
+
+    def receive(self, payload: bytes) -> Step:
+        if not payload.endswith(b"\0") or b"\0" in payload[:-1]:
+            raise ProtocolViolation("invalid password packet size")
+        expected = md5.answer_challenge(self._secret, self.salt).encode()
+        if not hmac.compare_digest(payload[:-1], expected):
+            raise _refuse(self.user)
+        return Done()
+
+
+class ScramLogin:
+    """`with_verifier` calls a function with the user's verifier, now or as Work."""
+
+    def __init__(
+        self,
+        user: str,
+        with_verifier: Callable[[Callable[[Verifier], Challenge]], Challenge | Work[Challenge]],
+        nonce: bytes = b"",
+    ) -> None:
+        self.user = user
+        self._with_verifier = with_verifier
+        self._nonce = nonce or scram.make_nonce()
+        self._side: scram.ServerSide | None = None
+        self._receive: Callable[[bytes], Step] = self._receive_initial
+
+    def start(self) -> Challenge:
+        return Challenge(Request.SASL, scram.MECHANISM.encode() + b"\0\0")
+
+    def receive(self, payload: bytes) -> Step:
+        return self._receive(payload)
+
+    def _receive_initial(self, payload: bytes) -> Step:
+        """SASLInitialResponse: the mechanism, and the first message or the wish to send it later."""
+        mechanism, _, rest = payload.partition(b"\0")
+        size = int.from_bytes(rest[:4], "big", signed=True)
+        if len(rest) < 4 or size < -1 or len(rest) - 4 != max(size, 0):
+            raise ProtocolViolation("malformed SASLInitialResponse message")
+        if mechanism != scram.MECHANISM.encode():
+            raise ProtocolViolation("client selected an invalid SASL authentication mechanism")
+        self._receive = self._receive_first
+        return Challenge(Request.SASL_CONTINUE) if size < 0 else self._receive(rest[4:])
+
+    def _receive_first(self, message: bytes) -> Challenge | Work[Challenge]:
+        client_first = scram.parse_client_first(message)
+
+        def challenge(verifier: Verifier) -> Challenge:
+            self._side = scram.ServerSide(client_first, verifier, self._nonce)
+            return Challenge(Request.SASL_CONTINUE, self._side.challenge())
+
+        self._receive = self._receive_final
+        return self._with_verifier(challenge)
+
+    def _receive_final(self, message: bytes) -> Done:
+        assert self._side is not None, "the Work of the step before was not run"
+        shown = self._side.check(message)
+        if shown is None:
+            raise _refuse(self.user)
+        signature, keys = shown
+        return Done(Challenge(Request.SASL_FINAL, signature), keys)
+
+
+def _refuse(user: str) -> InvalidPassword:
+    return InvalidPassword(f'password authentication failed for user "{user}"')
