@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -45,6 +46,15 @@ def test_every_hot_module_runs_compiled_where_there_is_a_compiler():
     compiled, found = loaders(pure="")
     assert found == dict.fromkeys(HOT, "ExtensionFileLoader")
     assert compiled
+
+
+def test_no_compiled_module_is_older_than_its_sources():
+    """Python would run the old one and say nothing; `make venv` compiles anew."""
+    for built in (ROOT / "dbproxy").rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+        base = built.with_name(built.name.split(".")[0])
+        sources = (base.with_suffix(".py"), base.with_suffix(".pxd"))
+        assert all(source.exists() for source in sources), f"{built} is left over: remove it"
+        assert built.stat().st_mtime >= max(source.stat().st_mtime for source in sources), built
 
 
 def test_pure_mode_leaves_other_packages_alone():

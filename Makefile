@@ -1,0 +1,58 @@
+# What a developer types. One environment, .venv, is made on demand; its compiled modules are never older than
+# their sources. Needs Python 3.11 or newer and make; with a C compiler the hot modules are compiled.
+
+PYTHON  ?= python3
+WORKERS ?= 2
+
+BIN      := .venv/bin
+PXD      := $(shell find dbproxy -name '*.pxd')
+HOT      := $(PXD) $(PXD:.pxd=.py)
+PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+BUILDERS := 'setuptools>=77' 'Cython>=3.1'
+CODE     := dbproxy tests benchmarks setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check format bench clean
+
+help:  ## This list
+	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: .venv/compiled  ## Make or refresh .venv
+
+.venv/installed: pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "dbproxy needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PIP) $(BUILDERS)
+	$(PIP) --no-build-isolation -e '.[test,check]'
+	@touch $@ && rm -f .venv/compiled
+
+.venv/compiled: .venv/installed $(HOT)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+demo: venv  ## PostgreSQL with two replicas, the proxy and a workload; CHECK=1 verifies and ends
+	$(BIN)/dbproxy demo $(if $(CHECK),--check)
+
+test: venv  ## All tests; those that need no PostgreSQL also on the uncompiled modules
+	$(BIN)/python -m pytest -n $(WORKERS)
+	DBPROXY_PURE=1 $(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/protocol)
+
+check: venv  ## Format, lint, types, layers
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv  ## Let ruff format and mend what it can
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: venv  ## Direct, PgBouncer and dbproxy side by side
+	$(BIN)/python -m benchmarks
+
+clean:  ## Remove .venv and everything built
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find dbproxy tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find dbproxy -name '*.so' -delete
