@@ -1,0 +1,103 @@
+"""What can be told of the proxy at one moment: read by app from the live objects, shown by metrics and console.
+
+Names and meanings are PgBouncer's (SHOW POOLS, STATS, DATABASES, LISTS). Reading costs the data path nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class PoolStats(Protocol):
+    """A pool's counters since start; durations in microseconds, buckets as `quantile` explains."""
+
+    @property
+    def xact_count(self) -> int: ...
+    @property
+    def query_count(self) -> int: ...
+    @property
+    def bytes_received(self) -> int: ...
+    @property
+    def bytes_sent(self) -> int: ...
+    @property
+    def xact_time_us(self) -> int: ...
+    @property
+    def query_time_us(self) -> int: ...
+    @property
+    def wait_time_us(self) -> int: ...
+    @property
+    def server_assignment_count(self) -> int: ...
+    @property
+    def client_parse_count(self) -> int: ...
+    @property
+    def server_parse_count(self) -> int: ...
+    @property
+    def bind_count(self) -> int: ...
+    @property
+    def login_count(self) -> int: ...
+    @property
+    def slow_query_count(self) -> int: ...
+    @property
+    def error_count(self) -> int: ...
+    @property
+    def query_buckets(self) -> Sequence[int]: ...
+    @property
+    def xact_buckets(self) -> Sequence[int]: ...
+    @property
+    def wait_buckets(self) -> Sequence[int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFigures:
+    """One row of SHOW POOLS, and the pool's counters."""
+
+    database: str
+    user: str
+    stats: PoolStats
+    cl_active: int = 0
+    cl_waiting: int = 0
+    cl_active_cancel_req: int = 0
+    cl_waiting_cancel_req: int = 0
+    sv_active: int = 0
+    sv_active_cancel: int = 0
+    sv_being_canceled: int = 0
+    sv_idle: int = 0
+    sv_used: int = 0
+    sv_tested: int = 0
+    sv_login: int = 0
+    maxwait_us: int = 0
+    pool_mode: str = "transaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseFigures:
+    """One row of SHOW DATABASES."""
+
+    name: str
+    host: str
+    port: int
+    database: str
+    force_user: str = ""
+    pool_mode: str = "transaction"
+    pool_size: int = 0
+    reserve_pool: int = 0
+    max_connections: int = 0
+    current_connections: int = 0
+    paused: bool = False
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyFigures:
+    """The whole process. `lists` has the rows of SHOW LISTS that are known."""
+
+    pools: Sequence[PoolFigures] = ()
+    databases: Sequence[DatabaseFigures] = ()
+    lists: Mapping[str, int] = field(default_factory=dict)
+    clients: Mapping[str, int] = field(default_factory=dict)  # by state
+    servers: Mapping[str, int] = field(default_factory=dict)  # by state
+    client_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
+    server_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
+    login_failures: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
+    max_client_conn: int = 0
+    uptime_s: float = 0.0

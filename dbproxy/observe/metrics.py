@@ -1,0 +1,128 @@
+"""What Prometheus reads: the same plain ints as the console, so that the data path knows no metric objects.
+
+`dbproxy_*` names are our own, with real histograms; `pgbouncer_*` (see pgbouncer_names) are for dashboards
+that were made for PgBouncer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from dbproxy.observe.figures import PoolFigures, PoolStats, ProxyFigures
+from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
+from dbproxy.observe.pgbouncer_names import pgbouncer_metrics
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class ProxyCollector(Collector):
+    """Asks `read` for the figures at each scrape; `bounds_us` are the upper bounds of the pools' buckets."""
+
+    def __init__(
+        self, read: Callable[[], ProxyFigures], bounds_us: Sequence[int], version: str, *, compiled: bool
+    ) -> None:
+        self.read = read
+        self.bounds = [*(repr(bound / 1e6) for bound in bounds_us), "+Inf"]
+        self.build = {"version": version, "compiled": str(compiled).lower()}
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # nothing is read before the first scrape
+
+    def collect(self) -> Iterator[Metric]:
+        figures = self.read()
+        build = InfoMetricFamily("dbproxy_build", "Version, and whether the hot modules are compiled")
+        build.add_metric((), self.build)
+        yield build
+        yield GaugeMetricFamily("dbproxy_uptime_seconds", "Time since start", figures.uptime_s)
+        yield from _process_metrics(figures)
+        yield from _pool_counters(figures.pools)
+        yield from self._histograms(figures.pools)
+        yield from pgbouncer_metrics(figures, self.build["version"])
+
+    def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
+        query = _histogram("query", "Time of a query on its server")
+        xact = _histogram("transaction", "Time of a transaction on its server")
+        wait = _histogram("wait", "Time that a client waited for a server")
+        for pool in pools:
+            labels, stats = pool_labels(pool), pool.stats
+            query.add_metric(labels, self._cumulate(stats.query_buckets), stats.query_time_us / 1e6)
+            xact.add_metric(labels, self._cumulate(stats.xact_buckets), stats.xact_time_us / 1e6)
+            wait.add_metric(labels, self._cumulate(stats.wait_buckets), stats.wait_time_us / 1e6)
+        yield from (query, xact, wait)
+
+    def _cumulate(self, buckets: Sequence[int]) -> list[tuple[str, float]]:
+        return list(zip(self.bounds, accumulate(map(float, buckets)), strict=True))
+
+
+def build_registry(collector: ProxyCollector) -> CollectorRegistry:
+    """The proxy's metrics and its process's (CPU, memory, open files), apart from the global registry."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
+
+
+def expose(registry: CollectorRegistry) -> bytes:
+    """The body of `/metrics`, of content type `CONTENT_TYPE`."""
+    return generate_latest(registry)
+
+
+def _histogram(what: str, help_text: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"dbproxy_{what}_duration_seconds", help_text, labels=POOL_LABELS)
+
+
+def _process_metrics(figures: ProxyFigures) -> Iterator[Metric]:
+    yield _by_key(
+        GaugeMetricFamily("dbproxy_clients", "Client connections", labels=["state"]), figures.clients
+    )
+    yield _by_key(
+        GaugeMetricFamily("dbproxy_servers", "Server connections", labels=["state"]), figures.servers
+    )
+    lost = CounterMetricFamily("dbproxy_disconnects", "Connections ended", labels=["side", "reason"])
+    for side, reasons in (("client", figures.client_disconnects), ("server", figures.server_disconnects)):
+        for reason, count in reasons.items():
+            lost.add_metric((side, label(reason)), count)
+    yield lost
+    failures = CounterMetricFamily("dbproxy_login_failures", "Client logins refused", labels=["reason"])
+    yield _by_key(failures, figures.login_failures)
+
+
+def _by_key(
+    family: GaugeMetricFamily | CounterMetricFamily, counts: Mapping[str, int]
+) -> GaugeMetricFamily | CounterMetricFamily:
+    for key, count in counts.items():
+        family.add_metric((label(key),), count)
+    return family
+
+
+_COUNTERS: dict[str, tuple[str, Callable[[PoolStats], int]]] = {
+    "dbproxy_slow_queries": ("Queries over the slow-query threshold", lambda stats: stats.slow_query_count),
+    "dbproxy_errors": ("ErrorResponse messages that servers sent", lambda stats: stats.error_count),
+    "dbproxy_logins": ("Client logins", lambda stats: stats.login_count),
+    "dbproxy_received_bytes": ("Bytes received from clients", lambda stats: stats.bytes_received),
+    "dbproxy_sent_bytes": ("Bytes sent to clients", lambda stats: stats.bytes_sent),
+}
+
+
+def _pool_counters(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
+    for name, (help_text, read) in _COUNTERS.items():
+        family = CounterMetricFamily(name, help_text, labels=POOL_LABELS)
+        for pool in pools:
+            family.add_metric(pool_labels(pool), read(pool.stats))
+        yield family

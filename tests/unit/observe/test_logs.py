@@ -1,0 +1,148 @@
+"""One stream, one format, no secret, no exception."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from dbproxy.observe.logs import configure
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level, show = root.handlers[:], root.level, warnings.showwarning
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    warnings.showwarning = show
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_events_are_json_lines_with_time_level_and_event_first() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    structlog.get_logger().info("client login", user="u", client=("127.0.0.1", 1), password="hunter2")
+    (line,) = lines(stream)
+    assert list(line)[:3] == ["timestamp", "level", "event"]
+    assert line["timestamp"].endswith("Z")
+    assert line["event"] == "client login"
+    assert line["client"] == ["127.0.0.1", 1]
+    assert line["password"] == "***"
+
+
+def test_a_terminal_gets_readable_lines() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+    structlog.get_logger().info("server lost", url="postgresql://u:hunter2@h")
+    assert "server lost" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_json_and_console_can_be_demanded() -> None:
+    stream, terminal = io.StringIO(), Terminal()
+    configure("json", stream=terminal)
+    structlog.get_logger().info("a b")
+    assert lines(terminal)[0]["event"] == "a b"
+    configure("console", stream=stream)
+    structlog.get_logger().info("a b")
+    assert "a b" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_reload_changes_the_level_of_loggers_in_use() -> None:
+    stream = io.StringIO()
+    configure(level="warning", stream=stream)
+    log = structlog.get_logger()
+    log.info("not yet")
+    configure(level="debug", stream=stream)
+    log.debug("now")
+    assert [line["event"] for line in lines(stream)] == ["now"]
+
+
+def test_an_unknown_level_is_refused_and_changes_nothing() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    with pytest.raises(KeyError):
+        configure(level="loud", stream=stream)
+    structlog.get_logger().info("still here")
+    assert lines(stream)[0]["event"] == "still here"
+
+
+def test_libraries_log_to_the_same_stream_masked() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    logging.getLogger("aiohttp").warning("no route to %s", "postgresql://u:hunter2@h")
+    (line,) = lines(stream)
+    assert line["event"] == "no route to postgresql://u:***@h"
+    assert line["level"] == "warning"
+    assert line["logger"] == "aiohttp"
+
+
+def fail(password: str) -> None:
+    raise ValueError(f"password='{password}' is wrong for user {len(password)}")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_tracebacks_show_no_secret_and_no_local_variable(form: Any) -> None:
+    stream = Terminal()
+    configure(form, stream=stream)
+    try:
+        fail("hunter2")
+    except ValueError:
+        structlog.get_logger().exception("reload failed")
+        logging.getLogger("x").exception("reload failed")
+    assert stream.getvalue().count("ValueError: ") == 2
+    assert "hunter2" not in stream.getvalue()
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_nothing_that_is_logged_raises(form: Any) -> None:
+    stream = io.StringIO()
+    sink = configure(form, stream=stream)
+    log = structlog.get_logger()
+    log.info(
+        "odd values", value=Unshowable(), nested={1: {2: Unshowable()}}, text="\udcff", number=float("nan")
+    )
+    logging.getLogger("x").warning("%d", "not a number")
+    assert "odd values" in stream.getvalue()
+    assert sink.lost == 1
+
+
+def test_lines_that_cannot_be_written_are_counted_not_raised() -> None:
+    closed = io.StringIO()
+    sink = configure(stream=closed)
+    closed.close()
+    structlog.get_logger().info("unheard")
+    logging.getLogger("x").warning("unheard")
+    assert sink.lost == 2
+
+
+def test_a_line_that_the_stream_cannot_encode_is_counted_not_raised() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    sink = configure("console", stream=stream)
+    structlog.get_logger().info("é")
+    assert sink.lost == 1

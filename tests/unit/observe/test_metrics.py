@@ -1,0 +1,137 @@
+"""`/metrics` shows the figures as they are, under our names and PgBouncer's."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from dbproxy.observe.figures import DatabaseFigures, PoolFigures, ProxyFigures
+from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
+
+BOUNDS = [1000, 2000]
+
+
+@dataclass
+class Stats:
+    xact_count: int = 4
+    query_count: int = 6
+    bytes_received: int = 100
+    bytes_sent: int = 200
+    xact_time_us: int = 4_000_000
+    query_time_us: int = 3_000_000
+    wait_time_us: int = 500_000
+    server_assignment_count: int = 5
+    client_parse_count: int = 1
+    server_parse_count: int = 2
+    bind_count: int = 3
+    login_count: int = 7
+    slow_query_count: int = 8
+    error_count: int = 9
+    query_buckets: list[int] = field(default_factory=lambda: [1, 2, 3])
+    xact_buckets: list[int] = field(default_factory=lambda: [4, 0, 0])
+    wait_buckets: list[int] = field(default_factory=lambda: [0, 5, 0])
+
+
+def figures() -> ProxyFigures:
+    return ProxyFigures(
+        pools=[
+            PoolFigures(
+                database="app", user="a", stats=Stats(), cl_waiting=3, sv_active=2, maxwait_us=1_500_000
+            ),
+            PoolFigures(database="app", user='b"\udcff', stats=Stats()),
+        ],
+        databases=[
+            DatabaseFigures(name="app", host="h", port=5432, database="app", pool_size=50, paused=True)
+        ],
+        lists={"pools": 2, "users": 2},
+        clients={"active": 4, "waiting": 3},
+        servers={"idle": 1},
+        client_disconnects={"client closed": 10},
+        server_disconnects={"server_lifetime": 11},
+        login_failures={"28P01": 12},
+        max_client_conn=10_000,
+        uptime_s=60.5,
+    )
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return build_registry(ProxyCollector(figures, BOUNDS, "0.1.0", compiled=True))
+
+
+APP_A = {"database": "app", "user": "a"}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "value"),
+    [
+        ("dbproxy_build_info", {"version": "0.1.0", "compiled": "true"}, 1),
+        ("dbproxy_uptime_seconds", {}, 60.5),
+        ("dbproxy_clients", {"state": "waiting"}, 3),
+        ("dbproxy_servers", {"state": "idle"}, 1),
+        ("dbproxy_disconnects_total", {"side": "client", "reason": "client closed"}, 10),
+        ("dbproxy_disconnects_total", {"side": "server", "reason": "server_lifetime"}, 11),
+        ("dbproxy_login_failures_total", {"reason": "28P01"}, 12),
+        ("dbproxy_slow_queries_total", APP_A, 8),
+        ("dbproxy_errors_total", APP_A, 9),
+        ("dbproxy_logins_total", APP_A, 7),
+        ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.001"}, 1),
+        ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.002"}, 3),
+        ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "+Inf"}, 6),
+        ("dbproxy_query_duration_seconds_count", APP_A, 6),
+        ("dbproxy_query_duration_seconds_sum", APP_A, 3.0),
+        ("dbproxy_transaction_duration_seconds_count", APP_A, 4),
+        ("dbproxy_wait_duration_seconds_sum", APP_A, 0.5),
+        ("pgbouncer_up", {}, 1),
+        ("pgbouncer_version_info", {"version": "dbproxy 0.1.0"}, 1),
+        ("pgbouncer_pools", {}, 2),
+        ("pgbouncer_config_max_client_connections", {}, 10_000),
+        ("pgbouncer_pools_client_waiting_connections", APP_A, 3),
+        ("pgbouncer_pools_server_active_connections", APP_A, 2),
+        ("pgbouncer_pools_client_maxwait_seconds", APP_A, 1.5),
+        ("pgbouncer_stats_totals_queries_pooled_total", {"database": "app"}, 12),
+        ("pgbouncer_stats_queries_pooled_total", {"database": "app"}, 12),
+        ("pgbouncer_stats_totals_server_in_transaction_seconds_total", {"database": "app"}, 8.0),
+        ("pgbouncer_stats_totals_server_assignments_total", {"database": "app"}, 10),
+    ],
+)
+def test_every_figure_is_exposed(
+    registry: CollectorRegistry, name: str, labels: dict[str, str], value: float
+) -> None:
+    assert registry.get_sample_value(name, labels) == value
+
+
+def test_databases_carry_pgbouncers_labels(registry: CollectorRegistry) -> None:
+    labels = {"name": "app", "host": "h", "port": "5432", "database": "app"}
+    labels |= {"force_user": "", "pool_mode": "transaction"}
+    assert registry.get_sample_value("pgbouncer_databases_pool_size", labels) == 50
+    assert registry.get_sample_value("pgbouncer_databases_paused", labels) == 1
+
+
+def test_the_page_is_valid_whatever_a_client_calls_itself(registry: CollectorRegistry) -> None:
+    families = list(text_string_to_metric_families(expose(registry).decode()))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names))
+    assert "process_cpu_seconds" in names
+    users = {s.labels["user"] for f in families if f.name == "dbproxy_errors" for s in f.samples}
+    assert users == {"a", 'b"?'}
+
+
+def test_a_scrape_shows_the_ints_of_that_moment() -> None:
+    stats = Stats()
+    pool = PoolFigures(database="app", user="a", stats=stats)
+    registry = build_registry(
+        ProxyCollector(lambda: ProxyFigures(pools=[pool]), BOUNDS, "0.1.0", compiled=False)
+    )
+    before = registry.get_sample_value("dbproxy_query_duration_seconds_count", APP_A)
+    stats.query_buckets[0] += 1
+    assert before == 6
+    assert registry.get_sample_value("dbproxy_query_duration_seconds_count", APP_A) == 7
+
+
+def test_buckets_that_do_not_fit_the_bounds_are_an_error() -> None:
+    pool = PoolFigures(database="app", user="a", stats=Stats(query_buckets=[1]))
+    collector = ProxyCollector(lambda: ProxyFigures(pools=[pool]), BOUNDS, "0.1.0", compiled=False)
+    with pytest.raises(ValueError, match="zip"):
+        list(collector.collect())
