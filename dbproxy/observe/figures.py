@@ -1,4 +1,4 @@
-"""What can be told of the proxy at one moment: read by app from the live objects, shown by metrics and console.
+"""What can be told of the proxy at one moment: app reads it from the live objects, others show it.
 
 Names and meanings are PgBouncer's (SHOW POOLS, STATS, DATABASES, LISTS). Reading costs the data path nothing.
 """

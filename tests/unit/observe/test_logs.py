@@ -103,13 +103,14 @@ def fail(password: str) -> None:
 def test_tracebacks_show_no_secret_and_no_local_variable(form: Any) -> None:
     stream = Terminal()
     configure(form, stream=stream)
+    secret = "hunter2"
     try:
-        fail("hunter2")
+        fail(secret)
     except ValueError:
         structlog.get_logger().exception("reload failed")
         logging.getLogger("x").exception("reload failed")
     assert stream.getvalue().count("ValueError: ") == 2
-    assert "hunter2" not in stream.getvalue()
+    assert secret not in stream.getvalue()
 
 
 class Unshowable:
