@@ -1,0 +1,163 @@
+"""From start to stop: listening, signals, reload, and a shutdown that lets every transaction end."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import structlog
+
+from dbproxy import __version__, compiled
+from dbproxy.admin.http import Endpoints
+from dbproxy.config import Settings, compare
+from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.net.listen import listen_tcp, listen_unix
+from dbproxy.session.startup import Login
+
+if TYPE_CHECKING:
+    from dbproxy.app.proxy import Proxy
+
+log = structlog.get_logger()
+
+DRAIN_INTERVAL = 0.02  # seconds between looks at who is still in a transaction
+
+
+class Lifecycle:
+    """One run of the proxy."""
+
+    def __init__(self, load: Callable[[], Settings], proxy: "Proxy") -> None:
+        self.load = load
+        self.proxy = proxy
+        self.listeners: list[asyncio.Server] = []
+        self.stop = asyncio.Event()
+        self.stop_now = asyncio.Event()
+
+    async def run(self) -> int:
+        proxy, settings = self.proxy, self.proxy.settings
+        proxy.reload = self.reload
+        endpoints = Endpoints(proxy)
+        self.watch_signals()
+        try:
+            await self.listen(settings)
+            await endpoints.start()
+            proxy.spawn(proxy.sweep())
+            self.announce(settings)
+            await self.stop.wait()
+            await self.drain()
+        finally:
+            self.stop_listening()
+            await endpoints.stop()
+            await self.end_tasks()
+        log.info("proxy stopped")
+        return 0
+
+    # --- starting -------------------------------------------------------------------------------------------------
+
+    async def listen(self, settings: Settings) -> None:
+        listen = settings.listen
+        if listen.host:
+            self.listeners.append(
+                await listen_tcp(self.accept, listen.host, listen.port, listen.backlog, "listen.port (DBPROXY_LISTEN__PORT)")
+            )
+        if listen.unix_socket_dir:
+            self.listeners.append(
+                await listen_unix(
+                    self.accept, listen.unix_socket_dir, listen.port, listen.unix_socket_mode, listen.backlog
+                )
+            )
+
+    def accept(self) -> Login:
+        return Login(self.proxy)
+
+    def announce(self, settings: Settings) -> None:
+        for warning in settings.warnings():
+            log.warning("configuration", warning=warning)
+        if not compiled():
+            log.warning("the slow build runs", hint="install with a C compiler to compile the hot modules")
+        addresses = [
+            "{}:{}".format(*name[:2]) if isinstance(name, tuple) else str(name)
+            for listener in self.listeners
+            for name in (socket.getsockname() for socket in listener.sockets)
+        ]
+        log.info("proxy started", version=__version__, compiled=compiled(), listen=addresses,
+                 http=f"{settings.http.host}:{settings.http.port}", primary=str(settings.primary.url))  # fmt: skip
+
+    # --- signals --------------------------------------------------------------------------------------------------
+
+    def watch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, self.reload_on_signal)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop_on_signal)
+
+    def stop_on_signal(self) -> None:
+        """The first lets transactions end, the second does not."""
+        if self.stop.is_set():
+            self.stop_now.set()
+        self.stop.set()
+
+    def reload_on_signal(self) -> None:
+        try:
+            self.reload()
+        except ProxyError as error:
+            log.error("reload failed", error=error.message, hint="The settings in force stay.")  # noqa: TRY400 - no bug
+
+    def reload(self) -> None:
+        """Read the settings again and use them; ConfigurationError if they are bad: the old ones stay."""
+        old = self.proxy.settings
+        new = self.load()
+        changes = compare(old, new)
+        self.proxy.apply(new)
+        log.info("reloaded", changed=[change.key for change in changes if not change.restart],
+                 needs_restart=[change.key for change in changes if change.restart])  # fmt: skip
+
+    # --- stopping -------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """No new clients; idle ones are told 57P01; the others may end their transaction, for a while."""
+        proxy = self.proxy
+        proxy.stopping = True
+        self.stop_listening()
+        deadline = monotonic() + proxy.settings.pool.shutdown_timeout
+        log.info("proxy stopping", clients=len(proxy.registry), shutdown_timeout=proxy.settings.pool.shutdown_timeout)
+        while len(proxy.registry) and monotonic() < deadline and not self.stop_now.is_set():
+            self.dismiss(idle_only=True)
+            await self.pause()
+        if len(proxy.registry):
+            log.warning("transactions cut off", clients=len(proxy.registry))
+        self.dismiss(idle_only=False)
+        for pool in proxy.pools.values():
+            for server in pool.servers():
+                server.close("the proxy stops")
+        await asyncio.sleep(0)  # the transports write their last words
+
+    async def pause(self) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_INTERVAL):
+                await self.stop_now.wait()
+        except TimeoutError:
+            return
+
+    def dismiss(self, *, idle_only: bool) -> None:
+        error = AdminShutdown("terminating connection due to administrator command")
+        for login in self.proxy.registry:
+            client = login.client
+            if client is not None and (not idle_only or client.server is None and not client.parked):
+                client.disconnect(error.message, error)
+            elif client is None and login.console is None:
+                login.refuse(error)
+            elif client is None:
+                login.console.disconnect(error.message, error)
+
+    def stop_listening(self) -> None:
+        for listener in self.listeners:
+            listener.close()
+
+    async def end_tasks(self) -> None:
+        tasks = list(self.proxy.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+

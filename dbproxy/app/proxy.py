@@ -1,0 +1,204 @@
+"""The composition root: the one object that knows everybody, and `serve`, which runs it."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import structlog
+import uvloop
+
+from dbproxy.admin.console import Console
+from dbproxy.app.lifecycle import Lifecycle
+from dbproxy.auth.client_login import Authenticator
+from dbproxy.auth.exchange import KeyCache
+from dbproxy.auth.scram import Keys
+from dbproxy.auth.users import Users
+from dbproxy.config import Host, Settings
+from dbproxy.observe import logs
+from dbproxy.observe.slowlog import SlowLog
+from dbproxy.pool.janitor import sweep
+from dbproxy.pool.login import Target, open_server
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statements
+from dbproxy.pool.server import Server
+from dbproxy.session.cancel import cancel_client, cancel_server
+from dbproxy.session.client import Client
+from dbproxy.session.deadlines import sweep_logins
+from dbproxy.session.registry import Registry
+from dbproxy.session.startup import Login
+from dbproxy.wire.extended import statement_text
+
+log = structlog.get_logger()
+
+SWEEP_INTERVAL = 0.2  # seconds
+NEVER = float("inf")
+
+
+class Proxy:
+    """Pools by database and user, who may log in, who is connected. Implements `session.startup.House`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.users = read_users(settings)
+        self.keys = KeyCache()
+        self.authenticator = Authenticator(self.keys)
+        self.registry = Registry()
+        self.statements = Statements(settings.pool.statement_cache_size)
+        self.slowlog = SlowLog(0, structlog.get_logger())
+        self.pools: dict[tuple[str, str], Pool] = {}
+        self.learned: dict[str, Keys] = {}
+        self.started_at = monotonic()
+        self.stopping = False
+        self.paused = False
+        self.tasks: set[asyncio.Task[Any]] = set()
+
+    # --- session.startup.House ------------------------------------------------------------------------------------
+
+    def find_pool(self, database: str, user: str) -> Pool:
+        pool = self.pools.get((database, user))
+        if pool is None:
+            pool = self.pools[database, user] = Pool(
+                database,
+                user,
+                self.settings.pool_for(database, user),
+                self.statements,
+                lambda pool: self.spawn(self.open(pool)),
+                lambda server: self.cancel_query(server),
+                slow_after(self.settings),
+            )
+            pool.paused = self.paused
+        return pool
+
+    def learn(self, user: str, keys: Keys) -> None:
+        self.learned[user] = keys
+
+    def cancel(self, pid: int, key: bytes) -> asyncio.Task[None] | None:
+        login = self.registry.find(pid, key)
+        server = cancel_client(login.client) if login is not None and login.client is not None else None
+        return self.cancel_query(server) if server is not None else None
+
+    def open_console(self, login: Login) -> Console:
+        return Console(login, self)
+
+    def log_slow(
+        self, client: Client, request: tuple[bytes, int, float], wait: float, run: float
+    ) -> None:
+        login = client.login
+        chunk, at, _ = request
+        self.slowlog.record(
+            monotonic(),
+            statement_text(chunk, at),
+            wait_us=int(wait * 1e6),
+            run_us=int(run * 1e6),
+            user=login.user,
+            database=login.database,
+            application_name=login.application_name,
+            client=f"{login.address}:{login.port}",
+            connection_id=login.id,
+            query_id=client.stats.query_count,
+        )
+
+    # --- servers --------------------------------------------------------------------------------------------------
+
+    async def open(self, pool: Pool) -> None:
+        await open_server(pool, self.target(pool), self.keys)
+
+    def target(self, pool: Pool) -> Target:
+        host: Host = self.settings.server_for(pool.database)
+        secret = self.users.get(pool.user)
+        usable = secret is not None and secret.kind != "scram-sha-256"
+        return Target(
+            host=host.host,
+            port=host.port,
+            address=host.address,
+            database=host.dbname,
+            user=pool.user,
+            credentials=secret if usable else self.learned.get(pool.user, secret),
+        )
+
+    def cancel_query(self, server: Server) -> asyncio.Task[None]:
+        """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
+        server.cancels += 1
+        host = self.settings.server_for(server.pool.database)
+        timeout = server.pool.settings.cancel_wait_timeout
+        return self.spawn(cancel_server(server, host.host, host.port, timeout))
+
+    # --- what administrators ask for ------------------------------------------------------------------------------
+
+    def apply(self, settings: Settings) -> None:
+        """Use other settings. ConfigurationError if their users' file is bad: then nothing has changed."""
+        users = read_users(settings)
+        moved = [pool for pool in self.pools.values() if self.place(self.settings, self.users, pool)
+                 != self.place(settings, users, pool)]  # fmt: skip
+        self.settings, self.users = settings, users
+        for pool in self.pools.values():
+            pool.settings = settings.pool_for(pool.database, pool.user)
+            pool.slow_after = slow_after(settings)
+        for pool in moved:
+            pool.retire()
+
+    def place(self, settings: Settings, users: Users, pool: Pool) -> object:
+        """What decides where a pool's connections go."""
+        host = settings.server_for(pool.database)
+        return host.host, host.port, host.dbname, users.get(pool.user)
+
+    def pause(self, pools: list[Pool]) -> None:
+        """Lend no more servers, and close each when it comes back."""
+        for pool in pools:
+            pool.pause()
+
+    def resume(self, pools: list[Pool]) -> None:
+        for pool in pools:
+            pool.resume(monotonic())
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run a task of the slow lane; it is held, and its failure is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.bury)
+        return task
+
+    def bury(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("task failed", exc_info=task.exception())
+
+    async def sweep(self) -> None:
+        """The janitor: every deadline is looked at here."""
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            now = monotonic()
+            self.slowlog.sweep(now)
+            sweep_logins(self.registry, self.settings, now)
+            for key, pool in list(self.pools.items()):
+                sweep(pool, now)
+                if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
+                    del self.pools[key]
+
+
+def read_users(settings: Settings) -> Users:
+    """Who may log in: the users of the file, and those in the servers' URLs."""
+    file = settings.auth.file
+    users = Users.parse(file.read_text(encoding="utf-8"), str(file)) if file else Users()
+    for host in settings.hosts().values():
+        password = host.password.get_secret_value()
+        if host.user and password:
+            users.add(host.user, password)
+    return users
+
+
+def slow_after(settings: Settings) -> float:
+    """Seconds from which on a query is slow."""
+    return settings.slow_query.threshold if settings.slow_query.enabled else NEVER
+
+
+def serve(load: Callable[[], Settings]) -> int:
+    """Run the proxy until it is told to stop. Raises ConfigurationError if it cannot start as it is told to."""
+    settings = load()
+    logs.configure(settings.log.format, settings.log.level)
+    return uvloop.run(Lifecycle(load, Proxy(settings)).run())
+
+

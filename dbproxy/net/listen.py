@@ -1,0 +1,57 @@
+"""Where applications connect: TCP addresses and a Unix socket."""
+
+import asyncio
+import contextlib
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dbproxy.errors import ConfigurationError
+
+
+async def listen_tcp(
+    make_protocol: Callable[[], object], hosts: Sequence[str], port: int, backlog: int, setting: str
+) -> asyncio.Server:
+    """A listening server. ConfigurationError if an address is taken or not ours; `setting` is the key to change."""
+    factory: Any = make_protocol
+    loop = asyncio.get_running_loop()
+    try:
+        return await loop.create_server(factory, list(hosts), port, backlog=backlog, reuse_address=True)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"cannot listen on {', '.join(hosts)} port {port}: {error.strerror if isinstance(error, OSError) else error}",
+            hint=f"Change {setting}.",
+        ) from error
+
+
+async def listen_unix(
+    make_protocol: Callable[[], object], directory: str, port: int, mode: int, backlog: int
+) -> asyncio.Server:
+    """A listening Unix socket, named as PostgreSQL names it; one that nobody listens on any more is replaced."""
+    path = Path(directory) / f".s.PGSQL.{port}"
+    factory: Any = make_protocol
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode) and not _answers(path):
+            path.unlink()
+        server = await asyncio.get_running_loop().create_unix_server(factory, str(path), backlog=backlog)
+        path.chmod(mode)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {path}: {error.strerror or error}", hint="Change listen.unix_socket_dir."
+        ) from error
+    return server
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
+        probe.connect(str(path))
+        return True
+    return False
+
+
+def describe_peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
+    """Address and port of whoever is at the other end; ("unix", 0) for a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    return (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else ("unix", 0)

@@ -1,0 +1,110 @@
+"""Borrowing a server for something of our own, in the slow lane: as a client does, in its turn."""
+
+import asyncio
+from time import monotonic
+
+from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.pool.login import refusal
+from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statement
+from dbproxy.pool.server import Server
+from dbproxy.wire.framer import server_framer
+from dbproxy.wire.pipeline import QUERY
+from dbproxy.wire.startup import parse_error_response
+
+
+class Errand:
+    """A `Borrower` that waits with a future."""
+
+    impatient = True  # somebody's login waits: told at once when no server can be reached
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.server: Server | None = None
+        self.arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.framer = server_framer()
+        self.error: ServerRefused | None = None
+
+    async def judge(self, settings: Parameters) -> None:
+        """Fill `settings.reported` with what a server reports under these settings; ServerRefused if it rejects them."""
+        try:
+            server = await self.borrow()
+            if settings.values:
+                now = monotonic()
+                server.pipeline.expect(QUERY, (b"", -1, now))
+                server.write(settings.message(server.settings))
+                await self.answer
+                if self.error is not None:
+                    raise self.error
+                server.settings = settings
+            welcome = self.pool.welcome
+            settings.reported = {
+                name: value for name, value in server.parameters.items() if welcome.get(name) != value
+            }
+        finally:
+            self.pool.leave(self)
+            server, self.server = self.server, None
+            if server is not None and server.pipeline.empty():
+                server.release(monotonic())
+            elif server is not None:
+                server.abandon(False)
+
+    async def borrow(self) -> Server:
+        now = monotonic()
+        server = self.pool.checkout(self, None, now)
+        if server is not None:
+            self.serve(server, now)
+        await self.arrival
+        assert self.server is not None
+        return self.server
+
+    # --- Borrower -----------------------------------------------------------------------------------------------
+
+    def serve(self, server: Server, now: float) -> None:
+        self.server = server
+        if not self.arrival.done():
+            self.arrival.set_result(None)
+
+    def refuse(self, error: ProxyError) -> None:
+        if not self.arrival.done():
+            self.arrival.set_exception(error)
+
+    def reply(self, data: bytes) -> None:
+        for mark in self.framer.feed(data):
+            at = mark >> 8
+            if mark & 255 == ord("E"):
+                length = int.from_bytes(self.framer.chunk[at + 1 : at + 5], "big")
+                self.error = refusal(parse_error_response(self.framer.chunk[at + 5 : at + 1 + length]))
+
+    def finished(self, status: int) -> bool:
+        if not self.answer.done():
+            self.answer.set_result(None)
+        return False
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        self.server = None
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def hold(self, reason: int) -> None:
+        """An errand writes too little to be stopped."""
+
+    def free(self, reason: int) -> None:
+        """As above."""
+
+    def may_retry(self, statement: Statement, changed: bool) -> bool:
+        return False
+
+    def retry(self) -> None:
+        raise AssertionError("an errand does not retry")
+
+    def restore(self, name: bytes, previous: bytes | Statement | None) -> None:
+        """An errand has no statements."""
+
+    def forget_statements(self) -> None:
+        """As above."""
+
+    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+        """Ours: not in the log of slow queries."""

@@ -1,0 +1,53 @@
+"""Deadlines of pools: one sweep, a few times a second, compares numbers (DESIGN §2: no timers)."""
+
+from dbproxy.errors import QueryWaitTimeout
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.states import IDLE, TESTED
+
+
+def sweep(pool: Pool, now: float) -> None:
+    """Time out waiting clients, then idle, old and silent servers; open what is missing."""
+    refuse_late_waiters(pool, now)
+    close_old_servers(pool, now)
+    check_quiet_servers(pool, now)
+    pool.open_more(now)
+
+
+def refuse_late_waiters(pool: Pool, now: float) -> None:
+    timeout = pool.settings.query_wait_timeout
+    while timeout and pool.waiting:
+        client, since = next(iter(pool.waiting.items()))
+        if now - since < timeout:
+            break
+        pool.leave(client)
+        client.refuse(
+            QueryWaitTimeout(
+                f"query_wait_timeout: no server connection became free within {timeout:g} s",
+                detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, all in use",
+            )
+        )
+
+
+def close_old_servers(pool: Pool, now: float) -> None:
+    """Idle ones over `server_lifetime`, and those idle for `server_idle_timeout` that `min_pool_size` spares not."""
+    timeout = pool.settings.server_idle_timeout
+    spare = pool.size() - pool.settings.min_pool_size
+    for server in list(pool.idle):
+        if now >= server.expires_at:
+            server.close("server_lifetime")
+            spare -= 1
+        elif timeout and spare > 0 and now - server.used_at >= timeout:
+            server.close("server_idle_timeout")
+            spare -= 1
+
+
+def check_quiet_servers(pool: Pool, now: float) -> None:
+    """Ask those idle for `server_check_delay` for a sign of life; close those that owe one."""
+    delay = pool.settings.server_check_delay
+    patience = pool.settings.server_connect_timeout
+    for server in list(pool.lists[TESTED]):
+        if patience and now - server.used_at >= patience:
+            server.close("no answer to a check or reset")
+    for server in list(pool.lists[IDLE]):
+        if delay and now - max(server.used_at, server.checked_at) >= delay:
+            pool.check(server, now)

@@ -1,0 +1,118 @@
+"""Opening a server connection: connect, authenticate, keep what the server says of itself (slow lane)."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from time import monotonic
+
+import structlog
+
+from dbproxy.auth.exchange import KeyCache, Work
+from dbproxy.auth.server_login import Credentials, ServerLogin
+from dbproxy.errors import ProtocolViolation, ProxyError, ServerRefused, ServerUnavailable
+from dbproxy.net.connect import connect
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.wire import build
+from dbproxy.wire.startup import (
+    parse_authentication,
+    parse_backend_key_data,
+    parse_error_response,
+    parse_parameter_status,
+)
+
+log = structlog.get_logger()
+
+JITTER = 0.1  # servers opened together are not closed together
+FOREVER = float("inf")
+# What PostgreSQL answers to a login that may succeed later: starting up, shutting down, no slot free.
+PASSING = frozenset({"57P03", "57P01", "53300"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a pool's servers are, and as whom to log in."""
+
+    host: str
+    port: int
+    address: str
+    database: str
+    user: str
+    credentials: Credentials = field(repr=False)
+
+
+async def open_server(pool: Pool, target: Target, keys: KeyCache) -> None:
+    """Open one connection and give it to the pool, or tell the pool why not."""
+    server = Server(pool)
+    server.address = target.address
+    try:
+        async with asyncio.timeout(pool.settings.server_connect_timeout or None):
+            await connect(lambda: server, target.host, target.port)
+            await log_in(server, target, keys)
+    except (ProxyError, OSError) as error:
+        failure = explain(error, pool, target)
+        server.close(failure.message)
+        log.warning("server login failed", address=target.address, database=pool.database, user=pool.user,
+                    error=failure.message, sqlstate=failure.sqlstate)  # fmt: skip
+        pool.open_failed(failure, monotonic())
+    except BaseException:
+        server.close("cancelled")
+        pool.opening_ended()
+        raise
+    else:
+        now = monotonic()
+        lifetime = pool.settings.server_lifetime
+        server.expires_at = now + lifetime * (1 - JITTER * random.random()) if lifetime else FOREVER  # noqa: S311 - jitter
+        log.info("server connected", server=server.id, address=target.address, database=pool.database,
+                 user=pool.user, pid=server.pid)  # fmt: skip
+        pool.opened(server, now)
+
+
+def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyError:
+    """The same for those who wait."""
+    if isinstance(error, ServerRefused) and error.sqlstate not in PASSING:
+        return error
+    if isinstance(error, ProxyError):
+        return ServerUnavailable(f"{target.address}: {error.message}", detail=error.detail, hint=error.hint)
+    if isinstance(error, TimeoutError):
+        reason = f"no answer within server_connect_timeout ({pool.settings.server_connect_timeout:g} s)"
+    else:
+        reason = str(error.strerror or error)
+    return ServerUnavailable(f"cannot connect to the server at {target.address}: {reason}")
+
+
+async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
+    """PostgreSQL: "Start-up". Raises ServerRefused with PostgreSQL's own words."""
+    login = ServerLogin(target.user, target.address, target.credentials, keys)
+    server.write(build.startup_message({"user": target.user, "database": target.database}))
+    mailbox = server.mailbox
+    assert mailbox is not None
+    while True:
+        message = await mailbox.get()
+        if message is None:
+            raise ServerUnavailable(f"{target.address} closed the connection during login")
+        kind, payload = message
+        if kind == ord("R"):
+            answer = login.receive(*parse_authentication(payload))
+            if isinstance(answer, Work):
+                answer = await asyncio.to_thread(answer.run)
+            if answer is not None:
+                server.write(build.authentication_response(answer.payload))
+        elif kind == ord("E"):
+            raise refusal(parse_error_response(payload))
+        elif kind == ord("S"):
+            name, value = parse_parameter_status(payload)
+            server.parameters[name] = value
+        elif kind == ord("K"):
+            server.pid, server.key = parse_backend_key_data(payload)
+        elif kind == ord("Z"):
+            break
+    if not login.done:
+        raise ProtocolViolation(f"{target.address} was ready before it had authenticated us")
+    server.mailbox = None
+
+
+def refusal(fields: dict[str, str]) -> ServerRefused:
+    return ServerRefused(
+        fields.get("M", ""), detail=fields.get("D", ""), hint=fields.get("H", ""), sqlstate=fields.get("C", "")
+    )

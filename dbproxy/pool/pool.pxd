@@ -1,0 +1,31 @@
+cimport cython
+
+from dbproxy.pool.stats cimport PoolStats
+
+
+cdef class Pool:
+    cdef readonly str database
+    cdef readonly str user
+    cdef public object settings
+    cdef readonly object statements
+    cdef readonly object launch
+    cdef readonly object cancel
+    cdef public double slow_after
+    cdef readonly PoolStats stats
+    cdef readonly list lists
+    cdef readonly dict idle
+    cdef readonly object waiting
+    cdef readonly object parameter_sets
+    cdef public dict welcome
+    cdef public bint paused
+    cdef readonly int generation
+    cdef readonly int opening
+    cdef readonly int failures
+    cdef public double retry_at
+    cdef public object last_error
+
+    cpdef checkout(self, client, settings, double now)
+    cpdef leave(self, client)
+    cpdef checkin(self, server, double now)
+    cpdef move(self, server, int state)
+    cpdef open_more(self, double now)

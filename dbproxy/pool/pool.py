@@ -1,0 +1,221 @@
+"""A pool: the server connections of one database and user, and the clients that wait for one.
+
+Servers are lent last in, first out, so that few stay warm; clients are served strictly first come, first served. The
+pool decides and keeps the lists; `launch`, handed in, opens connections beside the data path. Deadlines are numbers:
+pool.janitor looks at them.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from dbproxy.config.settings import PoolSettings
+from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.pool.demand import backoff, wanted
+from dbproxy.pool.parameters import ParameterSets
+from dbproxy.pool.prepared import Statements
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED
+from dbproxy.pool.stats import PoolStats
+
+if TYPE_CHECKING:
+    from dbproxy.pool.server import Borrower, Server
+
+log = structlog.get_logger()
+
+
+class Pool:
+    """Servers by state, and who waits. `launch(pool)` begins to open one connection; `cancel(server)` one cancel."""
+
+    def __init__(
+        self,
+        database: str,
+        user: str,
+        settings: PoolSettings,
+        statements: Statements,
+        launch: Callable[["Pool"], None],
+        cancel: Callable[["Server"], None],
+        slow_after: float,
+    ) -> None:
+        self.database = database
+        self.user = user
+        self.settings = settings
+        self.statements = statements
+        self.launch = launch
+        self.cancel = cancel
+        self.slow_after = slow_after
+        self.stats = PoolStats()
+        self.lists: list[dict[Any, None]] = [{} for _ in NAMES]
+        self.idle = self.lists[IDLE]
+        self.waiting: OrderedDict[Any, float] = OrderedDict()
+        self.parameter_sets = ParameterSets()
+        self.welcome: dict[str, str] = {}
+        self.paused = False
+        self.generation = 0
+        self.opening = 0
+        self.failures = 0
+        self.retry_at = 0.0
+        self.last_error: ProxyError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.database}/{self.user} {self.counts()} waiting={len(self.waiting)}>"
+
+    def counts(self) -> dict[str, int]:
+        return {name: len(servers) for name, servers in zip(NAMES[:-1], self.lists, strict=False)}
+
+    def size(self) -> int:
+        """Connections open or being opened."""
+        return self.opening + sum(map(len, self.lists[IDLE:CLOSED]))
+
+    def servers(self) -> list["Server"]:
+        return [server for servers in self.lists for server in servers]
+
+    # --- lending ------------------------------------------------------------------------------------------------
+
+    def checkout(self, client: "Borrower", settings: object, now: float) -> "Server | None":
+        """A server for this client now, or None: it waits, and `client.serve` is called in its turn."""
+        idle = self.idle
+        if idle and not self.paused and not self.waiting:
+            server, _ = idle.popitem()
+            server.state = ACTIVE
+            self.lists[ACTIVE][server] = None
+            server.lend(client, now)
+            self.stats.wait(0)
+            return server
+        self.waiting[client] = now
+        self.open_more(now)
+        return None
+
+    def leave(self, client: "Borrower") -> None:
+        """The client does not wait any more."""
+        self.waiting.pop(client, None)
+
+    def checkin(self, server: "Server", now: float) -> None:
+        """The server is clean: to whoever waits longest, or to the idle ones."""
+        if server.doubtful:
+            server.close("a cancel request may still be on its way")
+        elif server.cancels:
+            self.move(server, BEING_CANCELED)
+        elif server.generation != self.generation or self.paused:
+            server.close("paused" if self.paused else "settings changed")
+        elif now >= server.expires_at:
+            server.close("server_lifetime")
+        elif self.waiting:
+            client, since = self.waiting.popitem(last=False)
+            if server.state != ACTIVE:
+                self.move(server, ACTIVE)
+            server.lend(client, now)
+            self.stats.wait(int((now - since) * 1e6))
+            client.serve(server, now)
+        else:
+            if server.state == ACTIVE:
+                server.used_at = now
+            self.move(server, IDLE)
+
+    def move(self, server: "Server", state: int) -> None:
+        """The only way from one list to another."""
+        if state not in MOVES[server.state]:
+            raise AssertionError(f"server {server.id}: {NAMES[server.state]} to {NAMES[state]}")
+        self.lists[server.state].pop(server, None)
+        server.state = state
+        if state != CLOSED:
+            self.lists[state][server] = None
+
+    def cleaning(self, server: "Server") -> list[str]:
+        """SQL that makes a server, taken from a client that left, as good as new."""
+        statements = ["ROLLBACK"] if server.status != ord("I") else []
+        if self.settings.mode == "session" and self.settings.server_reset_query:
+            statements.append(self.settings.server_reset_query)
+        return statements
+
+    def canceled(self, server: "Server") -> None:
+        """A cancel request for this server has been dealt with."""
+        if server.doubtful and server.state in (BEING_CANCELED, TESTED):
+            server.close("a cancel request may still be on its way")
+        elif not server.cancels and server.state == BEING_CANCELED:
+            self.checkin(server, monotonic())
+
+    def check(self, server: "Server", now: float) -> None:
+        """See whether an idle server still answers."""
+        server.checked_at = now
+        self.move(server, TESTED)
+        server.run_ours("")
+
+    # --- opening and losing --------------------------------------------------------------------------------------
+
+    def open_more(self, now: float) -> None:
+        """Begin to open as many connections as there is need and room for."""
+        if self.paused or now < self.retry_at:
+            return
+        longest = now - next(iter(self.waiting.values())) if self.waiting else 0.0
+        number = wanted(
+            size=self.size(),
+            opening=self.opening,
+            waiting=len(self.waiting),
+            longest_wait=longest,
+            probing=self.failures > 0,
+            limits=self.settings,
+        )
+        for _ in range(number):
+            self.opening += 1
+            self.launch(self)
+
+    def opened(self, server: "Server", now: float) -> None:
+        """A login has succeeded."""
+        self.opening -= 1
+        self.failures = 0
+        self.retry_at = 0.0
+        self.last_error = None
+        self.lists[LOGIN][server] = None
+        self.welcome = dict(server.parameters)
+        self.stats.login_count += 1
+        self.move(server, ACTIVE)
+        self.checkin(server, now)
+
+    def open_failed(self, error: ProxyError, now: float) -> None:
+        """A login has failed: wait before the next; nobody waits for what cannot be."""
+        self.opening -= 1
+        self.failures += 1
+        self.retry_at = now + backoff(self.failures, self.settings.server_login_retry)
+        self.last_error = error
+        if self.size() > self.opening:
+            return
+        final = isinstance(error, ServerRefused)
+        for client in [client for client in self.waiting if final or getattr(client, "impatient", False)]:
+            self.leave(client)
+            client.refuse(error)
+
+    def opening_ended(self) -> None:
+        """An attempt was given up."""
+        self.opening -= 1
+
+    def lost(self, server: "Server", reason: str) -> None:
+        """A connection is closed, for this reason; open another if somebody waits."""
+        was = NAMES[server.state]
+        if server.state != CLOSED:
+            self.lists[server.state].pop(server, None)
+            server.state = CLOSED
+        log.info("server closed", server=server.id, database=self.database, user=self.user, state=was, reason=reason)
+        self.open_more(monotonic())
+
+    def retire(self) -> None:
+        """Every connection is closed once it is free, and replaced."""
+        self.generation += 1
+        for server in list(self.idle):
+            server.close("settings changed")
+
+    def pause(self) -> None:
+        """Lend no more; what is lent is closed when it comes back."""
+        self.paused = True
+        for server in list(self.idle):
+            server.close("paused")
+
+    def resume(self, now: float) -> None:
+        self.paused = False
+        self.open_more(now)
+
+    def forgettable(self, now: float) -> bool:
+        """Whether nothing would be lost with this pool: no connection, nobody who waits, no back-off."""
+        return not self.size() and not self.waiting and now >= self.retry_at and not self.paused

@@ -1,0 +1,58 @@
+cimport cython
+
+from dbproxy.net.link cimport Link
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.framer cimport Framer
+from dbproxy.wire.pipeline cimport Pipeline
+
+
+cdef class Server(Link):
+    cdef readonly object id
+    cdef readonly Pool pool
+    cdef readonly PoolStats stats
+    cdef public object client
+    cdef public int state
+    cdef public int status
+    cdef readonly Framer framer
+    cdef readonly Pipeline pipeline
+    cdef public object mailbox
+    cdef readonly dict prepared
+    cdef public bytes unnamed
+    cdef readonly dict parameters
+    cdef public object settings
+    cdef readonly bint skipping
+    cdef readonly bint retrying
+    cdef public bint forwarded
+    cdef bytes renamed
+    cdef readonly bint told
+    cdef public int pid
+    cdef public bytes key
+    cdef public str address
+    cdef public int generation
+    cdef public int cancels
+    cdef public bint doubtful
+    cdef public double connected_at
+    cdef public double expires_at
+    cdef public double used_at
+    cdef public double checked_at
+    cdef readonly double lent_at
+    cdef readonly double busy_since
+    cdef public double xact_start
+
+    cpdef lend(self, client, double now)
+    cpdef bytes adopt(self, settings)
+    cpdef bytes keep(self, statement)
+    cpdef bytes prepare(self, statement)
+    @cython.locals(
+        framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
+        now=double, kind=int, at=Py_ssize_t, fakes=bytes, entry=int, skip=bint, mark="long long",
+    )
+    cdef relay(self, bytes data)
+    cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
+    @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")
+    cdef answered(self, request, double now)
+    cdef finish(self, double now)
+    cpdef release(self, double now)
+    cdef bytes payload(self, bytes chunk, Py_ssize_t at)
+    cdef bint fail(self, bytes chunk, Py_ssize_t at) except -1

@@ -1,0 +1,421 @@
+"""A server connection: what PostgreSQL sends us, and where it goes.
+
+Replies are forwarded in the chunks in which they came. A chunk is cut only where a reply is skipped or faked
+(wire.pipeline). ReadyForQuery with nothing more due ends the loan: the pool gets the server back, or, if something
+about it is in doubt, it is closed (DESIGN promises 2 and 3).
+"""
+
+import asyncio
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from dbproxy.errors import ProtocolViolation, ProxyError, ServerLost
+from dbproxy.net.link import PARTNER_FULL, Link
+from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.prepared import Statement
+from dbproxy.pool.states import ACTIVE, CLOSED, LOGIN, NAMES, TESTED
+from dbproxy.wire import build
+from dbproxy.wire.extended import length_at, write_close, write_parse
+from dbproxy.wire.framer import server_framer
+from dbproxy.wire.pipeline import CLOSE, FAKE, KIND, PARSE, QUERY, SKIP, SYNC, Pipeline
+from dbproxy.wire.startup import parse_error_response, parse_parameter_status
+
+if TYPE_CHECKING:
+    from dbproxy.pool.pool import Pool
+
+log = structlog.get_logger()
+ids = count(1)
+
+# Errors after which a request is sent again on a fresh statement (DESIGN §6): SQLSTATE, and the server function that
+# raised it, since 0A000 and 26000 have other causes.
+STALE = {("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")}
+UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
+
+
+class Borrower(Protocol):
+    """Who holds a server, or waits for one: a client, or an errand of our own."""
+
+    def serve(self, server: "Server", now: float) -> None:
+        """The wait is over: this server is lent."""
+
+    def refuse(self, error: ProxyError) -> None:
+        """The wait is over: there will be no server."""
+
+    def reply(self, data: bytes) -> None:
+        """Bytes from the server, whole messages or parts of a long one."""
+
+    def finished(self, status: int) -> bool:
+        """Nothing more is due; `status` is the TransactionStatus. True gives the server back."""
+
+    def retry(self) -> None:
+        """The last request failed on an outdated statement; nothing of its answer was forwarded."""
+
+    def may_retry(self, statement: Statement, changed: bool) -> bool:
+        """Whether `retry` is possible; `changed`: the answer has other columns than before."""
+
+    def forget_statements(self) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out."""
+
+    def restore(self, name: bytes, previous: bytes | Statement | None) -> None:
+        """A Parse or Close of this name did not happen after all."""
+
+    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+        """A query took longer than the pool's threshold; times in seconds."""
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
+
+
+class Server(Link):
+    """One connection to PostgreSQL."""
+
+    def __init__(self, pool: "Pool") -> None:
+        Link.__init__(self)
+        self.id = next(ids)
+        self.pool: Any = pool
+        self.stats = pool.stats
+        self.client: Any = None
+        self.state = LOGIN
+        self.status = ord("I")
+        self.framer = server_framer()
+        self.pipeline = Pipeline()
+        self.mailbox: asyncio.Queue[tuple[int, bytes] | None] | None = asyncio.Queue()
+        self.prepared: dict[bytes, Statement] = {}
+        self.unnamed: bytes | None = None
+        self.parameters: dict[str, str] = {}
+        self.settings = NOTHING
+        self.skipping = False
+        self.retrying = False
+        self.forwarded = False
+        self.renamed = b""
+        self.told = False
+        self.pid = 0
+        self.key = b""
+        self.address = ""
+        self.generation = pool.generation
+        self.cancels = 0  # cancel requests on their way to it
+        self.doubtful = False
+        self.connected_at = monotonic()
+        self.expires_at = 0.0
+        self.used_at = 0.0
+        self.checked_at = 0.0
+        self.lent_at = 0.0
+        self.busy_since = 0.0
+        self.xact_start = 0.0
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self.mailbox is not None:
+                self.post(data)
+            else:
+                self.relay(data)
+        except ProtocolViolation as error:
+            self.close(error.message)
+        except Exception:  # our own bug: the state of this server is in doubt, nobody else's is
+            log.exception("internal error", server=self.id)
+            self.close("internal error")
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.close(f"connection lost: {error}" if error else "server closed the connection")
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self.client is not None:
+            self.client.hold(PARTNER_FULL)
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self.client is not None:
+            self.client.free(PARTNER_FULL)
+
+    # --- login --------------------------------------------------------------------------------------------------
+
+    def post(self, data: bytes) -> None:
+        """While logging in, whole messages go to the mailbox (pool.login reads it)."""
+        mailbox = self.mailbox
+        for mark in self.framer.feed(data):
+            at = mark >> 8
+            length = int.from_bytes(self.framer.chunk[at + 1 : at + 5], "big")
+            mailbox.put_nowait((mark & 255, self.framer.chunk[at + 5 : at + 1 + length]))  # type: ignore[union-attr]
+
+    # --- lending ------------------------------------------------------------------------------------------------
+
+    def lend(self, client: Borrower, now: float) -> None:
+        self.client = client
+        self.lent_at = self.busy_since = self.xact_start = now
+        self.told = False
+
+    def adopt(self, settings: Parameters) -> bytes:
+        """What to send ahead of a client's first request, so that the server has the client's settings."""
+        message = settings.message(self.settings)
+        self.pipeline.expect(QUERY | SKIP)
+        self.settings = settings
+        return message
+
+    def run_ours(self, *statements: str) -> None:
+        """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
+        self.client = None
+        for sql in statements:
+            self.pipeline.expect(QUERY | SKIP)
+            self.write(build.query(sql))
+
+    # --- prepared statements ------------------------------------------------------------------------------------
+
+    def keep(self, statement: Statement) -> bytes:
+        """Note that the server has the statement; returns Close messages for what it must give up for it."""
+        self.prepared[statement.name] = statement
+        closes = b""
+        while len(self.prepared) > self.pool.settings.max_prepared_statements > 0:
+            name = next(iter(self.prepared))
+            oldest = self.prepared.pop(name)
+            self.pipeline.expect(CLOSE | SKIP, (b"", None, name, oldest))
+            closes += write_close(name)
+        return closes
+
+    def prepare(self, statement: Statement) -> bytes:
+        """Messages that make the server have the statement, unseen by the client; empty if it has."""
+        if statement.name in self.prepared:
+            self.prepared[statement.name] = self.prepared.pop(statement.name)  # now the one used last
+            return b""
+        closes = self.keep(statement)
+        self.pipeline.expect(PARSE | SKIP, (b"", None, statement.name, statement))
+        self.stats.server_parse_count += 1
+        return closes + write_parse(statement.name, statement.body)
+
+    # --- replies ------------------------------------------------------------------------------------------------
+
+    def relay(self, data: bytes) -> None:
+        framer = self.framer
+        pipeline = self.pipeline
+        marks = framer.feed(data)
+        chunk = framer.chunk
+        position = 0
+        done = False
+        pieces = None
+        now = 0.0
+        for mark in marks:
+            kind = mark & 255
+            at = mark >> 8
+            fakes = b""
+            if kind == ord("E"):
+                skip = self.fail(chunk, at)
+                fakes = self.renamed
+            else:
+                if pipeline.fakes:
+                    fakes = pipeline.fake()
+                entry = pipeline.receive(kind)
+                skip = entry >= 0 and entry & SKIP != 0
+            if fakes or skip != self.skipping:
+                if pieces is None:
+                    pieces = []
+                if not self.skipping and at > position:
+                    pieces.append(chunk[position:at])
+                if fakes:
+                    pieces.append(fakes)
+                position = at
+                self.skipping = skip
+                if self.renamed:
+                    position = at + length_at(chunk, at)
+                    self.renamed = b""
+            if kind == ord("Z"):
+                self.status = chunk[at + 5]
+                if not now:
+                    now = monotonic()
+                if not skip:
+                    self.answered(pipeline.ended, now)
+                done = pipeline.head == len(pipeline.due)
+            elif kind == ord("S"):
+                self.report(chunk, at)
+            elif kind == ord("C"):
+                self.watch(chunk, at)
+            elif kind == ord("G"):
+                pipeline.copy_in()
+            if not skip:
+                self.forwarded = kind != ord("Z")
+        self.forward(chunk, position, framer.end, pieces)
+        if done and not framer.left:
+            self.finish(now)
+
+    def forward(self, chunk: bytes, position: int, end: int, pieces: list[bytes] | None) -> None:
+        """Hand on what is not skipped: `pieces`, then the chunk from `position` to `end`."""
+        if not self.skipping and end > position:
+            if pieces is None:
+                if position or end < len(chunk):
+                    chunk = chunk[position:end]
+                if self.client is not None:
+                    self.stats.bytes_sent += len(chunk)
+                    self.client.reply(chunk)
+                return
+            pieces.append(chunk[position:end])
+        if pieces and self.client is not None:
+            chunk = b"".join(pieces)
+            self.stats.bytes_sent += len(chunk)
+            self.client.reply(chunk)
+
+    def answered(self, request: object, now: float) -> None:
+        """A client's request is over: count and time it."""
+        chunk, at, arrived = request
+        total = now - arrived
+        microseconds = int(total * 1e6)
+        self.stats.query(microseconds)
+        if total >= self.pool.slow_after:
+            wait = max(0.0, self.busy_since - arrived)
+            self.stats.slow_query_count += 1
+            self.client.slow(request, wait, total - wait)
+        self.busy_since = now
+        if self.status == ord("I"):
+            self.stats.xact(int((now - self.xact_start) * 1e6))
+            self.xact_start = now
+
+    def finish(self, now: float) -> None:
+        """Nothing is due."""
+        if self.retrying:
+            self.retrying = False
+            self.skipping = False
+            self.client.retry()
+        elif self.client is None:
+            self.pool.checkin(self, now) if self.status == ord("I") else self.close("left in a transaction")
+        elif self.client.finished(self.status):
+            self.release(now)
+
+    def release(self, now: float) -> None:
+        """The loan is over; the server is clean."""
+        self.client = None
+        self.free(PARTNER_FULL)
+        self.pool.checkin(self, now)
+
+    # --- what only few replies need ------------------------------------------------------------------------------
+
+    def report(self, chunk: bytes, at: int) -> None:
+        name, value = parse_parameter_status(self.payload(chunk, at))
+        self.parameters[name] = value
+        if self.client is None and self.settings is NOTHING:
+            self.pool.welcome[name] = value
+
+    def watch(self, chunk: bytes, at: int) -> None:
+        """Some commands change what we hold to be true of the server."""
+        if chunk[at + 5] == ord("D"):
+            tag = self.payload(chunk, at)
+            if tag in (b"DEALLOCATE ALL\0", b"DISCARD ALL\0"):
+                self.prepared.clear()
+                self.unnamed = UNKNOWN_STATEMENT
+                if self.client is not None:
+                    self.client.forget_statements()
+
+    def payload(self, chunk: bytes, at: int) -> bytes:
+        return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]
+
+    def fail(self, chunk: bytes, at: int) -> bool:
+        """ErrorResponse: drop what the server discards. True if the client must not see it."""
+        pipeline = self.pipeline
+        fields = parse_error_response(self.payload(chunk, at))
+        self.stats.error_count += 1
+        if fields.get("V") in ("FATAL", "PANIC"):
+            self.told = self.client is not None
+            log.warning("server error", server=self.id, sqlstate=fields.get("C"), message=fields.get("M"))
+            return self.client is None
+        entry = pipeline.peek()
+        if entry < 0:
+            return self.client is None
+        if entry & KIND == QUERY or entry & KIND == SYNC:
+            if entry & SKIP:
+                raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+            return False
+        dropped = pipeline.fail()
+        failed = next((note for what, note in dropped if not what & FAKE), None)
+        self.undo(dropped)
+        statement = failed[3] if isinstance(failed, tuple) else None
+        if (fields.get("C"), fields.get("R")) in STALE and isinstance(statement, Statement):
+            statement.renew()
+            if fields.get("C") == "26000":
+                self.prepared.clear()
+            if not self.forwarded and len(pipeline) == 1 and self.client.may_retry(statement, fields["C"] == "0A000"):
+                pipeline.skip_oldest()
+                self.retrying = True
+                return True
+        if isinstance(failed, tuple):
+            self.rename(chunk, at, failed[2], failed[0])
+        return False
+
+    def rename(self, chunk: bytes, at: int, ours: bytes, theirs: bytes) -> None:
+        """In an ErrorResponse, call a statement by the name that its client gave it."""
+        payload = self.payload(chunk, at)
+        if ours and ours in payload:
+            payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
+            self.renamed = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+
+    def undo(self, dropped: list[tuple[int, object]]) -> None:
+        """What the server did not do, latest first."""
+        for entry, note in reversed(dropped):
+            what = entry & KIND
+            if note is None or (what != PARSE and what != CLOSE):
+                continue
+            name, previous, server_name, statement = note
+            if server_name and what == PARSE:
+                self.prepared.pop(server_name, None)
+            elif server_name:
+                self.prepared[server_name] = statement
+            elif what == PARSE and not entry & FAKE:
+                self.unnamed = UNKNOWN_STATEMENT
+            if not entry & SKIP and self.client is not None:
+                self.client.restore(name, previous)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def abandon(self, half_sent: bool) -> None:
+        """The client has gone. Roll back and keep the connection where its state is known; close it where not."""
+        if self.state == CLOSED:
+            return
+        self.client = None
+        self.free(PARTNER_FULL)
+        if half_sent or self.framer.left or self.retrying or not self.pipeline.empty() or self.pipeline.ignoring:
+            self.pool.cancel(self)
+            self.close("client left with a request open")
+            return
+        self.used_at = monotonic()
+        self.pool.move(self, TESTED)
+        self.pipeline.expect(SYNC | SKIP)
+        self.write(build.sync())
+        self.run_ours(*self.pool.cleaning(self))
+
+    def close(self, reason: str) -> None:
+        """The one exit, whoever wanted it. A client that holds the server is told."""
+        if self.closed:
+            return
+        self.closed = True
+        client, self.client = self.client, None
+        if self.mailbox is not None:
+            self.mailbox.put_nowait(None)
+        if self.transport is not None:
+            if self.pipeline.empty() and not self.full:
+                self.transport.write(build.terminate())
+                self.transport.close()
+            else:
+                self.transport.abort()
+        if self.mailbox is None:
+            self.pool.lost(self, reason)
+        if client is not None:
+            client.server_lost(self.lost_error(reason), self.told)
+
+    def lost_error(self, reason: str) -> ServerLost:
+        """What the client is told. 08007: a request was sent and its outcome is not known (DESIGN promise 5)."""
+        unknown = not self.pipeline.empty()
+        return ServerLost(
+            f"the connection to the server at {self.address} was lost: {reason}",
+            detail="Whether the last request was carried out is not known." if unknown else "",
+            sqlstate="08007" if unknown else "08006",
+        )
+
+    def state_name(self) -> str:
+        return NAMES[self.state]

@@ -1,0 +1,29 @@
+cimport cython
+
+
+@cython.locals(octave=int, index=int)
+cpdef int bucket(long long microseconds)
+
+
+cdef class PoolStats:
+    cdef public long long xact_count
+    cdef public long long query_count
+    cdef public long long bytes_received
+    cdef public long long bytes_sent
+    cdef public long long xact_time_us
+    cdef public long long query_time_us
+    cdef public long long wait_time_us
+    cdef public long long server_assignment_count
+    cdef public long long client_parse_count
+    cdef public long long server_parse_count
+    cdef public long long bind_count
+    cdef public long long login_count
+    cdef public long long slow_query_count
+    cdef public long long error_count
+    cdef readonly list query_buckets
+    cdef readonly list xact_buckets
+    cdef readonly list wait_buckets
+
+    cpdef query(self, long long microseconds)
+    cpdef xact(self, long long microseconds)
+    cpdef wait(self, long long microseconds)

@@ -1,0 +1,73 @@
+"""Cancel requests: to the server that the client holds, and to no other (DESIGN promise 4).
+
+PostgreSQL: "Canceling Requests in Progress". The request goes over a connection of its own; when the server closes
+that, the signal has been sent. Until then the cancelled connection is not lent again: a late signal would hit the
+next client's query.
+"""
+
+import asyncio
+
+import structlog
+
+from dbproxy.errors import QueryCanceled
+from dbproxy.net.connect import connect
+from dbproxy.pool.server import Server
+from dbproxy.session.client import Client
+from dbproxy.wire import build
+
+log = structlog.get_logger()
+
+
+class _Messenger:
+    """Sends one cancel request and hears when the server has dealt with it."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        transport.write(self.request)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """A server says nothing to a cancel request."""
+
+    def eof_received(self) -> None:
+        return None
+
+
+async def cancel_server(server: Server, host: str, port: int, timeout: float) -> None:
+    """Cancel what runs on this server; whoever holds it keeps it until the request has been dealt with."""
+    request = build.cancel_request(server.pid, server.key)
+    try:
+        async with asyncio.timeout(timeout or None):
+            messenger = await connect(lambda: _Messenger(request), host, port)
+            try:
+                await messenger.ended
+            finally:
+                messenger.transport.abort()
+    except OSError as error:
+        # The signal may still come: this server must not be lent again.
+        log.warning("cancel failed", server=server.id, address=server.address, error=str(error) or "timeout")
+        server.doubtful = True
+    finally:
+        server.cancels -= 1
+        server.pool.canceled(server)
+
+
+def cancel_client(client: Client) -> Server | None:
+    """The server to send the cancel to; None if there is nothing to cancel, or the client was still waiting."""
+    if client.parked and client.server is None:
+        client.pool.leave(client)
+        client.refuse(QueryCanceled("canceling statement due to user request"))
+        return None
+    server = client.server
+    if server is None or server.pipeline.empty():
+        return None
+    return server
+
+

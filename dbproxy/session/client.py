@@ -1,0 +1,550 @@
+"""A client connection: what the application sends us, and where it goes.
+
+A request (everything up to Query or Sync) is forwarded in the chunks in which it came, to a server that is borrowed
+when its first message needs one and given back when the server says that no transaction is open. A chunk is cut only
+where a prepared statement is called by the name that servers know it by, or a message need not be sent at all.
+
+A client that waits for a server is *parked*: what else it sends stays in its backlog, and it is still read, up to a
+limit, so that we notice when it leaves.
+"""
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from dbproxy.errors import FeatureNotSupported, ProxyError
+from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL, Link
+from dbproxy.pool.prepared import NOWHERE, Statement
+from dbproxy.pool.server import Server
+from dbproxy.wire import build
+from dbproxy.wire.extended import (
+    bind_name,
+    length_at,
+    parse_parts,
+    target_name,
+    write_bind,
+    write_close,
+    write_describe,
+    write_parse,
+)
+from dbproxy.wire.framer import client_framer
+from dbproxy.wire.pipeline import (
+    BIND,
+    CLOSE,
+    COPY_END,
+    DESCRIBE,
+    EXECUTE,
+    FAKE,
+    FUNCTION,
+    PARSE,
+    QUERY,
+    SKIP,
+    SYNC,
+)
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+log = structlog.get_logger()
+
+READY_IDLE = build.ready_for_query(ord("I"))
+BACKLOG_LIMIT = 65536  # bytes read from a parked client before it is no longer read
+DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
+REPLAY_LIMIT = 65536  # bytes of a request kept for sending it again
+NOTHING_YET, SPOILED = -1, -2  # replay_at: no request since the last answer; one that cannot be sent again
+
+
+class Client(Link):
+    """One logged-in client. Implements `pool.server.Borrower`; session.startup makes it from a login."""
+
+    def __init__(self, login: "Login") -> None:
+        Link.__init__(self)
+        self.login = login
+        self.id = login.id
+        self.pool = login.pool
+        self.stats = login.pool.stats
+        self.settings = login.settings
+        self.mode = login.pool.settings.mode
+        self.shares = self.mode != "session" and login.pool.settings.max_prepared_statements > 0
+        self.framer = client_framer(login.max_message_size)
+        self.server: Server | None = None
+        self.parked = False
+        self.leaving = False
+        self.late = False
+        self.discarding = False
+        self.pending: tuple[bytes, list[int], int, int] | None = None
+        self.backlog: list[bytes] = []
+        self.backlog_size = 0
+        self.statements: dict[bytes, Statement] = {}
+        self.described: set[Statement] = set()
+        self.unnamed: bytes | None = None
+        self.replay: list[bytes] | None = None
+        self.replay_at = NOTHING_YET
+        self.sealed = False
+        self.retried = False
+        self.describes = False
+        self.seen: bytes = b""
+        self.seen_at = -1
+        self.arrived = monotonic()
+        self.started = 0.0
+        self.request_time = 0.0
+        self.stalled_since = 0.0
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.stats.bytes_received += len(data)
+        if self.parked:
+            self.backlog.append(data)
+            self.backlog_size += len(data)
+            if self.backlog_size > BACKLOG_LIMIT:
+                self.hold(PARKED)
+            return
+        try:
+            self.take(data)
+        except ProxyError as error:
+            self.disconnect(error.message, error)
+        except Exception:  # our own bug costs this client its connection, and nobody else anything
+            log.exception("internal error", client=self.id)
+            self.disconnect("internal error", ProxyError("internal error in the proxy"))
+
+    def eof_received(self) -> bool:
+        """A half-closed client still gets the answers that are due; one that waits for a server has gone."""
+        self.leaving = True
+        if self.server is None or self.parked or self.server.pipeline.empty():
+            self.disconnect("client closed the connection")
+            return False
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.disconnect("client closed the connection")
+
+    def pause_writing(self) -> None:
+        self.full = True
+        self.stalled_since = monotonic()
+        self.hold(SELF_FULL)
+        if self.server is not None:
+            self.server.hold(PARTNER_FULL)
+
+    def resume_writing(self) -> None:
+        self.full = False
+        self.stalled_since = 0.0
+        self.free(SELF_FULL)
+        if self.server is not None:
+            self.server.free(PARTNER_FULL)
+
+    # --- requests -----------------------------------------------------------------------------------------------
+
+    def take(self, data: bytes) -> None:
+        """Handle what the client sent."""
+        marks = self.framer.feed(data)
+        self.arrived = monotonic()
+        self.request(self.framer.chunk, marks, 0, 0, self.framer.end)
+        if self.server is not None:
+            if self.late and not self.framer.left:
+                self.late = False
+                self.give_back()
+            elif len(self.server.pipeline.due) > DUE_LIMIT:
+                self.slow_down(self.server)
+
+    def slow_down(self, server: Server) -> None:
+        """Read no more until half of the replies due are there; Flush makes the server send them."""
+        self.hold(FLOODING)
+        fakes = server.pipeline.fake()
+        if fakes:
+            self.reply(fakes)
+        server.write(build.flush())
+
+    def request(self, chunk: bytes, marks: list[int], index: int, position: int, end: int) -> None:
+        """Handle messages from `marks[index]` on; bytes before `position` have been dealt with.
+
+        Bytes between marks (CopyData, the rest of a long message) go where the message before them went: to the
+        server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
+        """
+        server = self.server
+        pipeline = server.pipeline if server is not None else None
+        pieces: list[bytes] | None = None
+        number = len(marks)
+        while index < number:
+            mark = marks[index]
+            index += 1
+            kind = mark & 255
+            at = mark >> 8
+            if server is None:
+                position = at
+                if not self.needs_server(kind):
+                    if self.closed:
+                        return
+                    continue
+                server = self.pool.checkout(self, self.settings, self.arrived)
+                if server is None:
+                    self.park(chunk, marks, index - 1, end)
+                    return
+                pieces = self.borrow(server)
+                pipeline = server.pipeline
+            if not self.started:
+                self.started = self.arrived
+            if self.sealed:
+                self.replay_at = SPOILED
+            if kind == ord("Q"):
+                pipeline.expect(QUERY, (chunk, at, self.started))
+                self.started = 0.0
+                server.unnamed = self.unnamed = None
+                self.replay_at = SPOILED
+            elif kind == ord("E"):
+                pipeline.expect(EXECUTE)
+            elif kind == ord("S"):
+                pipeline.expect(SYNC, (self.seen, self.seen_at, self.started))
+                self.started = 0.0
+                self.sealed = True
+            elif kind == ord("X"):
+                self.leave(server, chunk, position, at, pieces)
+                return
+            elif kind == ord("B") or kind == ord("P") or kind == ord("D") or kind == ord("C"):
+                stop = at + length_at(chunk, at)
+                if stop > end:
+                    stop = end
+                if self.replay_at == NOTHING_YET and self.shares and server.status == ord("I"):
+                    self.replay_at = at
+                new = self.translate(server, kind, chunk, at, stop)
+                if new is not None:
+                    if pieces is None:
+                        pieces = []
+                    if at > position:
+                        pieces.append(chunk[position:at])
+                    pieces.append(new)
+                    position = stop
+            else:
+                self.rare(server, kind)
+        if server is None or end <= position and pieces is None:
+            return
+        if self.replay_at >= 0:
+            self.remember(chunk, end)
+        if pieces is None:
+            server.write(chunk if position == 0 and end == len(chunk) else chunk[position:end])
+            return
+        if end > position:
+            pieces.append(chunk[position:end])
+        server.write(b"".join(pieces))
+
+    def needs_server(self, kind: int) -> bool:
+        """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
+        if kind == ord("S"):
+            self.discarding = False
+            self.write(READY_IDLE)
+        elif kind == ord("X"):
+            self.disconnect("client closed the connection")
+        return not self.discarding and kind in b"QPBDECF"
+
+    def rare(self, server: Server, kind: int) -> None:
+        if kind == ord("F"):
+            server.pipeline.expect(FUNCTION, (b"", -1, self.started))
+            self.started = 0.0
+        elif kind == ord("H"):
+            fakes = server.pipeline.fake()
+            if fakes:
+                self.reply(fakes)
+        else:
+            server.pipeline.expect(COPY_END)
+
+    # --- prepared statements ------------------------------------------------------------------------------------
+
+    def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
+        """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
+        if kind == ord("B"):
+            return self.bind(server, chunk, at, stop)
+        if kind == ord("P"):
+            return self.parse(server, chunk, at, stop)
+        if kind == ord("D"):
+            self.describes = True
+            return self.describe(server, chunk, at, stop)
+        return self.close_statement(server, chunk, at, stop)
+
+    def parse(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
+        self.stats.client_parse_count += 1
+        self.seen = chunk
+        self.seen_at = at
+        parts = parse_parts(chunk, at, stop) if self.shares else None
+        if parts is None:
+            server.pipeline.expect(PARSE)
+            return None
+        name, body = parts
+        if not name:
+            server.pipeline.expect(PARSE, (b"", self.unnamed, b"", None))
+            self.unnamed = server.unnamed = body
+            return None
+        known = self.statements.get(name)
+        if known is not None:
+            # A name that exists: a second Parse on the server fails as it would on a direct connection.
+            prepares = server.prepare(known)
+            server.pipeline.expect(PARSE, (name, known, known.name, known))
+            return prepares + write_parse(known.name, body)
+        statement = self.pool.statements.find(body)
+        self.statements[name] = statement
+        if statement.name in server.prepared and server.status != ord("E"):
+            server.prepare(statement)
+            server.pipeline.expect(PARSE | FAKE, (name, None, b"", None))
+            return b""
+        if statement.name in server.prepared:
+            # In a failed transaction PostgreSQL must say what it says to a Parse.
+            statement.renew()
+        closes = server.keep(statement)
+        server.pipeline.expect(PARSE, (name, None, statement.name, statement))
+        self.stats.server_parse_count += 1
+        return closes + write_parse(statement.name, body)
+
+    def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
+        self.stats.bind_count += 1
+        where = bind_name(chunk, at, stop) if self.shares else None
+        if where is None:
+            server.pipeline.expect(BIND)
+            return None
+        start, end = where
+        if start == end:
+            prepares = self.unnamed_on(server)
+            server.pipeline.expect(BIND)
+            return prepares + chunk[at:stop] if prepares else None
+        name = chunk[start:end]
+        statement = self.statements.get(name)
+        if statement is None:
+            server.pipeline.expect(BIND, (name, None, NOWHERE, None))
+            return write_bind(chunk, at, start, end, stop, NOWHERE)
+        self.seen = statement.body
+        self.seen_at = -1
+        prepares = server.prepare(statement)
+        server.pipeline.expect(BIND, (name, None, statement.name, statement))
+        return prepares + write_bind(chunk, at, start, end, stop, statement.name)
+
+    def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
+        name = target_name(chunk, at, stop) if self.shares else None
+        if name is None:
+            server.pipeline.expect(DESCRIBE)
+            return None
+        if not name:
+            prepares = self.unnamed_on(server)
+            server.pipeline.expect(DESCRIBE)
+            return prepares + chunk[at:stop] if prepares else None
+        statement = self.statements.get(name)
+        if statement is None:
+            server.pipeline.expect(DESCRIBE, (name, None, NOWHERE, None))
+            return write_describe(NOWHERE)
+        self.described.add(statement)
+        prepares = server.prepare(statement)
+        server.pipeline.expect(DESCRIBE, (name, None, statement.name, statement))
+        return prepares + write_describe(statement.name)
+
+    def close_statement(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
+        name = target_name(chunk, at, stop) if self.shares else None
+        if name is None:
+            server.pipeline.expect(CLOSE)
+            return None
+        if not name:
+            server.pipeline.expect(CLOSE, (b"", self.unnamed, b"", None))
+            self.unnamed = server.unnamed = None
+            return None
+        previous = self.statements.pop(name, None)
+        server.pipeline.expect(CLOSE | FAKE, (name, previous, b"", None))
+        return b""
+
+    def unnamed_on(self, server: Server) -> bytes:
+        """Messages that make the server's unnamed statement this client's, or make it have none."""
+        if self.unnamed is server.unnamed:
+            return b""
+        server.unnamed = self.unnamed
+        if self.unnamed is None:
+            server.pipeline.expect(CLOSE | SKIP)
+            return write_close(b"")
+        server.pipeline.expect(PARSE | SKIP, (b"", None, b"", None))
+        self.stats.server_parse_count += 1
+        return write_parse(b"", self.unnamed)
+
+    def restore(self, name: bytes, previous: Any) -> None:
+        """A Parse or Close of this name did not happen after all."""
+        if not name:
+            self.unnamed = previous
+        elif previous is None:
+            self.statements.pop(name, None)
+        else:
+            self.statements[name] = previous
+
+    def forget_statements(self) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out."""
+        self.statements.clear()
+        self.unnamed = None
+
+    # --- sending a request again ----------------------------------------------------------------------------------
+
+    def remember(self, chunk: bytes, end: int) -> None:
+        """Keep the request as the client sent it, while it is short and nothing of its answer has been forwarded."""
+        if self.replay is None:
+            self.replay = [chunk[self.replay_at : end] if self.replay_at or end < len(chunk) else chunk]
+        elif sum(map(len, self.replay)) < REPLAY_LIMIT:
+            self.replay.append(chunk[:end])
+        else:
+            self.replay_at = SPOILED
+
+    def forget_request(self) -> None:
+        """What was sent has been answered."""
+        self.replay_at = NOTHING_YET
+        self.replay = None
+        self.sealed = self.retried = self.describes = False
+
+    def may_retry(self, statement: Statement, changed: bool) -> bool:
+        """Whether the request can be sent again.
+
+        `changed`: its answer has other columns than before. A client that has asked for them before, and does not
+        ask now, would read the new answer by the old description: it gets PostgreSQL's error, upon which drivers
+        prepare the statement anew.
+        """
+        if self.replay_at < 0 or self.retried or self.framer.left:
+            return False
+        if changed and statement in self.described and not self.describes:
+            return False
+        self.parked = self.retried = True
+        return True
+
+    def retry(self) -> None:
+        """Send the request again."""
+        data = b"".join(self.replay or [])
+        framer = client_framer(self.login.max_message_size)
+        self.forget_request()
+        self.retried = True
+        self.parked = False
+        self.request(data, framer.feed(data), 0, 0, framer.end)
+        self.drain()
+
+    # --- waiting and borrowing ------------------------------------------------------------------------------------
+
+    def park(self, chunk: bytes, marks: list[int], index: int, end: int) -> None:
+        self.parked = True
+        self.pending = (chunk, marks, index, end)
+
+    def borrow(self, server: Server) -> list[bytes] | None:
+        """Begin the loan; what must be sent ahead of the request."""
+        self.server = server
+        self.request_time = self.arrived
+        if server.full:
+            self.hold(PARTNER_FULL)
+        if self.full:
+            server.hold(PARTNER_FULL)
+        if server.settings is self.settings:
+            return None
+        return [server.adopt(self.settings)]
+
+    def serve(self, server: Server, now: float) -> None:
+        """The wait is over: this server is lent."""
+        try:
+            pending, self.pending = self.pending, None
+            chunk, marks, index, end = pending  # type: ignore[misc]  # a parked client has it
+            self.parked = False
+            first = self.borrow(server)
+            if first:
+                server.write(first[0])
+            self.request(chunk, marks, index, marks[index] >> 8, end)
+            self.drain()
+        except ProxyError as error:
+            self.disconnect(error.message, error)
+
+    def drain(self) -> None:
+        """Handle what came while parked."""
+        while self.backlog and not self.parked and not self.closed:
+            data = self.backlog.pop(0)
+            self.backlog_size -= len(data)
+            self.take(data)
+        if not self.parked:
+            self.free(PARKED)
+
+    def refuse(self, error: ProxyError) -> None:
+        """There is no server for the request: it fails, and the connection goes on if the error allows it."""
+        if error.severity == "FATAL":
+            self.disconnect(error.message, error)
+            return
+        chunk, marks, index, end = self.pending  # type: ignore[misc]  # a parked client has it
+        self.pending = None
+        self.parked = False
+        self.started = 0.0
+        self.write(build.error_response(error))
+        if marks[index] & 255 in b"QF":
+            self.write(READY_IDLE)
+            index += 1
+        else:
+            self.discarding = True
+        self.request(chunk, marks, index, end, end)
+        self.drain()
+
+    def reply(self, data: bytes) -> None:
+        if not self.closed:
+            self.transport.write(data)  # type: ignore[union-attr]  # set until closed
+        if self.reasons & FLOODING and self.server is not None:
+            if len(self.server.pipeline.due) < DUE_LIMIT // 2:
+                self.free(FLOODING)
+
+    def finished(self, status: int) -> bool:
+        """Nothing more is due. True gives the server back."""
+        self.forget_request()
+        if status != ord("I"):
+            if self.mode == "statement":
+                self.disconnect(
+                    "transaction in statement mode",
+                    FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
+                )
+        if status != ord("I") or self.mode == "session":
+            if self.leaving:
+                self.disconnect("client closed the connection")
+            return False
+        if self.framer.left:
+            self.late = True
+            return False
+        self.server = None
+        self.free(PARTNER_FULL)
+        if self.leaving:
+            self.disconnect("client closed the connection")
+        return True
+
+    def give_back(self) -> None:
+        """The rest of a message that the server no longer wants has been sent: now the server is free."""
+        server = self.server
+        if server is not None and server.pipeline.empty() and self.finished(server.status):
+            server.release(monotonic())
+
+    def last_active(self) -> float:
+        """When this client last sent something, or was last answered."""
+        return max(self.arrived, self.server.busy_since if self.server is not None else 0.0)
+
+    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+        self.login.slow(self, request, wait, run)
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def leave(self, server: Server, chunk: bytes, position: int, at: int, pieces: list[bytes] | None) -> None:
+        """Terminate: what was asked before it is still carried out."""
+        ahead = b"".join([*(pieces or []), chunk[position:at]])
+        if ahead:
+            server.write(ahead)
+        self.leaving = True
+        if server.pipeline.empty():
+            self.disconnect("client closed the connection")
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        """The server connection broke; PostgreSQL would close ours. `told`: its own last words were forwarded."""
+        self.server = None
+        self.disconnect("server lost", None if told else error)
+
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
+        """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
+        if self.closed:
+            return
+        if error is not None and self.transport is not None:
+            self.transport.write(build.error_response(error))
+        self.closed = True
+        server, self.server = self.server, None
+        self.pool.leave(self)
+        self.pending = None
+        self.backlog.clear()
+        if self.transport is not None:
+            self.transport.close()
+        if server is not None:
+            server.abandon(self.framer.left > 0)
+        self.login.left(self, reason)

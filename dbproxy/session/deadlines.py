@@ -1,0 +1,39 @@
+"""Deadlines of logins and clients: numbers that the janitor compares a few times a second."""
+
+from dbproxy.config.settings import Settings
+from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
+from dbproxy.session.client import Client
+from dbproxy.session.registry import Registry
+
+STALL_LIMIT = 300.0  # seconds that a client may leave an answer unread while it holds a server
+
+
+def sweep_logins(registry: Registry, settings: Settings, now: float) -> None:
+    """Disconnect who is over a limit."""
+    login_timeout = settings.pool.client_login_timeout
+    for login in registry:
+        if login.client is not None:
+            error = judge(login.client, now)
+            if error is not None:
+                login.client.disconnect(error.message, error)
+        elif login.console is None and login_timeout and now - login.connected_at >= login_timeout:
+            login.refuse(LoginTimeout(f"client_login_timeout: not logged in within {login_timeout:g} s"))
+
+
+def judge(client: Client, now: float) -> ProxyError | None:
+    """Why this client has to go now, if it has."""
+    limits = client.pool.settings
+    if client.stalled_since and client.server is not None and now - client.stalled_since >= STALL_LIMIT:
+        return AdminShutdown(f"terminating connection: its answer was not read for {STALL_LIMIT:g} s")
+    if client.parked or (client.server is not None and not client.server.pipeline.empty()):
+        return None
+    idle = now - client.last_active()
+    if client.server is not None and client.server.status != ord("I"):
+        timeout = limits.idle_transaction_timeout
+        if timeout and idle >= timeout:
+            return AdminShutdown(
+                "terminating connection due to idle-in-transaction timeout", sqlstate="25P03"
+            )
+    elif limits.client_idle_timeout and idle >= limits.client_idle_timeout:
+        return AdminShutdown("terminating connection due to idle-session timeout", sqlstate="57P05")
+    return None

@@ -1,0 +1,41 @@
+"""All connections from applications, by the process id that we gave each: who may cancel what, and who is counted."""
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+
+class Registry:
+    """Logins under way and clients. A cancel key is 4 random bytes, as protocol 3.0 has it."""
+
+    def __init__(self) -> None:
+        self.by_pid: dict[int, Login] = {}
+        self.disconnects: Counter[str] = Counter()
+        self.login_failures: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self.by_pid)
+
+    def __iter__(self) -> "Iterator[Login]":
+        return iter(list(self.by_pid.values()))
+
+    def add(self, login: "Login") -> tuple[int, bytes]:
+        """A process id that nobody has, and its cancel key."""
+        while True:
+            pid = secrets.randbelow(2**31 - 1) + 1
+            if pid not in self.by_pid:
+                self.by_pid[pid] = login
+                return pid, secrets.token_bytes(4)
+
+    def remove(self, login: "Login") -> None:
+        self.by_pid.pop(login.pid, None)
+
+    def find(self, pid: int, key: bytes) -> "Login | None":
+        """Who may be cancelled with this key."""
+        login = self.by_pid.get(pid)
+        return login if login is not None and compare_digest(login.key, key) else None

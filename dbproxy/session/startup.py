@@ -1,0 +1,327 @@
+"""A client's login: what happens between connecting and the first query (slow lane).
+
+PostgreSQL: "Start-up". A `Login` is the connection's protocol until the client is let in; then a `session.client.Client`
+(or the console) takes its place. The login stays as the record of who the client is.
+"""
+
+import asyncio
+from itertools import count
+from time import monotonic, time
+from typing import Any, Protocol
+
+import structlog
+
+from dbproxy.auth.client_login import Authenticator, Done, Step
+from dbproxy.auth.exchange import Work
+from dbproxy.auth.scram import Keys
+from dbproxy.auth.users import Users
+from dbproxy.config.settings import Settings
+from dbproxy.errors import (
+    AdminShutdown,
+    FeatureNotSupported,
+    InvalidAuthorization,
+    ProtocolViolation,
+    ProxyError,
+    TooManyConnections,
+)
+from dbproxy.net.link import PARKED, Link
+from dbproxy.net.listen import describe_peer
+from dbproxy.pool.errand import Errand
+from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.pool import Pool
+from dbproxy.session.client import Client
+from dbproxy.session.registry import Registry
+from dbproxy.wire import build
+from dbproxy.wire.startup import (
+    MINOR,
+    CancelRequest,
+    GSSENCRequest,
+    SSLRequest,
+    StartupMessage,
+    parse_startup,
+    payload_length,
+)
+
+log = structlog.get_logger()
+_ids = count(1)
+
+INBOX_LIMIT = 65536  # bytes read ahead of a login
+PASSWORD_LIMIT = 65535  # PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH
+CONSOLES = frozenset({"dbproxy", "pgbouncer"})
+NAME_LIMIT = 63  # bytes of an application_name (PostgreSQL's NAMEDATALEN - 1)
+
+
+class House(Protocol):
+    """What a login needs of the proxy."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def authenticator(self) -> Authenticator: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def stopping(self) -> bool: ...
+    def find_pool(self, database: str, user: str) -> Pool: ...
+    def learn(self, user: str, keys: Keys) -> None: ...
+    def cancel(self, pid: int, key: bytes) -> "asyncio.Task[None] | None": ...
+    def open_console(self, login: "Login") -> Any: ...
+    def log_slow(
+        self, client: Client, request: tuple[bytes, int, float], wait: float, run: float
+    ) -> None: ...
+
+
+class Login(Link):
+    """One connection from an application, from accept to its end."""
+
+    def __init__(self, house: House) -> None:
+        Link.__init__(self)
+        self.house = house
+        self.id = next(_ids)
+        self.pid, self.key = 0, b""
+        self.user = self.database = self.application_name = ""
+        self.address, self.port = "", 0
+        self.connected_at = monotonic()
+        self.connect_time = time()
+        self.settings = NOTHING
+        self.max_message_size = house.settings.listen.max_message_size
+        self.pool: Pool | None = None
+        self.client: Client | None = None
+        self.console: Any = None
+        self.inbox = bytearray()
+        self.arrival: asyncio.Future[None] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.address, self.port = describe_peer(transport)
+        self.pid, self.key = self.house.registry.add(self)
+        self.task = asyncio.get_running_loop().create_task(self.run())
+
+    def data_received(self, data: bytes) -> None:
+        self.inbox += data
+        if len(self.inbox) > INBOX_LIMIT:
+            self.hold(PARKED)
+        if self.arrival is not None and not self.arrival.done():
+            self.arrival.set_result(None)
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.end("client closed the connection before it was let in")
+
+    def pause_writing(self) -> None:
+        """What a login writes is small."""
+
+    def resume_writing(self) -> None:
+        """As above."""
+
+    # --- the conversation ---------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        try:
+            opening = await self.read_opening()
+            if isinstance(opening, CancelRequest):
+                await self.forward_cancel(opening)
+            else:
+                await self.let_in(opening)
+        except ProxyError as error:
+            self.refuse(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # our own bug costs this client its connection, and nobody else anything
+            log.exception("internal error", client=self.id)
+            self.refuse(ProxyError("internal error in the proxy"))
+
+    async def read_opening(self) -> StartupMessage | CancelRequest:
+        while True:
+            header = await self.read(4)
+            opening = parse_startup(await self.read(payload_length(header)))
+            if isinstance(opening, SSLRequest | GSSENCRequest):
+                self.write(b"N")
+            else:
+                return opening
+
+    async def forward_cancel(self, request: CancelRequest) -> None:
+        """PostgreSQL closes the connection when it has dealt with the request, and so do we."""
+        task = self.house.cancel(request.pid, request.key)
+        if task is not None:
+            await asyncio.wait([task])
+        self.end("")
+
+    async def let_in(self, opening: StartupMessage) -> None:
+        self.user, self.database = opening.user, opening.database
+        if opening.needs_negotiation:
+            self.write(build.negotiate_protocol_version(MINOR, opening.protocol_options))
+        if opening.parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
+            raise FeatureNotSupported(
+                "replication connections cannot go through the proxy", hint="Connect to the server itself."
+            )
+        await self.authenticate()
+        self.check_limits()
+        if self.database in CONSOLES:
+            self.enter_console()
+            return
+        pool = self.house.find_pool(self.database, self.user)
+        asked = {name.lower(): value for name, value in opening.settings().items()}
+        self.application_name = asked.get("application_name", "")
+        self.settings = pool.parameter_sets.find(asked)
+        reported = await self.judge(pool, asked)
+        self.enter(pool, {**pool.welcome, **reported})
+
+    async def authenticate(self) -> None:
+        house = self.house
+        exchange = house.authenticator.begin(
+            house.settings.auth.type, self.user, house.users.get(self.user)
+        )
+        step: Step = exchange.start()
+        while True:
+            if isinstance(step, Work):
+                step = await asyncio.to_thread(step.run)
+            elif isinstance(step, Done):
+                break
+            else:
+                self.write(build.authentication(step.code, step.payload))
+                step = exchange.receive(await self.read_password())
+        if step.last is not None:
+            self.write(build.authentication(step.last.code, step.last.payload))
+        if step.keys is not None:
+            house.learn(self.user, step.keys)
+
+    def check_limits(self) -> None:
+        house = self.house
+        if house.stopping:
+            raise AdminShutdown("the proxy is shutting down")
+        most = house.settings.pool.max_client_conn
+        if len(house.registry) > most and self.user not in house.settings.auth.admin_users:
+            raise TooManyConnections(f"sorry, too many clients already (max_client_conn is {most})")
+
+    async def judge(self, pool: Pool, asked: dict[str, str]) -> dict[str, str]:
+        """The ParameterStatus values that the asked settings lead to; a server says so, once for equal settings.
+
+        An ordinary application_name is what the client says it is: no server need be asked.
+        """
+        name = asked.get("application_name", "")
+        plain = name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT
+        rest = {key: value for key, value in asked.items() if not (plain and key == "application_name")}
+        settings: Parameters = pool.parameter_sets.find(rest)
+        if settings.reported is None or not pool.welcome:
+            await Errand(pool).judge(settings)
+        reported = dict(settings.reported or {})
+        if plain and name:
+            reported["application_name"] = name
+        return reported
+
+    # --- let in, or not -----------------------------------------------------------------------------------------
+
+    def enter(self, pool: Pool, parameters: dict[str, str]) -> None:
+        self.pool = pool
+        client = self.client = Client(self)
+        client.transport = self.transport
+        self.welcome(parameters)
+        if self.house.settings.log.connections:
+            log.info("client login", **self.describe())
+        self.hand_over(client)
+
+    def enter_console(self) -> None:
+        auth = self.house.settings.auth
+        if self.user not in (*auth.admin_users, *auth.stats_users):
+            raise InvalidAuthorization(
+                f'user "{self.user}" may not use the console',
+                hint="List the user in auth.admin_users or auth.stats_users.",
+                sqlstate="42501",
+            )
+        self.console = self.house.open_console(self)
+        self.welcome(self.console.parameters)
+        log.info("console login", **self.describe())
+        self.hand_over(self.console)
+
+    def welcome(self, parameters: dict[str, str]) -> None:
+        self.write(
+            build.authentication_ok()
+            + b"".join(build.parameter_status(name, value) for name, value in parameters.items())
+            + build.backend_key_data(self.pid, self.key)
+            + build.ready_for_query(ord("I"))
+        )
+
+    def hand_over(self, heir: Any) -> None:
+        """From here on the connection is the heir's, with what has come already."""
+        transport = self.transport
+        assert transport is not None
+        self.task = None
+        transport.set_protocol(heir)
+        self.free(PARKED)
+        self.closed = True  # for this protocol: the heir closes the connection
+        if self.inbox:
+            data, self.inbox = bytes(self.inbox), bytearray()
+            heir.data_received(data)
+
+    def refuse(self, error: ProxyError) -> None:
+        self.house.registry.login_failures[error.sqlstate] += 1
+        log.warning("client refused", sqlstate=error.sqlstate, error=error.message, **self.describe())
+        if error.severity != "FATAL":
+            error.severity = "FATAL"
+        self.write(build.error_response(error))
+        self.end("")
+
+    def end(self, reason: str) -> None:
+        """The one exit of a login that was not let in."""
+        if self.closed:
+            return
+        self.closed = True
+        self.house.registry.remove(self)
+        if reason:
+            log.info("client left", reason=reason, **self.describe())
+        if self.transport is not None:
+            self.transport.close()
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+
+    # --- what a client asks of its login --------------------------------------------------------------------------
+
+    def left(self, client: Link, reason: str) -> None:
+        """The client, or the console session, is gone."""
+        self.house.registry.remove(self)
+        self.house.registry.disconnects[reason] += 1
+        if self.house.settings.log.connections:
+            age = round(monotonic() - self.connected_at, 3)
+            log.info("client disconnected", reason=reason, age=age, **self.describe())
+
+    def slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+        self.house.log_slow(client, request, wait, run)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "client": self.id,
+            "address": f"{self.address}:{self.port}" if self.port else self.address,
+            "user": self.user,
+            "database": self.database,
+            "application_name": self.application_name,
+        }
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def read(self, size: int) -> bytes:
+        while len(self.inbox) < size:
+            self.arrival = asyncio.get_running_loop().create_future()
+            await self.arrival
+        data = bytes(self.inbox[:size])
+        del self.inbox[:size]
+        if len(self.inbox) <= INBOX_LIMIT:
+            self.free(PARKED)
+        return data
+
+    async def read_password(self) -> bytes:
+        """The payload of a password message ('p')."""
+        header = await self.read(5)
+        if header[0] != ord("p"):
+            raise ProtocolViolation(f"expected password response, got message type {header[0]}")
+        length = int.from_bytes(header[1:], "big") - 4
+        if not 0 <= length <= PASSWORD_LIMIT:
+            raise ProtocolViolation("invalid password packet size")
+        return await self.read(length)

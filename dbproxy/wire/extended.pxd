@@ -1,0 +1,23 @@
+cimport cython
+
+
+@cython.locals(stop=Py_ssize_t)
+cpdef tuple parse_parts(bytes chunk, Py_ssize_t at, Py_ssize_t end)
+
+@cython.locals(start=Py_ssize_t, stop=Py_ssize_t)
+cpdef tuple bind_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)
+
+@cython.locals(stop=Py_ssize_t)
+cpdef bytes target_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)
+
+@cython.locals(buffer="const unsigned char *")
+cpdef Py_ssize_t length_at(bytes chunk, Py_ssize_t at) except -1
+
+cpdef bytes write_parse(bytes name, bytes body)
+
+@cython.locals(length=Py_ssize_t)
+cpdef bytes write_bind(bytes chunk, Py_ssize_t at, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t end, bytes name)
+
+cpdef bytes write_describe(bytes name)
+
+cpdef bytes write_close(bytes name)

@@ -1,0 +1,61 @@
+"""The names in extended-query messages: reading them, and writing the message again under another name.
+
+A client's statement names are its own; on a server a statement has the name that all clients share (pool.prepared).
+PostgreSQL: "Message Formats", Parse, Bind, Describe, Close. Each function takes a chunk and the offset `at` of the
+message's kind byte, and returns None or -1 where the message has no such names: PostgreSQL says what is wrong with it.
+"""
+
+
+def parse_parts(chunk: bytes, at: int, end: int) -> tuple[bytes, bytes] | None:
+    """Of a Parse: its statement name, and the rest (text and parameter types), which is what makes it equal to others."""
+    stop = chunk.find(b"\0", at + 5, end)
+    if stop < 0:
+        return None
+    return chunk[at + 5 : stop], chunk[stop + 1 : end]
+
+
+def bind_name(chunk: bytes, at: int, end: int) -> tuple[int, int] | None:
+    """Of a Bind: where its statement name begins and ends; `end` is where the bytes that are there end."""
+    start = chunk.find(b"\0", at + 5, end) + 1
+    stop = chunk.find(b"\0", start, end) if start else -1
+    return (start, stop) if stop >= 0 else None
+
+
+def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
+    """Of a Describe or Close: the name of the statement it is about; None if it is about a portal."""
+    if end - at < 7 or chunk[at + 5] != ord("S"):
+        return None
+    stop = chunk.find(b"\0", at + 6, end)
+    return chunk[at + 6 : stop] if stop >= 0 else None
+
+
+def statement_text(chunk: bytes, at: int) -> bytes:
+    """The SQL of the Query or Parse at `at`, as far as it is there; of a Parse's body where `at` is negative."""
+    start = 0
+    if at >= 0:
+        start = at + 5 if chunk[at] == ord("Q") else chunk.find(b"\0", at + 5) + 1
+    stop = chunk.find(b"\0", start)
+    return chunk[start:stop] if stop >= 0 else chunk[start:]
+
+
+def length_at(chunk: bytes, at: int) -> int:
+    """The size of a message in bytes, kind byte included."""
+    return int.from_bytes(chunk[at + 1 : at + 5], "big") + 1
+
+
+def write_parse(name: bytes, body: bytes) -> bytes:
+    return b"P" + (5 + len(name) + len(body)).to_bytes(4, "big") + name + b"\0" + body
+
+
+def write_bind(chunk: bytes, at: int, start: int, stop: int, end: int, name: bytes) -> bytes:
+    """The Bind at `at` with its statement name (`start:stop`) replaced; `end`: where the bytes that are there end."""
+    length = length_at(chunk, at) - 1 + len(name) - (stop - start)
+    return b"B" + length.to_bytes(4, "big") + chunk[at + 5 : start] + name + chunk[stop:end]
+
+
+def write_describe(name: bytes) -> bytes:
+    return b"D" + (6 + len(name)).to_bytes(4, "big") + b"S" + name + b"\0"
+
+
+def write_close(name: bytes) -> bytes:
+    return b"C" + (6 + len(name)).to_bytes(4, "big") + b"S" + name + b"\0"

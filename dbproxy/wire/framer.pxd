@@ -1,0 +1,23 @@
+cimport cython
+
+
+cdef class Framer:
+    cdef readonly list needs
+    cdef readonly list limits
+    cdef readonly bytes chunk
+    cdef readonly Py_ssize_t start
+    cdef readonly Py_ssize_t end
+    cdef readonly Py_ssize_t left
+    cdef list held
+    cdef readonly Py_ssize_t held_size
+    cdef Py_ssize_t wanted
+
+    cpdef list feed(self, bytes data)
+
+    @cython.locals(
+        marks=list, buffer="const unsigned char *", size=Py_ssize_t, position=Py_ssize_t, available=Py_ssize_t,
+        kind=int, length="long long", need=Py_ssize_t, whole=Py_ssize_t,
+    )
+    cdef list mark(self, bytes data)
+
+    cdef refuse(self, int kind, long long length)

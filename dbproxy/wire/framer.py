@@ -1,0 +1,159 @@
+"""Cuts a byte stream into messages without copying it.
+
+A *chunk* is what one read returned; it moves on whole. A message is a *mark* on a chunk: `start << 8 | kind`, one int
+for each message that decides something. Messages that decide nothing (DataRow, CopyData) get no mark: they are bytes
+between marks. So a 600-row answer costs 600 header look-ups and two or three marks, and a row of 1 GB streams through
+in the pieces in which it arrived.
+
+What must be seen of a message before it decides is a number of bytes per kind, the *need*: the header for most, the
+first names for Bind, everything for Parse. Until they are there the bytes are held back; what follows them is not
+waited for. PostgreSQL: "Message Flow" and "Message Formats"; every message after the start-up is a kind byte and an
+int32 length that counts itself.
+"""
+
+from functools import cache
+
+from dbproxy.errors import MessageTooLarge, ProtocolViolation
+
+HEADER = 5
+UNKNOWN = -1  # need: this kind is not allowed here
+PASS = 0  # need: no mark, whatever its length
+
+
+class Framer:
+    """Marks one direction of one connection.
+
+    `needs[kind]` bytes of a message must be there for its mark; `limits[kind]` bytes is the longest allowed, and a
+    message whose need is its limit and that is longer raises `MessageTooLarge`.
+
+    After `feed`: `chunk` is what the marks point into, `start` where its first message begins (bytes before it
+    continue the message before), `end` where the bytes held back begin, `left` how many bytes of the last message
+    are still to come.
+    """
+
+    def __init__(self, needs: list[int], limits: list[int]) -> None:
+        self.needs = needs
+        self.limits = limits
+        self.chunk = b""
+        self.start = 0
+        self.end = 0
+        self.left = 0
+        self.held: list[bytes] = []
+        self.held_size = 0
+        self.wanted = 0
+
+    def feed(self, data: bytes) -> list[int]:
+        """Marks of the messages in `data` (and what was held back before it)."""
+        if self.held_size:
+            self.held.append(data)
+            self.held_size += len(data)
+            if self.held_size < self.wanted:
+                self.chunk = b""
+                self.start = self.end = 0
+                return []
+            data = b"".join(self.held)
+            self.held.clear()
+            self.held_size = 0
+        return self.mark(data)
+
+    def mark(self, data: bytes) -> list[int]:
+        marks: list[int] = []
+        buffer = data
+        size = len(data)
+        self.chunk = data
+        position = self.left
+        if position > size:
+            self.left = position - size
+            self.start = self.end = size
+            return marks
+        self.left = 0
+        self.start = position
+        while position < size:
+            available = size - position
+            if available < HEADER:
+                self.wanted = HEADER
+                break
+            kind = buffer[position]
+            length = buffer[position + 1]
+            length = length << 8 | buffer[position + 2]
+            length = length << 8 | buffer[position + 3]
+            length = (length << 8 | buffer[position + 4]) + 1
+            need = self.needs[kind]
+            if need != PASS:
+                whole = length if length < need else need
+                if need == UNKNOWN or length < HEADER or length > self.limits[kind]:
+                    self.refuse(kind, length)
+                if available < whole:
+                    self.wanted = whole
+                    break
+                marks.append(position << 8 | kind)
+            elif length < HEADER or length > self.limits[kind]:
+                self.refuse(kind, length)
+            position += length
+            if position > size:
+                self.left = position - size
+                position = size
+        self.end = position
+        if position < size:
+            self.held.append(data[position:])
+            self.held_size = size - position
+        return marks
+
+    def refuse(self, kind: int, length: int) -> None:
+        """Raise what is wrong with a header."""
+        if self.needs[kind] == UNKNOWN:
+            raise ProtocolViolation(f"invalid message type {kind} ({chr(kind)!r})")
+        if length < HEADER:
+            raise ProtocolViolation(f"invalid length of message {chr(kind)!r}: shorter than its header")
+        if self.needs[kind] == self.limits[kind] and length <= GIGABYTE:
+            raise MessageTooLarge(
+                f"message {chr(kind)!r} of {length} bytes is over the limit of {self.limits[kind]} bytes",
+                hint="Raise listen.max_message_size.",
+            )
+        raise ProtocolViolation(f"invalid length of message {chr(kind)!r}: {length} bytes")
+
+
+WHOLE = 1 << 30  # need: everything, however long
+GIGABYTE = 0x40000000  # PostgreSQL's own limit on a message (MaxAllocSize)
+SMALL = 10000  # PostgreSQL's limit on messages that hold no data (PQ_SMALL_MESSAGE_LIMIT)
+STATEMENT_NEED = 16384  # of a Query: what classification looks at
+BIND_NEED = 4096  # of a Bind: both names
+
+_CLIENT = {
+    "Q": (STATEMENT_NEED, GIGABYTE),
+    "B": (BIND_NEED, GIGABYTE),
+    "F": (HEADER, GIGABYTE),
+    "d": (PASS, GIGABYTE),
+    **dict.fromkeys("DEC", (WHOLE, SMALL)),
+    **dict.fromkeys("HSXcf", (HEADER, SMALL)),
+}
+_SERVER = {
+    **dict.fromkeys("DdcNAV", (PASS, WHOLE)),
+    **dict.fromkeys("TtGHWIns123", (HEADER, WHOLE)),
+    **dict.fromkeys("ZESCRKv", (WHOLE, WHOLE)),
+}
+
+
+def _tables(kinds: dict[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
+    needs, limits = [UNKNOWN] * 256, [WHOLE] * 256
+    for kind, (need, limit) in kinds.items():
+        needs[ord(kind)], limits[ord(kind)] = need, limit
+    return needs, limits
+
+
+_SERVER_TABLES = _tables(_SERVER)
+
+
+@cache
+def _client_tables(max_message_size: int) -> tuple[list[int], list[int]]:
+    return _tables({**_CLIENT, "P": (max_message_size, max_message_size)})
+
+
+def client_framer(max_message_size: int) -> Framer:
+    """For what a logged-in client sends; a Parse may have `max_message_size` bytes."""
+    return Framer(*_client_tables(max_message_size))
+
+
+def server_framer() -> Framer:
+    """For what a server sends, from its first byte."""
+    return Framer(*_SERVER_TABLES)
