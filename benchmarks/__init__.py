@@ -1,0 +1,1 @@
+"""What the proxy costs, beside a direct connection and PgBouncer: `python -m benchmarks`."""

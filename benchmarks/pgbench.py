@@ -1,0 +1,53 @@
+"""One run of pgbench, and what it tells."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from dbproxy.demo.installation import Installation, account, temp_dir
+
+SAMPLED = 0.1  # share of the queries whose time pgbench writes down: enough for p99, too few to slow it
+
+
+@dataclass(frozen=True)
+class Load:
+    """`clients` connections that send `pgbench -S` queries by the protocol `mode` for `seconds`."""
+
+    mode: str
+    clients: int
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run reached; `times_us` are the sampled queries' times."""
+
+    queries: int
+    tps: float
+    times_us: list[int]
+
+    def percentile_ms(self, q: float) -> float:
+        """By nearest rank; nan of nothing."""
+        times = sorted(self.times_us)
+        return times[max(ceil(q * len(times)), 1) - 1] / 1000 if times else float("nan")
+
+
+def run_pgbench(installation: Installation, environment: dict[str, str], load: Load) -> Run:
+    threads = str(min(2, load.clients))
+    arguments = ["-n", "-S", "-M", load.mode, "-c", str(load.clients), "-j", threads, "-T", str(load.seconds)]
+    with tempfile.TemporaryDirectory(prefix="dbproxy-bench-", dir=temp_dir()) as folder:
+        account().own(Path(folder))
+        log = ["-l", f"--sampling-rate={SAMPLED}", f"--log-prefix={folder}/times"]
+        text = installation.run("pgbench", *arguments, *log, environment=environment)
+        return read_run(text, "".join(path.read_text() for path in Path(folder).iterdir()))
+
+
+def read_run(text: str, log: str) -> Run:
+    """Of pgbench's report, and its log's lines `client transaction time script epoch microseconds`."""
+    done = re.search(r"^number of transactions actually processed: (\d+)", text, re.MULTILINE)
+    tps = re.search(r"^tps = ([\d.]+) \(without initial connection time\)", text, re.MULTILINE)
+    if not done or not tps or re.search(r"^number of failed transactions: [1-9]", text, re.MULTILINE):
+        raise ValueError(f"pgbench did not do its work:\n{text}")
+    return Run(int(done[1]), float(tps[1]), [int(line.split()[2]) for line in log.splitlines()])
