@@ -20,13 +20,15 @@ def hot_modules() -> list[Extension]:
             ".".join(pxd.with_suffix("").parts),
             [str(pxd.with_suffix(".py"))],
             extra_compile_args=["-O2", "-g0"],
-            optional=True,
         )
         for pxd in sorted(Path("dbproxy").rglob("*.pxd"))
         if pxd.stem != "__init__"
     ]
     directives = {"language_level": 3, "annotation_typing": False, "binding": False}
-    return list(cythonize(extensions, compiler_directives=directives, build_dir="build/cython", quiet=True))
+    built = list(cythonize(extensions, compiler_directives=directives, build_dir="build/cython", quiet=True))
+    for extension in built:
+        extension.optional = True  # cythonize drops it when given to Extension
+    return built
 
 
 setup(ext_modules=hot_modules())

@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from dbproxy.demo.installation import installations
 from dbproxy.demo.postgres import Postgres
 from tests.support.postgres import Database, create_cluster, create_database
+
+settings.register_profile(
+    "shared machine", deadline=None
+)  # a slow moment is no failure; pytest-timeout ends hangs
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -153,8 +153,8 @@ class Proxy:
         """Asked of the kernel, so that the proxy sees no client but the test's."""
         try:
             lines = psutil.Process(self.pid).net_connections("tcp")
-        except psutil.NoSuchProcess:
-            return False
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False  # it is ending, or gone
         return any(line.status == psutil.CONN_LISTEN and line.laddr[1] == self.port for line in lines)
 
     def _environment(self, settings: Mapping[str, object]) -> dict[str, str]:
