@@ -1,9 +1,16 @@
+cimport cython
+
+
 cdef class Link:
     cdef public object transport
+    cdef int fd
+    cdef bint buffered
     cdef public int reasons
     cdef public bint full
     cdef public bint closed
 
-    cpdef write(self, data)
+    cpdef attach(self, transport)
+    @cython.locals(sent=Py_ssize_t)
+    cpdef write(self, bytes data)
     cpdef hold(self, int reason)
     cpdef free(self, int reason)

@@ -1,10 +1,14 @@
-"""One connection's end: its transport, and the reasons for which it is not read.
+"""One connection's end: writing to its transport, and the reasons for which it is not read.
 
 Backpressure (DESIGN promise 7): whoever cannot write stops its partner from being read. Several reasons may hold at
 once; reading goes on when the last is gone.
+
+What is written goes straight to the socket: a transport would keep it until the loop's next turn, at twice the cost.
+Only what the kernel does not take is left to the transport, and until that is gone, all else too.
 """
 
 import asyncio
+from os import write as write_now
 
 PARKED = 1  # waits for a server or for a task beside the data path
 PARTNER_FULL = 2  # what is read here cannot be written there
@@ -17,18 +21,38 @@ class Link:
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self.fd = -1
+        self.buffered = False
         self.reasons = 0
         self.full = False
         self.closed = False
 
+    def attach(self, transport: asyncio.Transport) -> None:
+        """Take the transport; its socket is written to directly."""
+        self.transport = transport
+        self.fd = transport.get_extra_info("socket").fileno()
+
     def write(self, data: bytes) -> None:
-        if not self.closed:
-            self.transport.write(data)  # type: ignore[union-attr]  # set from connection_made until closed
+        transport = self.transport
+        if self.closed or transport is None or transport.is_closing():
+            return  # a descriptor that is closed may be somebody else's by now
+        if self.buffered and not transport.get_write_buffer_size():
+            self.buffered = False
+        if not self.buffered:
+            try:
+                sent = write_now(self.fd, data)
+            except OSError:  # full, or broken: the transport finds out which
+                sent = 0
+            if sent == len(data):
+                return
+            self.buffered = True
+            data = data[sent:]
+        transport.write(data)
 
     def hold(self, reason: int) -> None:
         """Stop reading, for this reason."""
         if not self.reasons and not self.closed:
-            self.transport.pause_reading()  # type: ignore[union-attr]  # as above
+            self.transport.pause_reading()  # type: ignore[union-attr]  # attached until closed
         self.reasons |= reason
 
     def free(self, reason: int) -> None:

@@ -4,22 +4,22 @@ import asyncio
 from time import monotonic
 
 from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
 from dbproxy.wire.framer import server_framer
-from dbproxy.wire.pipeline import QUERY
 from dbproxy.wire.startup import parse_error_response
 
 
-class Errand:
+class Errand(Borrower):
     """A `Borrower` that waits with a future."""
 
     impatient = True  # somebody's login waits: told at once when no server can be reached
 
     def __init__(self, pool: Pool) -> None:
+        Borrower.__init__(self)
         self.pool = pool
         self.server: Server | None = None
         self.arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -33,7 +33,7 @@ class Errand:
             server = await self.borrow()
             if settings.values:
                 now = monotonic()
-                server.pipeline.expect(QUERY, (b"", -1, now))
+                server.pipeline.expect(ord("Q"), (b"", -1, now))
                 server.write(settings.message(server.settings))
                 await self.answer
                 if self.error is not None:
@@ -93,18 +93,3 @@ class Errand:
 
     def free(self, reason: int) -> None:
         """As above."""
-
-    def may_retry(self, statement: Statement, changed: bool) -> bool:
-        return False
-
-    def retry(self) -> None:
-        raise AssertionError("an errand does not retry")
-
-    def restore(self, name: bytes, previous: bytes | Statement | None) -> None:
-        """An errand has no statements."""
-
-    def forget_statements(self) -> None:
-        """As above."""
-
-    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
-        """Ours: not in the log of slow queries."""

@@ -1,5 +1,7 @@
 cimport cython
 
+from dbproxy.pool.borrower cimport Borrower
+from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
 
 
@@ -14,6 +16,7 @@ cdef class Pool:
     cdef readonly PoolStats stats
     cdef readonly list lists
     cdef readonly dict idle
+    cdef readonly dict active
     cdef readonly object waiting
     cdef readonly object parameter_sets
     cdef public dict welcome
@@ -24,8 +27,10 @@ cdef class Pool:
     cdef public double retry_at
     cdef public object last_error
 
+    @cython.locals(server=Member)
     cpdef checkout(self, client, settings, double now)
     cpdef leave(self, client)
-    cpdef checkin(self, server, double now)
-    cpdef move(self, server, int state)
+    @cython.locals(client=Borrower)
+    cpdef checkin(self, Member server, double now)
+    cpdef move(self, Member server, int state)
     cpdef open_more(self, double now)

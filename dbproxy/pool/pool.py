@@ -21,7 +21,8 @@ from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOV
 from dbproxy.pool.stats import PoolStats
 
 if TYPE_CHECKING:
-    from dbproxy.pool.server import Borrower, Server
+    from dbproxy.pool.borrower import Borrower
+    from dbproxy.pool.server import Server
 
 log = structlog.get_logger()
 
@@ -49,6 +50,7 @@ class Pool:
         self.stats = PoolStats()
         self.lists: list[dict[Any, None]] = [{} for _ in NAMES]
         self.idle = self.lists[IDLE]
+        self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
         self.parameter_sets = ParameterSets()
         self.welcome: dict[str, str] = {}
@@ -78,9 +80,9 @@ class Pool:
         """A server for this client now, or None: it waits, and `client.serve` is called in its turn."""
         idle = self.idle
         if idle and not self.paused and not self.waiting:
-            server, _ = idle.popitem()
+            server = idle.popitem()[0]
             server.state = ACTIVE
-            self.lists[ACTIVE][server] = None
+            self.active[server] = None
             server.lend(client, now)
             self.stats.wait(0)
             return server
@@ -112,7 +114,11 @@ class Pool:
         else:
             if server.state == ACTIVE:
                 server.used_at = now
-            self.move(server, IDLE)
+                del self.active[server]
+                server.state = IDLE
+                self.idle[server] = None
+            else:
+                self.move(server, IDLE)
 
     def move(self, server: "Server", state: int) -> None:
         """The only way from one list to another."""
@@ -183,7 +189,7 @@ class Pool:
         if self.size() > self.opening:
             return
         final = isinstance(error, ServerRefused)
-        for client in [client for client in self.waiting if final or getattr(client, "impatient", False)]:
+        for client in [client for client in self.waiting if final or client.impatient]:
             self.leave(client)
             client.refuse(error)
 

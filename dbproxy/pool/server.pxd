@@ -1,18 +1,18 @@
 cimport cython
 
-from dbproxy.net.link cimport Link
+from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
 
-cdef class Server(Link):
+cdef class Server(Member):
     cdef readonly object id
     cdef readonly Pool pool
     cdef readonly PoolStats stats
-    cdef public object client
-    cdef public int state
+    cdef public Borrower client
     cdef public int status
     cdef readonly Framer framer
     cdef readonly Pipeline pipeline
@@ -24,29 +24,25 @@ cdef class Server(Link):
     cdef readonly bint skipping
     cdef readonly bint retrying
     cdef public bint forwarded
-    cdef bytes renamed
+    cdef bytes ahead
+    cdef bint renamed
     cdef readonly bint told
     cdef public int pid
     cdef public bytes key
     cdef public str address
-    cdef public int generation
-    cdef public int cancels
-    cdef public bint doubtful
     cdef public double connected_at
-    cdef public double expires_at
-    cdef public double used_at
-    cdef public double checked_at
     cdef readonly double lent_at
     cdef readonly double busy_since
     cdef public double xact_start
 
     cpdef lend(self, client, double now)
+    cpdef close(self, str reason)
     cpdef bytes adopt(self, settings)
     cpdef bytes keep(self, statement)
     cpdef bytes prepare(self, statement)
     @cython.locals(
         framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
-        now=double, kind=int, at=Py_ssize_t, fakes=bytes, entry=int, skip=bint, mark="long long",
+        now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, mark="long long",
     )
     cdef relay(self, bytes data)
     cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)

@@ -8,19 +8,20 @@ about it is in doubt, it is closed (DESIGN promises 2 and 3).
 import asyncio
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.errors import ProtocolViolation, ProxyError, ServerLost
-from dbproxy.net.link import PARTNER_FULL, Link
+from dbproxy.errors import ProtocolViolation, ServerLost
+from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.prepared import Statement
-from dbproxy.pool.states import ACTIVE, CLOSED, LOGIN, NAMES, TESTED
+from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
 from dbproxy.wire import build
 from dbproxy.wire.extended import length_at, write_close, write_parse
 from dbproxy.wire.framer import server_framer
-from dbproxy.wire.pipeline import CLOSE, FAKE, KIND, PARSE, QUERY, SKIP, SYNC, Pipeline
+from dbproxy.wire.pipeline import FAKE, KIND, SKIP, Pipeline
 from dbproxy.wire.startup import parse_error_response, parse_parameter_status
 
 if TYPE_CHECKING:
@@ -35,50 +36,15 @@ STALE = {("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
 
 
-class Borrower(Protocol):
-    """Who holds a server, or waits for one: a client, or an errand of our own."""
-
-    def serve(self, server: "Server", now: float) -> None:
-        """The wait is over: this server is lent."""
-
-    def refuse(self, error: ProxyError) -> None:
-        """The wait is over: there will be no server."""
-
-    def reply(self, data: bytes) -> None:
-        """Bytes from the server, whole messages or parts of a long one."""
-
-    def finished(self, status: int) -> bool:
-        """Nothing more is due; `status` is the TransactionStatus. True gives the server back."""
-
-    def retry(self) -> None:
-        """The last request failed on an outdated statement; nothing of its answer was forwarded."""
-
-    def may_retry(self, statement: Statement, changed: bool) -> bool:
-        """Whether `retry` is possible; `changed`: the answer has other columns than before."""
-
-    def forget_statements(self) -> None:
-        """DEALLOCATE ALL or DISCARD ALL was carried out."""
-
-    def restore(self, name: bytes, previous: bytes | Statement | None) -> None:
-        """A Parse or Close of this name did not happen after all."""
-
-    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
-        """A query took longer than the pool's threshold; times in seconds."""
-
-    def server_lost(self, error: ProxyError, told: bool) -> None:
-        """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
-
-
-class Server(Link):
+class Server(Member):
     """One connection to PostgreSQL."""
 
     def __init__(self, pool: "Pool") -> None:
-        Link.__init__(self)
+        Member.__init__(self, pool.generation)
         self.id = next(ids)
         self.pool: Any = pool
         self.stats = pool.stats
-        self.client: Any = None
-        self.state = LOGIN
+        self.client: Borrower | None = None
         self.status = ord("I")
         self.framer = server_framer()
         self.pipeline = Pipeline()
@@ -90,18 +56,13 @@ class Server(Link):
         self.skipping = False
         self.retrying = False
         self.forwarded = False
-        self.renamed = b""
+        self.ahead: bytes | None = None  # what goes before the reply at hand
+        self.renamed = False  # and instead of it
         self.told = False
         self.pid = 0
         self.key = b""
         self.address = ""
-        self.generation = pool.generation
-        self.cancels = 0  # cancel requests on their way to it
-        self.doubtful = False
         self.connected_at = monotonic()
-        self.expires_at = 0.0
-        self.used_at = 0.0
-        self.checked_at = 0.0
         self.lent_at = 0.0
         self.busy_since = 0.0
         self.xact_start = 0.0
@@ -109,7 +70,7 @@ class Server(Link):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+        self.attach(transport)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -159,7 +120,7 @@ class Server(Link):
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
         message = settings.message(self.settings)
-        self.pipeline.expect(QUERY | SKIP)
+        self.pipeline.skip(ord("Q"))
         self.settings = settings
         return message
 
@@ -167,7 +128,7 @@ class Server(Link):
         """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
         self.client = None
         for sql in statements:
-            self.pipeline.expect(QUERY | SKIP)
+            self.pipeline.skip(ord("Q"))
             self.write(build.query(sql))
 
     # --- prepared statements ------------------------------------------------------------------------------------
@@ -179,7 +140,7 @@ class Server(Link):
         while len(self.prepared) > self.pool.settings.max_prepared_statements > 0:
             name = next(iter(self.prepared))
             oldest = self.prepared.pop(name)
-            self.pipeline.expect(CLOSE | SKIP, (b"", None, name, oldest))
+            self.pipeline.skip(ord("C"), (b"", None, name, oldest))
             closes += write_close(name)
         return closes
 
@@ -189,7 +150,7 @@ class Server(Link):
             self.prepared[statement.name] = self.prepared.pop(statement.name)  # now the one used last
             return b""
         closes = self.keep(statement)
-        self.pipeline.expect(PARSE | SKIP, (b"", None, statement.name, statement))
+        self.pipeline.skip(ord("P"), (b"", None, statement.name, statement))
         self.stats.server_parse_count += 1
         return closes + write_parse(statement.name, statement.body)
 
@@ -207,27 +168,27 @@ class Server(Link):
         for mark in marks:
             kind = mark & 255
             at = mark >> 8
-            fakes = b""
+            ahead = None
             if kind == ord("E"):
                 skip = self.fail(chunk, at)
-                fakes = self.renamed
+                ahead = self.ahead
+                self.ahead = None
             else:
                 if pipeline.fakes:
-                    fakes = pipeline.fake()
-                entry = pipeline.receive(kind)
-                skip = entry >= 0 and entry & SKIP != 0
-            if fakes or skip != self.skipping:
+                    ahead = pipeline.take_fakes()
+                skip = pipeline.receive(kind)
+            if ahead or skip != self.skipping:
                 if pieces is None:
                     pieces = []
                 if not self.skipping and at > position:
                     pieces.append(chunk[position:at])
-                if fakes:
-                    pieces.append(fakes)
+                if ahead:
+                    pieces.append(ahead)
                 position = at
                 self.skipping = skip
                 if self.renamed:
                     position = at + length_at(chunk, at)
-                    self.renamed = b""
+                    self.renamed = False
             if kind == ord("Z"):
                 self.status = chunk[at + 5]
                 if not now:
@@ -328,45 +289,54 @@ class Server(Link):
         entry = pipeline.peek()
         if entry < 0:
             return self.client is None
-        if entry & KIND == QUERY or entry & KIND == SYNC:
+        if entry & KIND in b"QSF":
             if entry & SKIP:
                 raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
             return False
-        dropped = pipeline.fail()
-        failed = next((note for what, note in dropped if not what & FAKE), None)
-        self.undo(dropped)
-        statement = failed[3] if isinstance(failed, tuple) else None
-        if (fields.get("C"), fields.get("R")) in STALE and isinstance(statement, Statement):
-            statement.renew()
-            if fields.get("C") == "26000":
-                self.prepared.clear()
-            if not self.forwarded and len(pipeline) == 1 and self.client.may_retry(statement, fields["C"] == "0A000"):
-                pipeline.skip_oldest()
-                self.retrying = True
-                return True
-        if isinstance(failed, tuple):
-            self.rename(chunk, at, failed[2], failed[0])
+        note = pipeline.failing_note()
+        if self.retry(fields, note):
+            return True
+        self.ahead = pipeline.take_fakes()
+        self.undo(pipeline.fail())
+        if note is not None:
+            self.rename(chunk, at, note[2], note[0])
         return False
+
+    def retry(self, fields: dict[str, str], note: Any) -> bool:
+        """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
+        statement = note[3] if note is not None else None
+        if statement is None or (fields.get("C"), fields.get("R")) not in STALE:
+            return False
+        statement.renew()
+        if fields["C"] == "26000":
+            self.prepared.clear()
+        if self.forwarded or not self.client.may_retry(statement, fields["C"] == "0A000"):
+            return False
+        self.undo(self.pipeline.fail())
+        self.pipeline.skip_oldest()
+        self.retrying = True
+        return True
 
     def rename(self, chunk: bytes, at: int, ours: bytes, theirs: bytes) -> None:
         """In an ErrorResponse, call a statement by the name that its client gave it."""
         payload = self.payload(chunk, at)
         if ours and ours in payload:
             payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
-            self.renamed = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+            self.ahead = (self.ahead or b"") + b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+            self.renamed = True
 
     def undo(self, dropped: list[tuple[int, object]]) -> None:
         """What the server did not do, latest first."""
         for entry, note in reversed(dropped):
             what = entry & KIND
-            if note is None or (what != PARSE and what != CLOSE):
+            if note is None or what not in b"PC":
                 continue
             name, previous, server_name, statement = note
-            if server_name and what == PARSE:
+            if server_name and what == ord("P"):
                 self.prepared.pop(server_name, None)
             elif server_name:
                 self.prepared[server_name] = statement
-            elif what == PARSE and not entry & FAKE:
+            elif what == ord("P") and not entry & FAKE:
                 self.unnamed = UNKNOWN_STATEMENT
             if not entry & SKIP and self.client is not None:
                 self.client.restore(name, previous)
@@ -385,7 +355,7 @@ class Server(Link):
             return
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
-        self.pipeline.expect(SYNC | SKIP)
+        self.pipeline.skip(ord("S"))
         self.write(build.sync())
         self.run_ours(*self.pool.cleaning(self))
 

@@ -12,6 +12,8 @@ TESTED          nobody's: we roll back, reset or check it
 BEING_CANCELED  clean, but a cancel request sent for its last client may still hit it
 """
 
+from dbproxy.net.link import Link
+
 LOGIN, IDLE, ACTIVE, TESTED, BEING_CANCELED, CLOSED = range(6)
 NAMES = ("new", "idle", "active", "tested", "being_canceled", "closed")
 
@@ -23,3 +25,23 @@ MOVES: dict[int, frozenset[int]] = {
     BEING_CANCELED: frozenset({IDLE, ACTIVE, CLOSED}),
     CLOSED: frozenset(),
 }
+
+
+class Member(Link):
+    """What a pool has to know of one of its server connections. Times are monotonic seconds."""
+
+    def __init__(self, generation: int) -> None:
+        Link.__init__(self)
+        self.state = LOGIN
+        self.generation = generation  # of the pool's settings under which it was opened
+        self.cancels = 0  # cancel requests on their way to it
+        self.doubtful = False  # one of them was never confirmed: it may still come
+        self.expires_at = 0.0
+        self.used_at = 0.0
+        self.checked_at = 0.0
+
+    def lend(self, client: object, now: float) -> None:
+        raise NotImplementedError
+
+    def close(self, reason: str) -> None:
+        raise NotImplementedError

@@ -1,6 +1,6 @@
 cimport cython
 
-from dbproxy.net.link cimport Link
+from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
@@ -11,7 +11,7 @@ from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
 
-cdef class Client(Link):
+cdef class Client(Borrower):
     cdef readonly object login
     cdef readonly object id
     cdef readonly Pool pool
@@ -63,5 +63,6 @@ cdef class Client(Link):
     cdef park(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t end)
     cdef list borrow(self, Server server)
     cpdef serve(self, server, double now)
+    cpdef refuse(self, error)
     cpdef reply(self, bytes data)
     cpdef bint finished(self, int status) except -1

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from dbproxy.errors import FeatureNotSupported, ProxyError
-from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL, Link
+from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
+from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.prepared import NOWHERE, Statement
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
@@ -30,19 +31,6 @@ from dbproxy.wire.extended import (
     write_parse,
 )
 from dbproxy.wire.framer import client_framer
-from dbproxy.wire.pipeline import (
-    BIND,
-    CLOSE,
-    COPY_END,
-    DESCRIBE,
-    EXECUTE,
-    FAKE,
-    FUNCTION,
-    PARSE,
-    QUERY,
-    SKIP,
-    SYNC,
-)
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
@@ -56,11 +44,11 @@ REPLAY_LIMIT = 65536  # bytes of a request kept for sending it again
 NOTHING_YET, SPOILED = -1, -2  # replay_at: no request since the last answer; one that cannot be sent again
 
 
-class Client(Link):
-    """One logged-in client. Implements `pool.server.Borrower`; session.startup makes it from a login."""
+class Client(Borrower):
+    """One logged-in client; session.startup makes it from a login."""
 
     def __init__(self, login: "Login") -> None:
-        Link.__init__(self)
+        Borrower.__init__(self)
         self.login = login
         self.id = login.id
         self.pool = login.pool
@@ -152,7 +140,7 @@ class Client(Link):
     def slow_down(self, server: Server) -> None:
         """Read no more until half of the replies due are there; Flush makes the server send them."""
         self.hold(FLOODING)
-        fakes = server.pipeline.fake()
+        fakes = server.pipeline.take_fakes()
         if fakes:
             self.reply(fakes)
         server.write(build.flush())
@@ -189,14 +177,14 @@ class Client(Link):
             if self.sealed:
                 self.replay_at = SPOILED
             if kind == ord("Q"):
-                pipeline.expect(QUERY, (chunk, at, self.started))
+                pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
                 server.unnamed = self.unnamed = None
                 self.replay_at = SPOILED
             elif kind == ord("E"):
-                pipeline.expect(EXECUTE)
+                pipeline.expect(ord("E"))
             elif kind == ord("S"):
-                pipeline.expect(SYNC, (self.seen, self.seen_at, self.started))
+                pipeline.expect(ord("S"), (self.seen, self.seen_at, self.started))
                 self.started = 0.0
                 self.sealed = True
             elif kind == ord("X"):
@@ -240,14 +228,14 @@ class Client(Link):
 
     def rare(self, server: Server, kind: int) -> None:
         if kind == ord("F"):
-            server.pipeline.expect(FUNCTION, (b"", -1, self.started))
+            server.pipeline.expect(ord("F"), (b"", -1, self.started))
             self.started = 0.0
         elif kind == ord("H"):
-            fakes = server.pipeline.fake()
+            fakes = server.pipeline.take_fakes()
             if fakes:
                 self.reply(fakes)
         else:
-            server.pipeline.expect(COPY_END)
+            server.pipeline.expect(ord("c"))
 
     # --- prepared statements ------------------------------------------------------------------------------------
 
@@ -268,30 +256,30 @@ class Client(Link):
         self.seen_at = at
         parts = parse_parts(chunk, at, stop) if self.shares else None
         if parts is None:
-            server.pipeline.expect(PARSE)
+            server.pipeline.expect(ord("P"))
             return None
         name, body = parts
         if not name:
-            server.pipeline.expect(PARSE, (b"", self.unnamed, b"", None))
+            server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = body
             return None
         known = self.statements.get(name)
         if known is not None:
             # A name that exists: a second Parse on the server fails as it would on a direct connection.
             prepares = server.prepare(known)
-            server.pipeline.expect(PARSE, (name, known, known.name, known))
+            server.pipeline.expect(ord("P"), (name, known, known.name, known))
             return prepares + write_parse(known.name, body)
         statement = self.pool.statements.find(body)
         self.statements[name] = statement
         if statement.name in server.prepared and server.status != ord("E"):
             server.prepare(statement)
-            server.pipeline.expect(PARSE | FAKE, (name, None, b"", None))
+            server.pipeline.fake(ord("P"), (name, None, b"", None))
             return b""
         if statement.name in server.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
         closes = server.keep(statement)
-        server.pipeline.expect(PARSE, (name, None, statement.name, statement))
+        server.pipeline.expect(ord("P"), (name, None, statement.name, statement))
         self.stats.server_parse_count += 1
         return closes + write_parse(statement.name, body)
 
@@ -299,53 +287,53 @@ class Client(Link):
         self.stats.bind_count += 1
         where = bind_name(chunk, at, stop) if self.shares else None
         if where is None:
-            server.pipeline.expect(BIND)
+            server.pipeline.expect(ord("B"))
             return None
         start, end = where
         if start == end:
             prepares = self.unnamed_on(server)
-            server.pipeline.expect(BIND)
+            server.pipeline.expect(ord("B"))
             return prepares + chunk[at:stop] if prepares else None
         name = chunk[start:end]
         statement = self.statements.get(name)
         if statement is None:
-            server.pipeline.expect(BIND, (name, None, NOWHERE, None))
+            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         self.seen = statement.body
         self.seen_at = -1
         prepares = server.prepare(statement)
-        server.pipeline.expect(BIND, (name, None, statement.name, statement))
+        server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         return prepares + write_bind(chunk, at, start, end, stop, statement.name)
 
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
-            server.pipeline.expect(DESCRIBE)
+            server.pipeline.expect(ord("D"))
             return None
         if not name:
             prepares = self.unnamed_on(server)
-            server.pipeline.expect(DESCRIBE)
+            server.pipeline.expect(ord("D"))
             return prepares + chunk[at:stop] if prepares else None
         statement = self.statements.get(name)
         if statement is None:
-            server.pipeline.expect(DESCRIBE, (name, None, NOWHERE, None))
+            server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
             return write_describe(NOWHERE)
         self.described.add(statement)
         prepares = server.prepare(statement)
-        server.pipeline.expect(DESCRIBE, (name, None, statement.name, statement))
+        server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return prepares + write_describe(statement.name)
 
     def close_statement(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
-            server.pipeline.expect(CLOSE)
+            server.pipeline.expect(ord("C"))
             return None
         if not name:
-            server.pipeline.expect(CLOSE, (b"", self.unnamed, b"", None))
+            server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = None
             return None
         previous = self.statements.pop(name, None)
-        server.pipeline.expect(CLOSE | FAKE, (name, previous, b"", None))
+        server.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
 
     def unnamed_on(self, server: Server) -> bytes:
@@ -354,9 +342,9 @@ class Client(Link):
             return b""
         server.unnamed = self.unnamed
         if self.unnamed is None:
-            server.pipeline.expect(CLOSE | SKIP)
+            server.pipeline.skip(ord("C"))
             return write_close(b"")
-        server.pipeline.expect(PARSE | SKIP, (b"", None, b"", None))
+        server.pipeline.skip(ord("P"), (b"", None, b"", None))
         self.stats.server_parse_count += 1
         return write_parse(b"", self.unnamed)
 
@@ -398,7 +386,7 @@ class Client(Link):
         ask now, would read the new answer by the old description: it gets PostgreSQL's error, upon which drivers
         prepare the statement anew.
         """
-        if self.replay_at < 0 or self.retried or self.framer.left:
+        if self.replay_at < 0 or not self.sealed or self.retried or self.framer.left:
             return False
         if changed and statement in self.described and not self.describes:
             return False
@@ -475,8 +463,7 @@ class Client(Link):
         self.drain()
 
     def reply(self, data: bytes) -> None:
-        if not self.closed:
-            self.transport.write(data)  # type: ignore[union-attr]  # set until closed
+        self.write(data)
         if self.reasons & FLOODING and self.server is not None:
             if len(self.server.pipeline.due) < DUE_LIMIT // 2:
                 self.free(FLOODING)
@@ -536,8 +523,8 @@ class Client(Link):
         """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
         if self.closed:
             return
-        if error is not None and self.transport is not None:
-            self.transport.write(build.error_response(error))
+        if error is not None:
+            self.write(build.error_response(error))
         self.closed = True
         server, self.server = self.server, None
         self.pool.leave(self)

@@ -97,7 +97,7 @@ class Login(Link):
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+        self.attach(transport)
         self.address, self.port = describe_peer(transport)
         self.pid, self.key = self.house.registry.add(self)
         self.task = asyncio.get_running_loop().create_task(self.run())
@@ -222,7 +222,8 @@ class Login(Link):
     def enter(self, pool: Pool, parameters: dict[str, str]) -> None:
         self.pool = pool
         client = self.client = Client(self)
-        client.transport = self.transport
+        assert self.transport is not None
+        client.attach(self.transport)
         self.welcome(parameters)
         if self.house.settings.log.connections:
             log.info("client login", **self.describe())

@@ -1,6 +1,10 @@
 cimport cython
 
 
+cdef bint ends(int reply, int entry)
+cdef bint is_strict(int reply)
+
+
 cdef class Pipeline:
     cdef readonly list due
     cdef readonly list notes
@@ -11,12 +15,17 @@ cdef class Pipeline:
     cdef readonly bint copying
 
     cpdef bint empty(self)
-    cpdef expect(self, int entry, object note=*)
-    cpdef bytes fake(self)
-    cpdef int peek(self)
-    cpdef skip_oldest(self)
+    cpdef expect(self, int kind, object note=*)
+    cpdef skip(self, int kind, object note=*)
+    cpdef fake(self, int kind, object note=*)
+    cdef bint owes(self, int kind)
     @cython.locals(entry=int)
-    cpdef int receive(self, int kind) except -2
+    cpdef bint receive(self, int reply) except -1
+    cpdef bytes take_fakes(self)
+    cpdef int peek(self)
+    @cython.locals(place=Py_ssize_t)
+    cpdef failing_note(self)
+    cpdef skip_oldest(self)
     @cython.locals(behind=Py_ssize_t)
     cpdef copy_in(self)
     cpdef list fail(self)

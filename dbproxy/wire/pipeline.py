@@ -1,47 +1,52 @@
 """Which replies a server owes, and what becomes of each.
 
-Every message that the server answers leaves an entry here, in the order sent. Most answers are forwarded. Those to
-messages of our own (a statement prepared on demand, a setting replayed) are skipped; those to messages that we did
-not pass on (a Parse of a statement that the server has already) are faked when their turn comes.
+Every message that the server answers leaves an entry here, in the order sent: the message's own kind byte. Most
+answers are forwarded. Those to messages of our own (a statement prepared on demand, a setting replayed) are skipped;
+those to messages that we did not pass on (a Parse of a statement that the server has already) are faked when their
+turn comes.
 
 After an error in an extended query PostgreSQL discards messages until Sync ("Extended Query"): their entries are
 dropped with it, and ReadyForQuery is the one place where both sides agree again. While a server reads COPY data it
 ignores Sync and Flush ("COPY Operations"): a Sync sent before CopyDone owes no reply.
 
-      entry      ended by                     entry      ended by
-      PARSE      ParseComplete                EXECUTE    CommandComplete, PortalSuspended, EmptyQueryResponse
-      BIND       BindComplete                 SYNC       ReadyForQuery
-      CLOSE      CloseComplete                QUERY      ReadyForQuery
-      DESCRIBE   RowDescription, NoData       FUNCTION   ReadyForQuery
-      COPY_END   nothing: it stands where CopyDone or CopyFail was sent
+      entry          ended by                     entry            ended by
+      P  Parse       ParseComplete                E  Execute       CommandComplete, PortalSuspended, EmptyQueryResponse
+      B  Bind        BindComplete                 S  Sync          ReadyForQuery
+      C  Close       CloseComplete                Q  Query         ReadyForQuery
+      D  Describe    RowDescription, NoData       F  FunctionCall  ReadyForQuery
+      c  CopyDone or CopyFail: nothing; it stands where the data ended
 """
+
+from typing import Any
 
 from dbproxy.errors import ProtocolViolation
 
-PARSE, BIND, CLOSE, DESCRIBE, EXECUTE, SYNC, QUERY, FUNCTION, COPY_END = range(9)
-KIND = 15  # entry & KIND: one of the above
-SKIP = 16  # the reply is to a message of ours: the client never sees it
-FAKE = 32  # the server never sees the message: the reply is ours
+KIND = 255  # entry & KIND: the message's kind byte
+SKIP = 256  # the message is ours: the client never sees the reply
+FAKE = 512  # the server never sees the message: the reply is ours
 
-_RESYNC = 1 << SYNC | 1 << QUERY | 1 << FUNCTION
-_ENDS = {
-    "1": 1 << PARSE,
-    "2": 1 << BIND,
-    "3": 1 << CLOSE,
-    "T": 1 << DESCRIBE,
-    "n": 1 << DESCRIBE,
-    "C": 1 << EXECUTE,
-    "s": 1 << EXECUTE,
-    "I": 1 << EXECUTE,
-    "Z": _RESYNC,
-}
-ENDS = [0] * 256
-for _kind, _entries in _ENDS.items():
-    ENDS[ord(_kind)] = _entries
-# Replies that nothing but their own entry may produce: anywhere else the conversation has come apart.
-STRICT = frozenset(map(ord, "123Z"))
 PARSE_COMPLETE = b"1\x00\x00\x00\x04"
 CLOSE_COMPLETE = b"3\x00\x00\x00\x04"
+
+
+def ends(reply: int, entry: int) -> bool:
+    """Whether this reply is the last to that message."""
+    if reply == ord("Z"):
+        return entry == ord("Q") or entry == ord("S") or entry == ord("F")
+    if reply == ord("C") or reply == ord("s") or reply == ord("I"):
+        return entry == ord("E")
+    if reply == ord("2"):
+        return entry == ord("B")
+    if reply == ord("T") or reply == ord("n"):
+        return entry == ord("D")
+    if reply == ord("1"):
+        return entry == ord("P")
+    return reply == ord("3") and entry == ord("C")
+
+
+def is_strict(reply: int) -> bool:
+    """Whether only its own entry may lead to this reply: anywhere else the conversation has come apart."""
+    return reply == ord("Z") or reply == ord("1") or reply == ord("2") or reply == ord("3")
 
 
 class Pipeline:
@@ -52,7 +57,7 @@ class Pipeline:
         self.notes: list[object] = []
         self.head = 0
         self.fakes = 0
-        self.ended: object = None  # what came with the entry that was over last
+        self.ended: object = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
         self.copying = False  # the server reads COPY data of an extended query
 
@@ -62,30 +67,61 @@ class Pipeline:
     def empty(self) -> bool:
         return self.head == len(self.due)
 
-    def expect(self, entry: int, note: object = None) -> None:
-        """A message was sent (or, `FAKE`, was not)."""
-        if self.ignoring:
-            if entry & KIND != SYNC:
+    # --- sending ------------------------------------------------------------------------------------------------
+
+    def expect(self, kind: int, note: object = None) -> None:
+        """A client's message was sent."""
+        if self.ignoring or self.copying or kind == ord("c"):
+            if not self.owes(kind):
                 return
-            self.ignoring = False
-        elif self.copying:
-            if entry & KIND == SYNC:
-                return
-            if entry & KIND == COPY_END:
-                self.copying = False
-                return
-        elif entry & KIND == COPY_END and self.head == len(self.due):
-            return
-        self.due.append(entry)
+        self.due.append(kind)
         self.notes.append(note)
-        if entry & FAKE:
+
+    def skip(self, kind: int, note: object = None) -> None:
+        """A message of our own was sent."""
+        if not self.ignoring or kind == ord("S"):
+            self.ignoring = False
+            self.due.append(kind | SKIP)
+            self.notes.append(note)
+
+    def fake(self, kind: int, note: object = None) -> None:
+        """A client's message was not sent: the reply is ours."""
+        if not self.ignoring:
+            self.due.append(kind | FAKE)
+            self.notes.append(note)
             self.fakes += 1
 
-    def fake(self) -> bytes:
+    def owes(self, kind: int) -> bool:
+        """Whether a message sent in an unusual state will be answered, or marks a place."""
+        if self.ignoring:
+            self.ignoring = kind != ord("S")
+            return kind == ord("S")
+        if self.copying:
+            self.copying = kind != ord("c")
+            return kind != ord("S") and kind != ord("c")
+        return self.head < len(self.due)
+
+    # --- receiving ----------------------------------------------------------------------------------------------
+
+    def receive(self, reply: int) -> bool:
+        """A reply has come: is it to be skipped? The oldest entry is over if this ends it."""
+        if self.head == len(self.due):
+            if is_strict(reply):
+                raise ProtocolViolation(f"the server sent {chr(reply)!r} and owed no reply")
+            return False
+        entry = self.due[self.head]
+        if ends(reply, entry & 255):
+            self.ended = self.notes[self.head]
+            self.advance()
+        elif is_strict(reply):
+            raise ProtocolViolation(f"the server sent {chr(reply)!r} out of turn")
+        return entry & 256 != 0
+
+    def take_fakes(self) -> bytes:
         """The faked replies whose turn has come."""
         replies = b""
         while self.head < len(self.due) and self.due[self.head] & FAKE:
-            replies += PARSE_COMPLETE if self.due[self.head] & KIND == PARSE else CLOSE_COMPLETE
+            replies += PARSE_COMPLETE if self.due[self.head] & KIND == ord("P") else CLOSE_COMPLETE
             self.fakes -= 1
             self.advance()
         return replies
@@ -94,40 +130,33 @@ class Pipeline:
         """The oldest entry, or -1."""
         return self.due[self.head] if self.head < len(self.due) else -1
 
+    def failing_note(self) -> Any:
+        """The note of the message that an ErrorResponse is about: the oldest one that the server has seen."""
+        for place in range(self.head, len(self.due)):
+            if not self.due[place] & FAKE:
+                return None if self.due[place] & KIND in b"QSF" else self.notes[place]
+        return None
+
     def skip_oldest(self) -> None:
         """The client is not to see the oldest reply after all."""
         self.due[self.head] |= SKIP
 
-    def receive(self, kind: int) -> int:
-        """The entry that a reply of this kind belongs to (-1: to none), which is over if the reply ends it."""
-        if self.head == len(self.due):
-            if kind in STRICT:
-                raise ProtocolViolation(f"the server sent {chr(kind)!r} and owed no reply")
-            return -1
-        entry = self.due[self.head]
-        if ENDS[kind] >> (entry & KIND) & 1:
-            self.ended = self.notes[self.head]
-            self.advance()
-        elif kind in STRICT:
-            raise ProtocolViolation(f"the server sent {chr(kind)!r} out of turn")
-        return entry
-
     def copy_in(self) -> None:
-        """CopyInResponse (or CopyBothResponse) has come: Syncs that stand before the end of the data owe nothing."""
-        if self.peek() & KIND != EXECUTE:
+        """CopyInResponse has come: Syncs that stand before the end of the data owe nothing."""
+        if self.peek() & KIND != ord("E"):
             return
         behind = self.head + 1
-        while behind < len(self.due) and self.due[behind] & KIND == SYNC:
+        while behind < len(self.due) and self.due[behind] & KIND == ord("S"):
             del self.due[behind], self.notes[behind]
         self.copying = behind == len(self.due)
 
     def fail(self) -> list[tuple[int, object]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""
         self.copying = False
-        if self.head == len(self.due) or 1 << (self.due[self.head] & KIND) & _RESYNC:
+        if self.peek() & KIND in b"QSF" or self.head == len(self.due):
             return []
         dropped: list[tuple[int, object]] = []
-        while self.head < len(self.due) and self.due[self.head] & KIND != SYNC:
+        while self.head < len(self.due) and self.due[self.head] & KIND != ord("S"):
             dropped.append((self.due[self.head], self.notes[self.head]))
             if self.due[self.head] & FAKE:
                 self.fakes -= 1
@@ -136,13 +165,15 @@ class Pipeline:
         return dropped
 
     def advance(self) -> None:
+        """The oldest entry is over, and so is an end of COPY data behind it."""
         self.head += 1
-        while self.head < len(self.due) and self.due[self.head] & KIND == COPY_END:
-            self.head += 1
         if self.head == len(self.due):
             self.due.clear()
             self.notes.clear()
             self.head = 0
+            return
+        if self.due[self.head] == ord("c"):
+            self.advance()
         elif self.head >= 256:
             del self.due[: self.head], self.notes[: self.head]
             self.head = 0

@@ -1,0 +1,52 @@
+"""Who holds a server or waits for one: a client, or an errand of our own. What pool and server ask of it."""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.errors import ProxyError
+from dbproxy.net.link import Link
+
+if TYPE_CHECKING:
+    from dbproxy.pool.prepared import Statement
+    from dbproxy.pool.states import Member
+
+
+class Borrower(Link):
+    """Every method is called by the pool or by the server that is lent."""
+
+    impatient = False  # told at once when no server can be reached
+
+    def serve(self, server: "Member", now: float) -> None:
+        """The wait is over: this server is lent."""
+        raise NotImplementedError
+
+    def refuse(self, error: ProxyError) -> None:
+        """The wait is over: there will be no server."""
+        raise NotImplementedError
+
+    def reply(self, data: bytes) -> None:
+        """Bytes from the server, whole messages or parts of a long one."""
+        raise NotImplementedError
+
+    def finished(self, status: int) -> bool:
+        """Nothing more is due; `status` is the TransactionStatus. True gives the server back."""
+        raise NotImplementedError
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
+        raise NotImplementedError
+
+    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+        """A query took longer than the pool's threshold; times in seconds."""
+
+    def may_retry(self, statement: "Statement", changed: bool) -> bool:
+        """Whether `retry` is possible; `changed`: the answer has other columns than before."""
+        return False
+
+    def retry(self) -> None:
+        """The last request failed on an outdated statement; nothing of its answer was forwarded."""
+
+    def restore(self, name: bytes, previous: Any) -> None:
+        """A Parse or Close of this name did not happen after all; `previous` is what the name meant before."""
+
+    def forget_statements(self) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out."""
