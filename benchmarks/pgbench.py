@@ -34,9 +34,13 @@ class Run:
         return times[max(ceil(q * len(times)), 1) - 1] / 1000 if times else float("nan")
 
 
-def run_pgbench(installation: Installation, environment: dict[str, str], load: Load) -> Run:
+def run_pgbench(
+    installation: Installation, environment: dict[str, str], load: Load, *, once: bool = False
+) -> Run:
+    """`once`: every client sends one query only, which costs what the logins cost."""
     threads = str(min(2, load.clients))
-    arguments = ["-n", "-S", "-M", load.mode, "-c", str(load.clients), "-j", threads, "-T", str(load.seconds)]
+    arguments = ["-n", "-S", "-M", load.mode, "-c", str(load.clients), "-j", threads]
+    arguments += ["-t", "1"] if once else ["-T", str(load.seconds)]
     with tempfile.TemporaryDirectory(prefix="dbproxy-bench-", dir=temp_dir()) as folder:
         account().own(Path(folder))
         log = ["-l", f"--sampling-rate={SAMPLED}", f"--log-prefix={folder}/times"]

@@ -23,7 +23,7 @@ HEAD = [
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one run; `cpu_us` is the pooler's CPU time for each query, logins included."""
+    """Of one run; `cpu_us` is the pooler's CPU time for each query, without that of the logins."""
 
     tps: float
     p50_ms: float
