@@ -55,8 +55,8 @@ class ProxyCollector(Collector):
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
-        query = _histogram("query", "Time of a query on its server")
-        xact = _histogram("transaction", "Time of a transaction on its server")
+        query = _histogram("query", "Time from a request to the end of its answer, waiting included")
+        xact = _histogram("transaction", "Time that a server was lent for a transaction")
         wait = _histogram("wait", "Time that a client waited for a server")
         for pool in pools:
             labels, stats = pool_labels(pool), pool.stats
