@@ -72,6 +72,12 @@ class LoginTimeout(ProxyError):
     severity = "FATAL"
 
 
+class CommandFailed(ProxyError):
+    """The console does not know a command, or cannot carry it out; the connection goes on."""
+
+    sqlstate = "08P01"
+
+
 # --- nobody is at fault: there is not enough of something ------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
 from dbproxy.app.lifecycle import Lifecycle
 from dbproxy.auth.client_login import Authenticator
@@ -36,7 +37,12 @@ NEVER = float("inf")
 
 
 class Proxy:
-    """Pools by database and user, who may log in, who is connected. Implements `session.startup.House`."""
+    """Pools by database and user, who may log in, who is connected.
+
+    Implements `session.startup.House` and `admin.house.House`.
+    """
+
+    reload: Callable[[], None]  # app.lifecycle's
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -49,8 +55,10 @@ class Proxy:
         self.pools: dict[tuple[str, str], Pool] = {}
         self.learned: dict[str, Keys] = {}
         self.started_at = monotonic()
+        self.averages = Averages(self.started_at)
         self.stopping = False
         self.paused = False
+        self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
 
     # --- session.startup.House ------------------------------------------------------------------------------------
@@ -67,7 +75,7 @@ class Proxy:
                 lambda server: self.cancel_query(server),
                 slow_after(self.settings),
             )
-            pool.paused = self.paused
+            pool.paused = self.is_paused(database)
         return pool
 
     def learn(self, user: str, keys: Keys) -> None:
@@ -75,6 +83,8 @@ class Proxy:
 
     def cancel(self, pid: int, key: bytes) -> asyncio.Task[None] | None:
         login = self.registry.find(pid, key)
+        if login is not None and login.console is not None:
+            login.console.cancel()
         server = cancel_client(login.client) if login is not None and login.client is not None else None
         return self.cancel_query(server) if server is not None else None
 
@@ -143,14 +153,28 @@ class Proxy:
         host = settings.server_for(pool.database)
         return host.host, host.port, host.dbname, users.get(pool.user)
 
-    def pause(self, pools: list[Pool]) -> None:
-        """Lend no more servers, and close each when it comes back."""
-        for pool in pools:
-            pool.pause()
+    def is_paused(self, database: str) -> bool:
+        return self.paused or database in self.paused_databases
 
-    def resume(self, pools: list[Pool]) -> None:
-        for pool in pools:
-            pool.resume(monotonic())
+    def pause(self, database: str) -> None:
+        """Lend no more servers of this database (`""`: of any), and close each when it comes back."""
+        if database:
+            self.paused_databases.add(database)
+        else:
+            self.paused = True
+        for pool in self.pools.values():
+            if self.is_paused(pool.database):
+                pool.pause()
+
+    def resume(self, database: str) -> None:
+        """Take back `pause(database)`; what was paused by another stays so."""
+        if database:
+            self.paused_databases.discard(database)
+        else:
+            self.paused = False
+        for pool in self.pools.values():
+            if pool.paused and not self.is_paused(pool.database):
+                pool.resume(monotonic())
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
@@ -171,6 +195,7 @@ class Proxy:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
             now = monotonic()
+            self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
             sweep_logins(self.registry, self.settings, now)
             for key, pool in list(self.pools.items()):

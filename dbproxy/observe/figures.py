@@ -80,9 +80,12 @@ class DatabaseFigures:
     force_user: str = ""
     pool_mode: str = "transaction"
     pool_size: int = 0
+    min_pool_size: int = 0
     reserve_pool: int = 0
+    server_lifetime_s: int = 0
     max_connections: int = 0
     current_connections: int = 0
+    current_client_connections: int = 0
     paused: bool = False
     disabled: bool = False
 

@@ -134,6 +134,10 @@ def command_complete(tag: str) -> bytes:
     return _message(Backend.COMMAND_COMPLETE, _text(tag))
 
 
+def empty_query_response() -> bytes:
+    return _message(Backend.EMPTY_QUERY_RESPONSE)
+
+
 # --- to servers ---------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,7 @@ def test_row_description(columns: list[tuple[str, int, int]]) -> None:
 def test_rows_and_their_end(values: list[bytes | None], tag: str) -> None:
     is_backend(build.data_row(values), Backend.DATA_ROW, values=values)
     is_backend(build.command_complete(tag), Backend.COMMAND_COMPLETE, tag=tag)
+    is_backend(build.empty_query_response(), Backend.EMPTY_QUERY_RESPONSE)
 
 
 @given(st.dictionaries(TEXT.filter(bool), TEXT), st.sampled_from([0, 2]))

@@ -1,0 +1,100 @@
+"""What administrators may do: RELOAD, PAUSE, RESUME, KILL, RECONNECT, as PgBouncer does them.
+
+An action returns when it is done, and raises what to tell the administrator if it cannot be. `database` is
+`""` for all of them.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from dbproxy.admin.house import House, list_pools
+from dbproxy.errors import AdminShutdown, CommandFailed, ConfigurationError, ProxyError, QueryCanceled
+from dbproxy.session.startup import CONSOLES
+
+log = structlog.get_logger()
+
+LOOK_INTERVAL = 0.02  # seconds between looks at the servers that a PAUSE waits for
+
+Action = Callable[[House, str], Awaitable[None]]
+
+
+async def reload(house: House, argument: str) -> None:
+    """Read the settings again; the old ones stay if the new are bad."""
+    try:
+        house.reload()
+    except ProxyError as error:
+        log.error("reload failed", error=error.message, hint="The settings in force stay.")
+        raise CommandFailed(
+            "RELOAD failed", detail=error.message, sqlstate=ConfigurationError.sqlstate
+        ) from error
+
+
+async def pause(house: House, database: str) -> None:
+    """Lend no more servers; return when all are closed, which is when their transactions have ended."""
+    refuse_if_paused(house)
+    find(house, database, "pause")
+    house.pause(database)
+    while any(pool.size() for pool in list_pools(house, database)):
+        await asyncio.sleep(LOOK_INTERVAL)
+        if not house.is_paused(database):
+            raise QueryCanceled("PAUSE was ended by RESUME or by a cancel request")
+
+
+async def resume(house: House, database: str) -> None:
+    if database and database not in house.paused_databases:
+        find(house, database, "resume")
+        raise CommandFailed(f"database {database} is not paused")
+    if not database and not house.paused:
+        raise CommandFailed("pooler is not paused/suspended")
+    house.resume(database)
+
+
+async def kill(house: House, database: str) -> None:
+    """Close every connection at once, whatever it does; the database stays paused until RESUME."""
+    refuse_if_paused(house)
+    find(house, database, "kill")
+    house.pause(database)
+    for login in house.registry:
+        if login.client is not None and (not database or login.database == database):
+            login.client.disconnect(
+                "KILL", AdminShutdown("terminating connection due to administrator command")
+            )
+    for pool in list_pools(house, database):
+        for server in pool.servers():
+            server.close("KILL")
+
+
+async def reconnect(house: House, database: str) -> None:
+    """Replace every server connection, each when it is next free."""
+    find(house, database, "reconnect")
+    for pool in list_pools(house, database):
+        pool.retire()
+
+
+ACTIONS: dict[str, Action] = {
+    "kill": kill,
+    "pause": pause,
+    "reconnect": reconnect,
+    "reload": reload,
+    "resume": resume,
+}
+WITHOUT_ARGUMENT = frozenset({"reload"})
+
+
+def refuse_if_paused(house: House) -> None:
+    if house.paused:
+        raise CommandFailed("already suspended/paused")
+
+
+def find(house: House, database: str, verb: str) -> None:
+    """CommandFailed if there can be no such database; those that are not listed are passed through."""
+    if database in CONSOLES:
+        raise CommandFailed(f"cannot {verb} admin db: {database}")
+    if not database:
+        return
+    try:
+        house.settings.server_for(database)
+    except ConfigurationError as error:
+        raise CommandFailed(f"no such database: {database}") from error

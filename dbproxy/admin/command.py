@@ -1,0 +1,56 @@
+"""The console's language, PgBouncer's: `WORD [ARGUMENT]`, `SET key = value`, each with or without a `;`."""
+
+import re
+from dataclasses import dataclass
+
+from dbproxy.errors import CommandFailed
+
+_WORD = r'(?:"(?:[^"]|"")*"|[0-9a-z_]+)'
+_STRING = r"'(?:[^']|'')*'"
+_COMMAND = re.compile(rf"\s*({_WORD})(?:\s+({_WORD}))?\s*", re.IGNORECASE | re.ASCII)
+_SET = re.compile(rf"\s*set\s+({_WORD})\s*(?:=|to\b)\s*({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII)
+_STATEMENT = re.compile(r""" (?: "[^"]*" | '[^']*' | [^;] )+ """, re.VERBOSE)
+MAX_ARGUMENT = 63  # PostgreSQL's NAMEDATALEN - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`verb` is in lower case; `text` is what was typed."""
+
+    verb: str
+    argument: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """SET: `key` is in lower case."""
+
+    key: str
+    value: str
+
+
+def split(query: str) -> list[str]:
+    """The statements of one Query message, the empty ones left out."""
+    return [statement.strip() for statement in _STATEMENT.findall(query) if statement.strip()]
+
+
+def parse(statement: str) -> Command | Assignment:
+    """CommandFailed if it is neither."""
+    if match := _COMMAND.fullmatch(statement):
+        argument = _unquote(match[2] or "")
+        if len(argument) > MAX_ARGUMENT:
+            raise CommandFailed("bad arguments")
+        return Command(_unquote(match[1]).lower(), argument, statement)
+    if match := _SET.fullmatch(statement):
+        return Assignment(_unquote(match[1]).lower(), _unquote(match[2]))
+    raise invalid(statement)
+
+
+def invalid(statement: str) -> CommandFailed:
+    return CommandFailed(f"invalid command '{statement}', use SHOW HELP;")
+
+
+def _unquote(word: str) -> str:
+    quote = word[:1]
+    return word[1:-1].replace(quote * 2, quote) if quote in ('"', "'") and quote else word

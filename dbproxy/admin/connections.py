@@ -1,0 +1,115 @@
+"""SHOW CLIENTS and SHOW SERVERS: a row for each connection; `link` is the `ptr` at the other end."""
+
+import asyncio
+from datetime import UTC, datetime
+from time import monotonic, time
+
+from dbproxy.admin.figures import client_state
+from dbproxy.admin.house import House
+from dbproxy.admin.table import Table, Value, columns, table
+from dbproxy.pool.server import Server
+from dbproxy.session.client import Client
+from dbproxy.session.startup import Login
+
+SOCKETS = columns(
+    "type:s user:s database:s replication:s state:s addr:s port:i local_addr:s local_port:i connect_time:s "
+    "request_time:s wait:i wait_us:i close_needed:i ptr:s link:s remote_pid:i tls:s application_name:s "
+    "prepared_statements:i id:i"
+)
+Address = tuple[str, int]
+
+
+def show_clients(house: House) -> Table:
+    """Those that were let in, the console's among them."""
+    return table(
+        SOCKETS, map(client_row, (login for login in house.registry if login.client or login.console))
+    )
+
+
+def show_servers(house: House) -> Table:
+    return table(SOCKETS, (server_row(server) for pool in house.pools.values() for server in pool.servers()))
+
+
+def client_row(login: Login) -> tuple[Value, ...]:
+    client = login.client
+    wait = waiting_time(client) if client is not None else 0.0
+    return (
+        "C",
+        login.user,
+        login.database,
+        "none",
+        client_state(client) if client is not None else "active",
+        login.address,
+        login.port,
+        *describe(login.transport, "sockname"),
+        show_time(login.connect_time),
+        show_time(
+            wall_clock(client.request_time) if client is not None else 0.0, otherwise=login.connect_time
+        ),
+        int(wait),
+        int(wait % 1 * 1e6),
+        0,
+        client_pointer(login),
+        server_pointer(client.server) if client is not None and client.server is not None else "",
+        0,
+        "",
+        login.application_name,
+        len(client.statements) if client is not None else 0,
+        login.id,
+    )
+
+
+def server_row(server: Server) -> tuple[Value, ...]:
+    pool = server.pool
+    connected = wall_clock(server.connected_at)
+    return (
+        "S",
+        pool.user,
+        pool.database,
+        "none",
+        server.state_name(),
+        *describe(server.transport, "peername"),
+        *describe(server.transport, "sockname"),
+        show_time(connected),
+        show_time(wall_clock(server.lent_at), otherwise=connected),
+        0,
+        0,
+        int(server.generation != pool.generation),
+        server_pointer(server),
+        client_pointer(server.client.login) if isinstance(server.client, Client) else "",
+        server.pid,
+        "",
+        server.parameters.get("application_name", ""),
+        len(server.prepared),
+        server.id,
+    )
+
+
+def waiting_time(client: Client) -> float:
+    """Seconds that it has waited for a server by now."""
+    since: float | None = client.pool.waiting.get(client)
+    return 0.0 if since is None else max(0.0, monotonic() - since)
+
+
+def client_pointer(login: Login) -> str:
+    return f"c{login.id}"
+
+
+def server_pointer(server: Server) -> str:
+    return f"s{server.id}"
+
+
+def describe(transport: asyncio.BaseTransport | None, end: str) -> Address:
+    """Address and port of one end, "peername" or "sockname"; ("unix", 0) for a Unix socket."""
+    name = transport.get_extra_info(end) if transport is not None else None
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("unix", 0)
+
+
+def wall_clock(moment: float) -> float:
+    """Seconds since the epoch of a moment in monotonic seconds; 0 stays 0, which means never."""
+    return moment and moment + time() - monotonic()
+
+
+def show_time(moment: float, otherwise: float = 0.0) -> str:
+    """`moment` as PgBouncer writes it; `otherwise` is shown for never."""
+    return datetime.fromtimestamp(moment or otherwise, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,197 @@
+"""The console: a database that is not there, whose statements show and steer the proxy, as PgBouncer's does.
+
+PostgreSQL: "Simple Query". The extended protocol is refused as PgBouncer refuses it. Commands are carried out
+one after the other in a task beside the data path; while one is under way (PAUSE waits) what comes is queued,
+so that we notice when the administrator leaves.
+"""
+
+import asyncio
+
+import structlog
+
+from dbproxy import __version__
+from dbproxy.admin.actions import ACTIONS, WITHOUT_ARGUMENT
+from dbproxy.admin.command import Assignment, Command, invalid, parse, split
+from dbproxy.admin.house import House
+from dbproxy.admin.show import FAKES, SHOWS, fake
+from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError
+from dbproxy.net.link import PARKED, Link
+from dbproxy.session.startup import Login
+from dbproxy.wire import build
+from dbproxy.wire.framer import HEADER, Framer
+from dbproxy.wire.messages import decode
+
+log = structlog.get_logger()
+
+QUEUE_LIMIT = 16  # messages that may wait for the one under way before the connection is no longer read
+READY = build.ready_for_query(ord("I"))
+PARAMETERS = {
+    "server_version": f"{__version__}/bouncer",
+    "client_encoding": "UTF8",
+    "server_encoding": "UTF8",
+    "DateStyle": "ISO",
+    "TimeZone": "GMT",
+    "standard_conforming_strings": "on",
+    "is_superuser": "on",
+}
+HELP = """
+\tSHOW CLIENTS|CONFIG|DATABASES|HELP|LISTS|POOLS|PREPARED|SERVERS|STATE|USERS|VERSION
+\tSHOW STATS|STATS_AVERAGES|STATS_TOTALS|TOTALS
+\tRELOAD
+\tPAUSE [<db>]
+\tRESUME [<db>]
+\tRECONNECT [<db>]
+\tKILL [<db>]"""
+
+
+class Console(Link):
+    """An administrator's connection after login; `login.left` hears when it ends."""
+
+    def __init__(self, login: Login, house: House) -> None:
+        Link.__init__(self)
+        self.login = login
+        self.house = house
+        self.transport = login.transport
+        self.parameters = PARAMETERS
+        self.framer = console_framer(login.max_message_size)
+        self.queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self.pausing: str | None = None
+        self.task = asyncio.get_running_loop().create_task(self.run())
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for mark in self.framer.feed(data):
+                self.queue.put_nowait(cut(self.framer.chunk, mark))
+        except ProxyError as error:
+            self.disconnect(error.message, error)
+        if self.queue.qsize() > QUEUE_LIMIT:
+            self.hold(PARKED)
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.disconnect("client closed the connection")
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    # --- commands -------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        try:
+            while not self.closed:
+                await self.writable.wait()
+                kind, payload = await self.queue.get()
+                self.free(PARKED)
+                await self.handle(kind, payload)
+        except ProxyError as error:
+            self.disconnect(error.message, error)
+        except Exception:  # our own bug costs this connection, and nobody else anything
+            log.exception("internal error", client=self.login.id)
+            self.disconnect("internal error", ProxyError("internal error in the proxy"))
+
+    async def handle(self, kind: int, payload: bytes) -> None:
+        if kind == ord("Q"):
+            await self.query(decode(payload.removesuffix(b"\0")))
+        elif kind == ord("X"):
+            self.disconnect("client closed the connection")
+        elif kind in b"PBDECHS":
+            raise ProtocolViolation(
+                "extended query protocol not supported by admin console",
+                hint="Use a driver's simple query protocol, without parameters and prepared statements.",
+            )
+        else:
+            raise ProtocolViolation(f"unsupported packet type for admin console: {kind}")
+
+    async def query(self, text: str) -> None:
+        """One Query message; as in PostgreSQL an error ends it."""
+        statements = split(text)
+        if not statements:
+            self.write(build.empty_query_response())
+        try:
+            for statement in statements:
+                self.write(await self.answer(statement))
+        except ProxyError as error:
+            self.write(build.error_response(error))
+        self.write(READY)
+
+    async def answer(self, statement: str) -> bytes:
+        command = parse(statement)
+        if isinstance(command, Assignment):
+            return self.set(command)
+        if command.verb in ("show", "select"):
+            return show(self.house, command)
+        if command.verb not in ACTIONS or (command.argument and command.verb in WITHOUT_ARGUMENT):
+            raise invalid(statement)
+        return await self.act(command)
+
+    def set(self, assignment: Assignment) -> bytes:
+        if assignment.key in FAKES:
+            return build.notice_response("SET ignored") + build.command_complete("SET")
+        self.require_admin()
+        raise CommandFailed("SET failed", hint="Change the configuration and RELOAD.")
+
+    async def act(self, command: Command) -> bytes:
+        self.require_admin()
+        log.info("console command", command=command.text, **self.login.describe())
+        self.pausing = command.argument if command.verb == "pause" else None
+        try:
+            await ACTIONS[command.verb](self.house, command.argument)
+        finally:
+            self.pausing = None
+        return build.command_complete(command.verb.upper())
+
+    def require_admin(self) -> None:
+        if self.login.user not in self.house.settings.auth.admin_users:
+            raise CommandFailed("admin access needed")
+
+    def cancel(self) -> None:
+        """A cancel request, as Ctrl-C in psql sends it: a PAUSE that still waits is taken back."""
+        if self.pausing is not None:
+            log.info("console command", command="cancel", **self.login.describe())
+            self.house.resume(self.pausing)
+
+    # --- the end --------------------------------------------------------------------------------------------
+
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
+        """The one exit."""
+        if self.closed:
+            return
+        if error is not None:
+            self.write(build.error_response(error))
+        self.closed = True
+        if self.transport is not None:
+            self.transport.close()
+        if self.task is not asyncio.current_task():
+            self.task.cancel()
+        self.login.left(self, reason)
+
+
+def show(house: House, command: Command) -> bytes:
+    what = command.argument.lower()
+    if what == "help":
+        return build.notice_response("Console usage", detail=HELP) + build.command_complete("SHOW")
+    if what in FAKES:
+        return fake(what).encode()
+    if what not in SHOWS:
+        raise invalid(command.text)
+    return SHOWS[what](house).encode()
+
+
+def console_framer(limit: int) -> Framer:
+    """Marks every message, and only when it is whole."""
+    return Framer([limit] * 256, [limit] * 256)
+
+
+def cut(chunk: bytes, mark: int) -> tuple[int, bytes]:
+    """Kind and payload of a message."""
+    at = mark >> 8
+    return mark & 255, chunk[at + HEADER : at + 1 + int.from_bytes(chunk[at + 1 : at + HEADER], "big")]

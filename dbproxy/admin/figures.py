@@ -1,0 +1,188 @@
+"""What the proxy is doing at this moment, read from the live objects, for /metrics and SHOW.
+
+The console itself is neither a pool nor a database here.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from dbproxy.admin.house import House
+from dbproxy.errors import ConfigurationError
+from dbproxy.observe.figures import DatabaseFigures, PoolFigures, ProxyFigures
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
+from dbproxy.session.client import Client
+
+NOWHERE = ("", 0, "")  # of a database for which no primary is configured
+
+
+def read_figures(house: House, now: float) -> ProxyFigures:
+    """`now` is monotonic seconds."""
+    clients = client_states(house)
+    pools = [pool_figures(pool, clients, now) for pool in house.pools.values()]
+    databases = list_databases(house, pools)
+    totals = total_clients(house, clients)
+    return ProxyFigures(
+        pools=pools,
+        databases=databases,
+        lists=list_figures(house, databases, pools, totals),
+        clients=totals,
+        servers=total_servers(pools),
+        client_disconnects=dict(house.registry.disconnects),
+        login_failures=dict(house.registry.login_failures),
+        max_client_conn=house.settings.pool.max_client_conn,
+        uptime_s=now - house.started_at,
+    )
+
+
+# --- clients ------------------------------------------------------------------------------------------------
+
+
+def client_state(client: Client) -> str:
+    """PgBouncer's word for it."""
+    if client in client.pool.waiting:
+        return "waiting"
+    return "active" if client.server is not None else "idle"
+
+
+def client_states(house: House) -> Counter[tuple[Pool, str]]:
+    """How many clients of each pool are in each state."""
+    clients = (login.client for login in house.registry)
+    return Counter((client.pool, client_state(client)) for client in clients if client is not None)
+
+
+def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict[str, int]:
+    totals = dict.fromkeys(("active", "idle", "waiting", "login", "console"), 0)
+    for (_, state), number in clients.items():
+        totals[state] += number
+    for login in house.registry:
+        if login.client is None:
+            totals["login" if login.console is None else "console"] += 1
+    return totals
+
+
+# --- pools --------------------------------------------------------------------------------------------------
+
+
+def pool_figures(pool: Pool, clients: Mapping[tuple[Pool, str], int], now: float) -> PoolFigures:
+    """Of cancel requests only those on their way to a server of the pool are known."""
+    cancels = sum(server.cancels for server in pool.servers())
+    return PoolFigures(
+        database=pool.database,
+        user=pool.user,
+        stats=pool.stats,
+        cl_active=clients.get((pool, "active"), 0) + clients.get((pool, "idle"), 0),
+        cl_waiting=len(pool.waiting),
+        cl_active_cancel_req=cancels,
+        sv_active=len(pool.lists[ACTIVE]),
+        sv_active_cancel=cancels,
+        sv_being_canceled=len(pool.lists[BEING_CANCELED]),
+        sv_idle=len(pool.lists[IDLE]),
+        sv_tested=len(pool.lists[TESTED]),
+        sv_login=pool.opening,
+        maxwait_us=int(1e6 * longest_wait(pool, now)),
+        pool_mode=pool.settings.mode,
+    )
+
+
+def longest_wait(pool: Pool, now: float) -> float:
+    """Seconds that the first in the queue has waited."""
+    since: float = next(iter(pool.waiting.values()), now)
+    return max(0.0, now - since)
+
+
+def total_servers(pools: Iterable[PoolFigures]) -> dict[str, int]:
+    totals: Counter[str] = Counter()
+    for pool in pools:
+        totals.update(
+            active=pool.sv_active,
+            idle=pool.sv_idle,
+            tested=pool.sv_tested,
+            being_canceled=pool.sv_being_canceled,
+            login=pool.sv_login,
+        )
+    return dict(totals)
+
+
+# --- databases ----------------------------------------------------------------------------------------------
+
+
+def database_names(house: House) -> list[str]:
+    """Those that are configured, and those that somebody uses."""
+    primary = house.settings.primary.url
+    listed = [primary.dbname] if primary is not None and primary.dbname else []
+    return list(dict.fromkeys([*listed, *house.settings.databases, *(pool[0] for pool in house.pools)]))
+
+
+def list_databases(house: House, pools: Iterable[PoolFigures]) -> list[DatabaseFigures]:
+    servers: Counter[str] = Counter()
+    clients: Counter[str] = Counter()
+    for pool in pools:
+        servers[pool.database] += count_servers(pool)
+        clients[pool.database] += pool.cl_active + pool.cl_waiting
+    return [database_figures(house, name, servers[name], clients[name]) for name in database_names(house)]
+
+
+def database_figures(house: House, name: str, servers: int, clients: int) -> DatabaseFigures:
+    host, port, dbname = place(house, name)
+    limits = house.settings.pool_for(name, "")
+    return DatabaseFigures(
+        name=name,
+        host=host,
+        port=port,
+        database=dbname,
+        pool_mode=limits.mode,
+        pool_size=limits.size,
+        min_pool_size=limits.min_pool_size,
+        reserve_pool=limits.reserve_size,
+        server_lifetime_s=int(limits.server_lifetime),
+        current_connections=servers,
+        current_client_connections=clients,
+        paused=house.is_paused(name),
+    )
+
+
+def place(house: House, database: str) -> tuple[str, int, str]:
+    """Host, port and the database's name there."""
+    try:
+        host = house.settings.server_for(database)
+    except ConfigurationError:
+        return NOWHERE
+    return host.host, host.port, host.dbname
+
+
+def count_servers(pool: PoolFigures) -> int:
+    return pool.sv_active + pool.sv_idle + pool.sv_tested + pool.sv_being_canceled + pool.sv_login
+
+
+# --- lists --------------------------------------------------------------------------------------------------
+
+
+def user_names(house: House) -> list[str]:
+    """Those who may log in, and those whom `auth.type = trust` let in."""
+    return list(dict.fromkeys([*house.users, *(user for _, user in house.pools)]))
+
+
+def list_figures(
+    house: House,
+    databases: Sequence[DatabaseFigures],
+    pools: Sequence[PoolFigures],
+    clients: Mapping[str, int],
+) -> dict[str, int]:
+    """SHOW LISTS. We keep no spare objects, have no peers and no DNS cache: their rows are 0."""
+    return {
+        "databases": len(databases),
+        "users": len(user_names(house)),
+        "peers": 0,
+        "pools": len(pools),
+        "peer_pools": 0,
+        "free_clients": 0,
+        "used_clients": sum(clients.values()) - clients["login"],
+        "login_clients": clients["login"],
+        "free_servers": 0,
+        "used_servers": sum(count_servers(pool) for pool in pools),
+        "dns_names": 0,
+        "dns_zones": 0,
+        "dns_queries": 0,
+        "dns_pending": 0,
+    }

@@ -1,0 +1,46 @@
+"""What the console and the HTTP endpoints need of the proxy; app.proxy has it."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from dbproxy.admin.averages import Averages
+from dbproxy.auth.users import Users
+from dbproxy.config import Settings
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statements
+from dbproxy.session.registry import Registry
+
+
+class House(Protocol):
+    """A database name of `""` means all of them, also those that nobody has asked for yet."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def pools(self) -> Mapping[tuple[str, str], Pool]: ...
+    @property
+    def registry(self) -> Registry: ...
+    @property
+    def statements(self) -> Statements: ...
+    @property
+    def averages(self) -> Averages: ...
+    @property
+    def started_at(self) -> float: ...
+    @property
+    def stopping(self) -> bool: ...
+    @property
+    def paused(self) -> bool: ...
+    @property
+    def paused_databases(self) -> set[str]: ...
+    @property
+    def reload(self) -> Callable[[], None]: ...
+    def is_paused(self, database: str) -> bool: ...
+    def pause(self, database: str) -> None: ...
+    def resume(self, database: str) -> None: ...
+
+
+def list_pools(house: House, database: str) -> list[Pool]:
+    """The pools of one database, or of all."""
+    return [pool for pool in house.pools.values() if not database or pool.database == database]

@@ -1,0 +1,156 @@
+"""The SHOW commands: PgBouncer's, with its columns, and SHOW PREPARED, which is ours."""
+
+from collections import Counter
+from collections.abc import Callable
+from operator import attrgetter
+from time import monotonic
+
+from dbproxy import __version__
+from dbproxy.admin.connections import show_clients, show_servers
+from dbproxy.admin.figures import read_figures, user_names
+from dbproxy.admin.house import House
+from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
+from dbproxy.admin.table import Columns, Table, Value, columns, table
+from dbproxy.config import list_entries
+from dbproxy.config.settings import given
+from dbproxy.observe.slowlog import show_statement
+
+POOLS = columns(
+    "database:s user:s cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i "
+    "sv_active:i sv_active_cancel:i sv_being_canceled:i sv_idle:i sv_used:i sv_tested:i sv_login:i "
+    "maxwait:i maxwait_us:i pool_mode:s load_balance_hosts:s"
+)
+DATABASES = columns(
+    "name:s host:s port:i database:s force_user:s pool_size:i min_pool_size:i reserve_pool_size:i "
+    "server_lifetime:i pool_mode:s load_balance_hosts:s max_connections:i current_connections:i "
+    "max_client_connections:i current_client_connections:i paused:i disabled:i"
+)
+USERS = columns(
+    "name:s pool_size:s reserve_pool_size:s pool_mode:s max_user_connections:i current_connections:i "
+    "max_user_client_connections:i current_client_connections:i"
+)
+LISTS = columns("list:s items:i")
+CONFIG = columns("key:s value:s default:s changeable:s")
+STATE = columns("key:s value:s")
+VERSION = columns("version:s")
+PREPARED = columns("name:s servers:i statement:s")
+
+_counted = attrgetter(*(name for name, _, _ in POOLS[:13]))
+
+
+def show_pools(house: House) -> Table:
+    return table(
+        POOLS,
+        (
+            (*_counted(pool), pool.maxwait_us // 1_000_000, pool.maxwait_us % 1_000_000, pool.pool_mode, None)
+            for pool in read_figures(house, monotonic()).pools
+        ),
+    )
+
+
+def show_databases(house: House) -> Table:
+    """Limits of 0 are none; force_user and load_balance_hosts are never set."""
+    rows = (
+        (
+            database.name,
+            database.host,
+            database.port,
+            database.database,
+            None,
+            database.pool_size,
+            database.min_pool_size,
+            database.reserve_pool,
+            database.server_lifetime_s,
+            database.pool_mode,
+            None,
+            0,
+            database.current_connections,
+            0,
+            database.current_client_connections,
+            int(database.paused),
+            0,
+        )
+        for database in read_figures(house, monotonic()).databases
+    )
+    return table(DATABASES, rows)
+
+
+def show_users(house: House) -> Table:
+    """Pool settings only where they were written for the user; limits of 0 are none."""
+    servers: Counter[str] = Counter()
+    for pool in house.pools.values():
+        servers[pool.user] += pool.size()
+    clients = Counter(login.user for login in house.registry if login.client is not None)
+    names = user_names(house)
+    return table(
+        USERS, ((name, *_written(house, name), 0, servers[name], 0, clients[name]) for name in names)
+    )
+
+
+def _written(house: House, user: str) -> tuple[Value, Value, Value]:
+    listed = house.settings.users.get(user)
+    own = given(listed.pool) if listed else {}
+    return own.get("size", ""), own.get("reserve_size", ""), own.get("mode")
+
+
+def show_lists(house: House) -> Table:
+    return table(LISTS, read_figures(house, monotonic()).lists.items())
+
+
+def show_config(house: House) -> Table:
+    entries = list_entries(house.settings)
+    return table(CONFIG, ((e.key, e.shown, e.default, "no" if e.restart else "yes") for e in entries))
+
+
+def show_state(house: House) -> Table:
+    active, paused = ("no", "yes") if house.paused else ("yes", "no")
+    return table(STATE, [("active", active), ("paused", paused), ("suspended", "no")])
+
+
+def show_version(house: House) -> Table:
+    return table(VERSION, [(f"dbproxy {__version__}",)])
+
+
+def show_prepared(house: House) -> Table:
+    """The prepared statements that are shared, without literals, and how many servers have each."""
+    servers = Counter(
+        name for pool in house.pools.values() for server in pool.servers() for name in server.prepared
+    )
+    rows = (
+        (statement.name.decode(), servers[statement.name], show_statement(statement.text()))
+        for statement in house.statements.by_body.values()
+    )
+    return table(PREPARED, rows)
+
+
+SHOWS: dict[str, Callable[[House], Table]] = {
+    "clients": show_clients,
+    "config": show_config,
+    "databases": show_databases,
+    "lists": show_lists,
+    "pools": show_pools,
+    "prepared": show_prepared,
+    "servers": show_servers,
+    "state": show_state,
+    "stats": show_stats,
+    "stats_averages": show_stats_averages,
+    "stats_totals": show_stats_totals,
+    "totals": show_totals,
+    "users": show_users,
+    "version": show_version,
+}
+
+# Some drivers ask for these, or set them, without being told to.
+FAKES = {
+    "client_encoding": "UTF-8",
+    "default_transaction_isolation": "read committed",
+    "standard_conforming_strings": "on",
+    "datestyle": "ISO",
+    "timezone": "GMT",
+    "extra_float_digits": "2",
+}
+
+
+def fake(name: str) -> Table:
+    shape: Columns = columns(f"{name}:s")
+    return table(shape, [(FAKES[name],)])
