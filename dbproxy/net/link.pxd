@@ -1,5 +1,7 @@
 cimport cython
 
+from dbproxy.net.direct cimport send_now
+
 
 cdef class Link:
     cdef public object transport

@@ -8,7 +8,8 @@ Only what the kernel does not take is left to the transport, and until that is g
 """
 
 import asyncio
-from os import write as write_now
+
+from dbproxy.net.direct import send_now
 
 PARKED = 1  # waits for a server or for a task beside the data path
 PARTNER_FULL = 2  # what is read here cannot be written there
@@ -39,10 +40,7 @@ class Link:
         if self.buffered and not transport.get_write_buffer_size():
             self.buffered = False
         if not self.buffered:
-            try:
-                sent = write_now(self.fd, data)
-            except OSError:  # full, or broken: the transport finds out which
-                sent = 0
+            sent = send_now(self.fd, data)
             if sent == len(data):
                 return
             self.buffered = True

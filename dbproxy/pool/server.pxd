@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.states cimport Member
@@ -48,6 +49,7 @@ cdef class Server(Member):
     cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
     @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, request, double now)
+    cdef watch(self, bytes chunk, Py_ssize_t at)
     cdef finish(self, double now)
     cpdef release(self, double now)
     cdef bytes payload(self, bytes chunk, Py_ssize_t at)

@@ -7,12 +7,12 @@ about it is in doubt, it is closed (DESIGN promises 2 and 3).
 
 import asyncio
 from itertools import count
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from dbproxy.errors import ProtocolViolation, ServerLost
+from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.parameters import NOTHING, Parameters

@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server

@@ -9,12 +9,12 @@ limit, so that we notice when it leaves.
 """
 
 import asyncio
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from dbproxy.errors import FeatureNotSupported, ProxyError
+from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.prepared import NOWHERE, Statement

@@ -1,0 +1,27 @@
+cimport cython
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #include <time.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    static double read_clock(void) {
+        struct timespec moment;
+        clock_gettime(CLOCK_MONOTONIC, &moment);
+        return moment.tv_sec + moment.tv_nsec * 1e-9;
+    }
+    """
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+    Py_ssize_t send(int fd, const char *data, size_t size, int flags)
+    double read_clock()
+
+cdef bint COMPILED
+
+
+@cython.locals(taken=Py_ssize_t)
+cpdef Py_ssize_t send_now(int fd, bytes data) except -1
+
+cpdef double monotonic() except -1

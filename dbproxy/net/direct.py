@@ -1,0 +1,31 @@
+"""The two system calls that the data path makes itself: send and the clock.
+
+Compiled, they are the C functions that direct.pxd declares: on a socket that never blocks, giving up Python's lock
+around `send` costs more than it could gain. Interpreted, the standard library does the same.
+"""
+
+# mypy: disable-error-code=name-defined
+# ruff: noqa: F821  # both: the C functions' names exist in the compiled module alone
+
+import os
+import time
+
+COMPILED = not __file__.endswith(".py")
+
+
+def send_now(fd: int, data: bytes) -> int:
+    """How many bytes the socket took; 0 also if it is broken: its transport finds that out."""
+    if COMPILED:
+        taken = send(fd, data, len(data), MSG_DONTWAIT | MSG_NOSIGNAL)
+        return 0 if taken < 0 else taken
+    try:
+        return os.write(fd, data)
+    except OSError:
+        return 0
+
+
+def monotonic() -> float:
+    """Seconds, as `time.monotonic`."""
+    if COMPILED:
+        return read_clock()
+    return time.monotonic()
