@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 P = TypeVar("P")
 
@@ -13,11 +13,11 @@ async def connect(make_protocol: Callable[[], P], host: str, port: int) -> P:
     loop = asyncio.get_running_loop()
     factory: Any = make_protocol  # duck-typed: compiled classes cannot inherit from asyncio.Protocol
     if host.startswith("/"):
-        _, protocol = await loop.create_unix_connection(factory, f"{host}/.s.PGSQL.{port}")
-        return protocol
-    transport, protocol = await loop.create_connection(factory, host, port)
+        _, local = await loop.create_unix_connection(factory, f"{host}/.s.PGSQL.{port}")
+        return cast("P", local)
+    transport, remote = await loop.create_connection(factory, host, port)
     keep_alive(transport)
-    return protocol
+    return cast("P", remote)
 
 
 def keep_alive(transport: asyncio.BaseTransport) -> None:

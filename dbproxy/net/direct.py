@@ -4,7 +4,7 @@ Compiled, they are the C functions that direct.pxd declares: on a socket that ne
 around `send` costs more than it could gain. Interpreted, the standard library does the same.
 """
 
-# mypy: disable-error-code=name-defined
+# mypy: disable-error-code="name-defined, no-any-return"
 # ruff: noqa: F821  # both: the C functions' names exist in the compiled module alone
 
 import os

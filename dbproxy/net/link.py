@@ -54,7 +54,7 @@ class Link:
         self.reasons |= reason
 
     def free(self, reason: int) -> None:
-        """This reason is gone; read again if it was the last."""
+        """A reason is gone; read again if it was the last."""
         if self.reasons:
             self.reasons &= ~reason
             if not self.reasons and not self.closed:

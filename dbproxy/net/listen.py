@@ -19,9 +19,9 @@ async def listen_tcp(
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(factory, list(hosts), port, backlog=backlog, reuse_address=True)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigurationError(
-            f"cannot listen on {', '.join(hosts)} port {port}: {error.strerror if isinstance(error, OSError) else error}",
+            f"cannot listen on {', '.join(hosts)} port {port}: {error.strerror or error}",
             hint=f"Change {setting}.",
         ) from error
 

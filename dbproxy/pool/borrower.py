@@ -7,7 +7,6 @@ from dbproxy.net.link import Link
 
 if TYPE_CHECKING:
     from dbproxy.pool.prepared import Statement
-    from dbproxy.pool.states import Member
 
 
 class Borrower(Link):
@@ -15,7 +14,7 @@ class Borrower(Link):
 
     impatient = False  # told at once when no server can be reached
 
-    def serve(self, server: "Member", now: float) -> None:
+    def serve(self, server: Any, now: float) -> None:
         """The wait is over: this server is lent."""
         raise NotImplementedError
 

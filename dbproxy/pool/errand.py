@@ -28,7 +28,8 @@ class Errand(Borrower):
         self.error: ServerRefused | None = None
 
     async def judge(self, settings: Parameters) -> None:
-        """Fill `settings.reported` with what a server reports under these settings; ServerRefused if it rejects them."""
+        """Fill `settings.reported` with what a server reports under them; ServerRefused if it rejects them."""
+        server: Server | None = None
         try:
             server = await self.borrow()
             if settings.values:
@@ -49,18 +50,18 @@ class Errand(Borrower):
             if server is not None and server.pipeline.empty():
                 server.release(monotonic())
             elif server is not None:
-                server.abandon(False)
+                server.abandon(half_sent=False)
 
     async def borrow(self) -> Server:
         now = monotonic()
-        server = self.pool.checkout(self, None, now)
+        server = self.pool.checkout(self, now)
         if server is not None:
             self.serve(server, now)
         await self.arrival
         assert self.server is not None
         return self.server
 
-    # --- Borrower -----------------------------------------------------------------------------------------------
+    # --- Borrower ---
 
     def serve(self, server: Server, now: float) -> None:
         self.server = server

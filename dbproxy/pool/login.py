@@ -114,5 +114,8 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
 
 def refusal(fields: dict[str, str]) -> ServerRefused:
     return ServerRefused(
-        fields.get("M", ""), detail=fields.get("D", ""), hint=fields.get("H", ""), sqlstate=fields.get("C", "")
+        fields.get("M", ""),
+        detail=fields.get("D", ""),
+        hint=fields.get("H", ""),
+        sqlstate=fields.get("C", ""),
     )

@@ -28,7 +28,7 @@ cdef class Pool:
     cdef public object last_error
 
     @cython.locals(server=Member)
-    cpdef checkout(self, client, settings, double now)
+    cpdef checkout(self, client, double now)
     cpdef leave(self, client)
     @cython.locals(client=Borrower)
     cpdef checkin(self, Member server, double now)

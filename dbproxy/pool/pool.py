@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.config.settings import PoolSettings
+from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
@@ -36,8 +36,8 @@ class Pool:
         user: str,
         settings: PoolSettings,
         statements: Statements,
-        launch: Callable[["Pool"], None],
-        cancel: Callable[["Server"], None],
+        launch: Callable[["Pool"], object],
+        cancel: Callable[["Server"], object],
         slow_after: float,
     ) -> None:
         self.database = database
@@ -74,9 +74,9 @@ class Pool:
     def servers(self) -> list["Server"]:
         return [server for servers in self.lists for server in servers]
 
-    # --- lending ------------------------------------------------------------------------------------------------
+    # --- lending ---
 
-    def checkout(self, client: "Borrower", settings: object, now: float) -> "Server | None":
+    def checkout(self, client: "Borrower", now: float) -> Any:
         """A server for this client now, or None: it waits, and `client.serve` is called in its turn."""
         idle = self.idle
         if idle and not self.paused and not self.waiting:
@@ -149,7 +149,7 @@ class Pool:
         self.move(server, TESTED)
         server.run_ours("")
 
-    # --- opening and losing --------------------------------------------------------------------------------------
+    # --- opening and losing ---
 
     def open_more(self, now: float) -> None:
         """Begin to open as many connections as there is need and room for."""
@@ -203,7 +203,14 @@ class Pool:
         if server.state != CLOSED:
             self.lists[server.state].pop(server, None)
             server.state = CLOSED
-        log.info("server closed", server=server.id, database=self.database, user=self.user, state=was, reason=reason)
+        log.info(
+            "server closed",
+            server=server.id,
+            database=self.database,
+            user=self.user,
+            state=was,
+            reason=reason,
+        )
         self.open_more(monotonic())
 
     def retire(self) -> None:

@@ -10,7 +10,9 @@ from collections import OrderedDict
 from itertools import count
 
 PREFIX = b"dbproxy_"
-NOWHERE = b"dbproxy/none"  # a name that no server has: PostgreSQL itself says that the statement does not exist
+NOWHERE = (
+    b"dbproxy/none"  # a name that no server has: PostgreSQL itself says that the statement does not exist
+)
 
 _serials = count(1)
 

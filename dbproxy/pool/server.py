@@ -14,7 +14,6 @@ import structlog
 from dbproxy.errors import ProtocolViolation, ServerLost
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
-from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
@@ -44,7 +43,7 @@ class Server(Member):
         self.id = next(ids)
         self.pool: Any = pool
         self.stats = pool.stats
-        self.client: Borrower | None = None
+        self.client: Any = None  # a Borrower, while lent
         self.status = ord("I")
         self.framer = server_framer()
         self.pipeline = Pipeline()
@@ -67,7 +66,7 @@ class Server(Member):
         self.busy_since = 0.0
         self.xact_start = 0.0
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+    # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.attach(transport)
@@ -100,7 +99,7 @@ class Server(Member):
         if self.client is not None:
             self.client.free(PARTNER_FULL)
 
-    # --- login --------------------------------------------------------------------------------------------------
+    # --- login ---
 
     def post(self, data: bytes) -> None:
         """While logging in, whole messages go to the mailbox (pool.login reads it)."""
@@ -110,9 +109,9 @@ class Server(Member):
             length = int.from_bytes(self.framer.chunk[at + 1 : at + 5], "big")
             mailbox.put_nowait((mark & 255, self.framer.chunk[at + 5 : at + 1 + length]))  # type: ignore[union-attr]
 
-    # --- lending ------------------------------------------------------------------------------------------------
+    # --- lending ---
 
-    def lend(self, client: Borrower, now: float) -> None:
+    def lend(self, client: Any, now: float) -> None:
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = False
@@ -131,7 +130,7 @@ class Server(Member):
             self.pipeline.skip(ord("Q"))
             self.write(build.query(sql))
 
-    # --- prepared statements ------------------------------------------------------------------------------------
+    # --- prepared statements ---
 
     def keep(self, statement: Statement) -> bytes:
         """Note that the server has the statement; returns Close messages for what it must give up for it."""
@@ -154,7 +153,7 @@ class Server(Member):
         self.stats.server_parse_count += 1
         return closes + write_parse(statement.name, statement.body)
 
-    # --- replies ------------------------------------------------------------------------------------------------
+    # --- replies ---
 
     def relay(self, data: bytes) -> None:
         framer = self.framer
@@ -224,9 +223,9 @@ class Server(Member):
             self.stats.bytes_sent += len(chunk)
             self.client.reply(chunk)
 
-    def answered(self, request: object, now: float) -> None:
+    def answered(self, request: Any, now: float) -> None:
         """A client's request is over: count and time it."""
-        chunk, at, arrived = request
+        arrived = request[2]
         total = now - arrived
         microseconds = int(total * 1e6)
         self.stats.query(microseconds)
@@ -256,7 +255,7 @@ class Server(Member):
         self.free(PARTNER_FULL)
         self.pool.checkin(self, now)
 
-    # --- what only few replies need ------------------------------------------------------------------------------
+    # --- what only few replies need ---
 
     def report(self, chunk: bytes, at: int) -> None:
         name, value = parse_parameter_status(self.payload(chunk, at))
@@ -325,7 +324,7 @@ class Server(Member):
             self.ahead = (self.ahead or b"") + b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
             self.renamed = True
 
-    def undo(self, dropped: list[tuple[int, object]]) -> None:
+    def undo(self, dropped: list[tuple[int, Any]]) -> None:
         """What the server did not do, latest first."""
         for entry, note in reversed(dropped):
             what = entry & KIND
@@ -341,7 +340,7 @@ class Server(Member):
             if not entry & SKIP and self.client is not None:
                 self.client.restore(name, previous)
 
-    # --- the end ------------------------------------------------------------------------------------------------
+    # --- the end ---
 
     def abandon(self, half_sent: bool) -> None:
         """The client has gone. Roll back and keep the connection where its state is known; close it where not."""
@@ -349,7 +348,13 @@ class Server(Member):
             return
         self.client = None
         self.free(PARTNER_FULL)
-        if half_sent or self.framer.left or self.retrying or not self.pipeline.empty() or self.pipeline.ignoring:
+        if (
+            half_sent
+            or self.framer.left
+            or self.retrying
+            or not self.pipeline.empty()
+            or self.pipeline.ignoring
+        ):
             self.pool.cancel(self)
             self.close("client left with a request open")
             return

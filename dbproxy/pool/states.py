@@ -12,6 +12,8 @@ TESTED          nobody's: we roll back, reset or check it
 BEING_CANCELED  clean, but a cancel request sent for its last client may still hit it
 """
 
+from typing import Any
+
 from dbproxy.net.link import Link
 
 LOGIN, IDLE, ACTIVE, TESTED, BEING_CANCELED, CLOSED = range(6)
@@ -40,7 +42,7 @@ class Member(Link):
         self.used_at = 0.0
         self.checked_at = 0.0
 
-    def lend(self, client: object, now: float) -> None:
+    def lend(self, client: Any, now: float) -> None:
         raise NotImplementedError
 
     def close(self, reason: str) -> None:

@@ -40,11 +40,11 @@ class _Messenger:
         return None
 
 
-async def cancel_server(server: Server, host: str, port: int, timeout: float) -> None:
+async def cancel_server(server: Server, host: str, port: int, patience: float) -> None:
     """Cancel what runs on this server; whoever holds it keeps it until the request has been dealt with."""
     request = build.cancel_request(server.pid, server.key)
     try:
-        async with asyncio.timeout(timeout or None):
+        async with asyncio.timeout(patience or None):
             messenger = await connect(lambda: _Messenger(request), host, port)
             try:
                 await messenger.ended
@@ -69,5 +69,3 @@ def cancel_client(client: Client) -> Server | None:
     if server is None or server.pipeline.empty():
         return None
     return server
-
-

@@ -65,5 +65,6 @@ cdef class Client(Borrower):
     cdef list borrow(self, Server server)
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)
+    @cython.locals(server=Server)
     cpdef reply(self, bytes data)
     cpdef bint finished(self, int status) except -1

@@ -8,7 +8,6 @@ A client that waits for a server is *parked*: what else it sends stays in its ba
 limit, so that we notice when it leaves.
 """
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,6 +16,7 @@ from dbproxy.errors import FeatureNotSupported, ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import NOWHERE, Statement
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
@@ -47,15 +47,15 @@ NOTHING_YET, SPOILED = -1, -2  # replay_at: no request since the last answer; on
 class Client(Borrower):
     """One logged-in client; session.startup makes it from a login."""
 
-    def __init__(self, login: "Login") -> None:
+    def __init__(self, login: "Login", pool: Pool) -> None:
         Borrower.__init__(self)
         self.login = login
         self.id = login.id
-        self.pool = login.pool
-        self.stats = login.pool.stats
+        self.pool = pool
+        self.stats = pool.stats
         self.settings = login.settings
-        self.mode = login.pool.settings.mode
-        self.shares = self.mode != "session" and login.pool.settings.max_prepared_statements > 0
+        self.mode = pool.settings.mode
+        self.shares = self.mode != "session" and pool.settings.max_prepared_statements > 0
         self.framer = client_framer(login.max_message_size)
         self.server: Server | None = None
         self.parked = False
@@ -80,7 +80,7 @@ class Client(Borrower):
         self.request_time = 0.0
         self.stalled_since = 0.0
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+    # --- asyncio.Protocol ---
 
     def data_received(self, data: bytes) -> None:
         self.stats.bytes_received += len(data)
@@ -123,7 +123,7 @@ class Client(Borrower):
         if self.server is not None:
             self.server.free(PARTNER_FULL)
 
-    # --- requests -----------------------------------------------------------------------------------------------
+    # --- requests ---
 
     def take(self, data: bytes) -> None:
         """Handle what the client sent."""
@@ -152,7 +152,7 @@ class Client(Borrower):
         server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
         """
         server = self.server
-        pipeline = server.pipeline if server is not None else None
+        pipeline: Any = server.pipeline if server is not None else None
         pieces: list[bytes] | None = None
         number = len(marks)
         while index < number:
@@ -166,7 +166,7 @@ class Client(Borrower):
                     if self.closed:
                         return
                     continue
-                server = self.pool.checkout(self, self.settings, self.arrived)
+                server = self.pool.checkout(self, self.arrived)
                 if server is None:
                     self.park(chunk, marks, index - 1, end)
                     return
@@ -206,7 +206,7 @@ class Client(Borrower):
                     position = stop
             else:
                 self.rare(server, kind)
-        if server is None or end <= position and pieces is None:
+        if server is None or (end <= position and pieces is None):
             return
         if self.replay_at >= 0:
             self.remember(chunk, end)
@@ -237,7 +237,7 @@ class Client(Borrower):
         else:
             server.pipeline.expect(ord("c"))
 
-    # --- prepared statements ------------------------------------------------------------------------------------
+    # --- prepared statements ---
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
@@ -362,7 +362,7 @@ class Client(Borrower):
         self.statements.clear()
         self.unnamed = None
 
-    # --- sending a request again ----------------------------------------------------------------------------------
+    # --- sending a request again ---
 
     def remember(self, chunk: bytes, end: int) -> None:
         """Keep the request as the client sent it, while it is short and nothing of its answer has been forwarded."""
@@ -403,7 +403,7 @@ class Client(Borrower):
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
 
-    # --- waiting and borrowing ------------------------------------------------------------------------------------
+    # --- waiting and borrowing ---
 
     def park(self, chunk: bytes, marks: list[int], index: int, end: int) -> None:
         self.parked = True
@@ -464,19 +464,18 @@ class Client(Borrower):
 
     def reply(self, data: bytes) -> None:
         self.write(data)
-        if self.reasons & FLOODING and self.server is not None:
-            if len(self.server.pipeline.due) < DUE_LIMIT // 2:
-                self.free(FLOODING)
+        server = self.server
+        if self.reasons & FLOODING and server is not None and len(server.pipeline.due) < DUE_LIMIT // 2:
+            self.free(FLOODING)
 
     def finished(self, status: int) -> bool:
         """Nothing more is due. True gives the server back."""
         self.forget_request()
-        if status != ord("I"):
-            if self.mode == "statement":
-                self.disconnect(
-                    "transaction in statement mode",
-                    FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
-                )
+        if status != ord("I") and self.mode == "statement":
+            self.disconnect(
+                "transaction in statement mode",
+                FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
+            )
         if status != ord("I") or self.mode == "session":
             if self.leaving:
                 self.disconnect("client closed the connection")
@@ -503,7 +502,7 @@ class Client(Borrower):
     def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         self.login.slow(self, request, wait, run)
 
-    # --- the end ------------------------------------------------------------------------------------------------
+    # --- the end ---
 
     def leave(self, server: Server, chunk: bytes, position: int, at: int, pieces: list[bytes] | None) -> None:
         """Terminate: what was asked before it is still carried out."""

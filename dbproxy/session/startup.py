@@ -1,7 +1,7 @@
 """A client's login: what happens between connecting and the first query (slow lane).
 
-PostgreSQL: "Start-up". A `Login` is the connection's protocol until the client is let in; then a `session.client.Client`
-(or the console) takes its place. The login stays as the record of who the client is.
+PostgreSQL: "Start-up". A `Login` is the connection's protocol until the client is let in; then a `Client` (or the
+console) takes its place. The login stays as the record of who the client is.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Login(Link):
         self.arrival: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
 
-    # --- asyncio.Protocol ---------------------------------------------------------------------------------------
+    # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.attach(transport)
@@ -121,7 +121,7 @@ class Login(Link):
     def resume_writing(self) -> None:
         """As above."""
 
-    # --- the conversation ---------------------------------------------------------------------------------------
+    # --- the conversation ---
 
     async def run(self) -> None:
         try:
@@ -176,9 +176,7 @@ class Login(Link):
 
     async def authenticate(self) -> None:
         house = self.house
-        exchange = house.authenticator.begin(
-            house.settings.auth.type, self.user, house.users.get(self.user)
-        )
+        exchange = house.authenticator.begin(house.settings.auth.type, self.user, house.users.get(self.user))
         step: Step = exchange.start()
         while True:
             if isinstance(step, Work):
@@ -217,11 +215,11 @@ class Login(Link):
             reported["application_name"] = name
         return reported
 
-    # --- let in, or not -----------------------------------------------------------------------------------------
+    # --- let in, or not ---
 
     def enter(self, pool: Pool, parameters: dict[str, str]) -> None:
         self.pool = pool
-        client = self.client = Client(self)
+        client = self.client = Client(self, pool)
         assert self.transport is not None
         client.attach(self.transport)
         self.welcome(parameters)
@@ -283,7 +281,7 @@ class Login(Link):
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
 
-    # --- what a client asks of its login --------------------------------------------------------------------------
+    # --- what a client asks of its login ---
 
     def left(self, client: Link, reason: str) -> None:
         """The client, or the console session, is gone."""
@@ -305,7 +303,7 @@ class Login(Link):
             "application_name": self.application_name,
         }
 
-    # --- reading --------------------------------------------------------------------------------------------------
+    # --- reading ---
 
     async def read(self, size: int) -> bytes:
         while len(self.inbox) < size:

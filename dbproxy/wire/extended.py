@@ -7,7 +7,7 @@ message's kind byte, and returns None or -1 where the message has no such names:
 
 
 def parse_parts(chunk: bytes, at: int, end: int) -> tuple[bytes, bytes] | None:
-    """Of a Parse: its statement name, and the rest (text and parameter types), which is what makes it equal to others."""
+    """Of a Parse: its statement name, and the body (text and parameter types) that makes it equal to others."""
     stop = chunk.find(b"\0", at + 5, end)
     if stop < 0:
         return None

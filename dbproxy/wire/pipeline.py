@@ -54,10 +54,10 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.due: list[int] = []
-        self.notes: list[object] = []
+        self.notes: list[Any] = []
         self.head = 0
         self.fakes = 0
-        self.ended: object = None  # the note of the entry that was over last
+        self.ended: Any = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
         self.copying = False  # the server reads COPY data of an extended query
 
@@ -67,24 +67,23 @@ class Pipeline:
     def empty(self) -> bool:
         return self.head == len(self.due)
 
-    # --- sending ------------------------------------------------------------------------------------------------
+    # --- sending ---
 
-    def expect(self, kind: int, note: object = None) -> None:
+    def expect(self, kind: int, note: Any = None) -> None:
         """A client's message was sent."""
-        if self.ignoring or self.copying or kind == ord("c"):
-            if not self.owes(kind):
-                return
+        if (self.ignoring or self.copying or kind == ord("c")) and not self.owes(kind):
+            return
         self.due.append(kind)
         self.notes.append(note)
 
-    def skip(self, kind: int, note: object = None) -> None:
+    def skip(self, kind: int, note: Any = None) -> None:
         """A message of our own was sent."""
         if not self.ignoring or kind == ord("S"):
             self.ignoring = False
             self.due.append(kind | SKIP)
             self.notes.append(note)
 
-    def fake(self, kind: int, note: object = None) -> None:
+    def fake(self, kind: int, note: Any = None) -> None:
         """A client's message was not sent: the reply is ours."""
         if not self.ignoring:
             self.due.append(kind | FAKE)
@@ -101,7 +100,7 @@ class Pipeline:
             return kind != ord("S") and kind != ord("c")
         return self.head < len(self.due)
 
-    # --- receiving ----------------------------------------------------------------------------------------------
+    # --- receiving ---
 
     def receive(self, reply: int) -> bool:
         """A reply has come: is it to be skipped? The oldest entry is over if this ends it."""
@@ -150,12 +149,12 @@ class Pipeline:
             del self.due[behind], self.notes[behind]
         self.copying = behind == len(self.due)
 
-    def fail(self) -> list[tuple[int, object]]:
+    def fail(self) -> list[tuple[int, Any]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""
         self.copying = False
         if self.peek() & KIND in b"QSF" or self.head == len(self.due):
             return []
-        dropped: list[tuple[int, object]] = []
+        dropped: list[tuple[int, Any]] = []
         while self.head < len(self.due) and self.due[self.head] & KIND != ord("S"):
             dropped.append((self.due[self.head], self.notes[self.head]))
             if self.due[self.head] & FAKE:
