@@ -81,7 +81,7 @@ def total(databases: Iterable[Counts]) -> Counts:
 
 
 def average(counts: Counts, before: Counts, seconds: float) -> Counts:
-    """Growth per second, of times per item, over a second at least; a pool forgotten meanwhile did not grow."""
+    """Growth per second, of times per item, over a second at least; what was forgotten meanwhile is 0."""
     grown = {name: max(0, counts[name] - before.get(name, 0)) for name in COUNTERS}
     return {name: _rate(name, grown, seconds) for name in COUNTERS}
 

@@ -9,7 +9,7 @@ _WORD = r'(?:"(?:[^"]|"")*"|[0-9a-z_]+)'
 _STRING = r"'(?:[^']|'')*'"
 _COMMAND = re.compile(rf"\s*({_WORD})(?:\s+({_WORD}))?\s*", re.IGNORECASE | re.ASCII)
 _SET = re.compile(rf"\s*set\s+({_WORD})\s*(?:=|to\b)\s*({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII)
-_STATEMENT = re.compile(r""" (?: "[^"]*" | '[^']*' | [^;] )+ """, re.VERBOSE)
+_STATEMENT = re.compile(r"""(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|[^;"'])+""")
 MAX_ARGUMENT = 63  # PostgreSQL's NAMEDATALEN - 1
 
 

@@ -51,7 +51,8 @@ class Console(Link):
         Link.__init__(self)
         self.login = login
         self.house = house
-        self.transport = login.transport
+        assert login.transport is not None  # it is let in
+        self.attach(login.transport)
         self.parameters = PARAMETERS
         self.framer = console_framer(login.max_message_size)
         self.queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
@@ -60,7 +61,7 @@ class Console(Link):
         self.pausing: str | None = None
         self.task = asyncio.get_running_loop().create_task(self.run())
 
-    # --- asyncio.Protocol -----------------------------------------------------------------------------------
+    # --- asyncio.Protocol ---
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -83,7 +84,7 @@ class Console(Link):
     def resume_writing(self) -> None:
         self.writable.set()
 
-    # --- commands -------------------------------------------------------------------------------------------
+    # --- commands ---
 
     async def run(self) -> None:
         try:
@@ -159,7 +160,7 @@ class Console(Link):
             log.info("console command", command="cancel", **self.login.describe())
             self.house.resume(self.pausing)
 
-    # --- the end --------------------------------------------------------------------------------------------
+    # --- the end ---
 
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
         """The one exit."""

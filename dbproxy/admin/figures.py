@@ -35,7 +35,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
     )
 
 
-# --- clients ------------------------------------------------------------------------------------------------
+# --- clients ---
 
 
 def client_state(client: Client) -> str:
@@ -61,7 +61,7 @@ def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict
     return totals
 
 
-# --- pools --------------------------------------------------------------------------------------------------
+# --- pools ---
 
 
 def pool_figures(pool: Pool, clients: Mapping[tuple[Pool, str], int], now: float) -> PoolFigures:
@@ -104,7 +104,7 @@ def total_servers(pools: Iterable[PoolFigures]) -> dict[str, int]:
     return dict(totals)
 
 
-# --- databases ----------------------------------------------------------------------------------------------
+# --- databases ---
 
 
 def database_names(house: House) -> list[str]:
@@ -155,7 +155,7 @@ def count_servers(pool: PoolFigures) -> int:
     return pool.sv_active + pool.sv_idle + pool.sv_tested + pool.sv_being_canceled + pool.sv_login
 
 
-# --- lists --------------------------------------------------------------------------------------------------
+# --- lists ---
 
 
 def user_names(house: House) -> list[str]:

@@ -1,0 +1,151 @@
+"""A proxy without sockets: pools that open nothing, clients and servers put into the state that a test needs."""
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from dbproxy.admin.averages import Averages
+from dbproxy.auth.users import Users
+from dbproxy.config import Settings, load
+from dbproxy.errors import ProxyError
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statements
+from dbproxy.pool.server import Server
+from dbproxy.pool.states import IDLE, LOGIN
+from dbproxy.session.client import Client
+from dbproxy.session.registry import Registry
+from dbproxy.session.startup import Login
+from dbproxy.wire import build
+
+URL = "postgresql://app:secret@primary.example:5433/app"
+
+
+def settings(**environment: str) -> Settings:
+    return load(None, {"DATABASE_URL": URL, "DBPROXY_AUTH__ADMIN_USERS": "admin", **environment})
+
+
+class NoSocket:
+    """One that takes nothing: everything is left to the transport."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class Transport:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closed = False
+        self.reading = True
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def abort(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"peername": ("10.0.0.1", 5000), "sockname": ("10.0.0.2", 6000), "socket": NoSocket()}[name]
+
+
+@dataclass
+class FakeHouse:
+    settings: Settings = field(default_factory=settings)
+    users: Users = field(default_factory=Users)
+    pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
+    registry: Registry = field(default_factory=Registry)
+    statements: Statements = field(default_factory=lambda: Statements(10))
+    started_at: float = field(default_factory=monotonic)
+    stopping: bool = False
+    paused: bool = False
+    paused_databases: set[str] = field(default_factory=set)
+    reloads: int = 0
+    bad_settings: ProxyError | None = None
+
+    def __post_init__(self) -> None:
+        self.averages = Averages(self.started_at)
+
+    def is_paused(self, database: str) -> bool:
+        return self.paused or database in self.paused_databases
+
+    def pause(self, database: str) -> None:
+        if database:
+            self.paused_databases.add(database)
+        else:
+            self.paused = True
+        for pool in self.pools.values():
+            if self.is_paused(pool.database):
+                pool.pause()
+
+    def resume(self, database: str) -> None:
+        if database:
+            self.paused_databases.discard(database)
+        else:
+            self.paused = False
+
+    def reload(self) -> None:
+        self.reloads += 1
+        if self.bad_settings is not None:
+            raise self.bad_settings
+
+    # --- putting things there -----------------------------------------------------------------------------------
+
+    def add_pool(self, database: str = "app", user: str = "app") -> Pool:
+        limits = self.settings.pool_for(database, user)
+        pool = Pool(database, user, limits, self.statements, lambda _: None, lambda _: None, 1e9)
+        self.pools[database, user] = pool
+        return pool
+
+    def add_server(self, pool: Pool, state: int = IDLE) -> Server:
+        server = Server(pool)
+        server.attach(Transport())
+        server.mailbox = None
+        pool.lists[LOGIN][server] = None
+        pool.move(server, state)
+        return server
+
+    def add_login(self, user: str = "app", database: str = "app") -> Login:
+        login = Login(self)
+        login.attach(Transport())
+        login.user, login.database = user, database
+        login.address, login.port = "10.0.0.1", 5000
+        login.pid, login.key = self.registry.add(login)
+        return login
+
+    def add_client(self, pool: Pool) -> Client:
+        login = self.add_login(pool.user, pool.database)
+        login.pool = pool
+        login.client = Client(login, pool)
+        login.client.attach(login.transport)
+        return login.client
+
+    def queue(self, client: Client, now: float) -> None:
+        """The client asks for a server; it waits, unless one is idle."""
+        client.pool.checkout(client, now)
+
+    def lend(self, client: Client) -> Server:
+        """The client gets a new server and runs a query there."""
+        server = self.add_server(client.pool)
+        client.data_received(build.query("SELECT 1"))
+        assert client.server is server
+        return server
+
+    def answer(self, server: Server) -> None:
+        """The query is over."""
+        server.data_received(build.command_complete("SELECT 1") + build.ready_for_query(ord("I")))

@@ -1,0 +1,66 @@
+"""The console's grammar is PgBouncer's."""
+
+import pytest
+
+from dbproxy.admin.command import Assignment, Command, parse, split
+from dbproxy.errors import CommandFailed
+
+
+@pytest.mark.parametrize("text", ["SHOW POOLS", "show POOLS", " \tShow\n POOLS  ", 'show "POOLS"'])
+def test_verb_is_found_in_any_case_and_spacing(text: str) -> None:
+    command = parse(text)
+    assert isinstance(command, Command)
+    assert (command.verb, command.argument) == ("show", "POOLS")
+
+
+def test_argument_may_be_missing() -> None:
+    assert parse("RELOAD") == Command("reload", "", "RELOAD")
+
+
+def test_quoted_name_may_hold_anything() -> None:
+    assert parse('PAUSE "My ""own""; db"') == Command("pause", 'My "own"; db', 'PAUSE "My ""own""; db"')
+
+
+def test_name_keeps_its_case() -> None:
+    assert parse("PAUSE MyDb") == Command("pause", "MyDb", "PAUSE MyDb")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("SET client_encoding = utf8", "utf8"),
+        ("set Client_Encoding to 'UTF8'", "UTF8"),
+        ("set client_encoding='it''s; so'", "it's; so"),
+        ('set client_encoding="x"', "x"),
+    ],
+)
+def test_set_takes_words_and_strings(text: str, value: str) -> None:
+    assert parse(text) == Assignment("client_encoding", value)
+
+
+@pytest.mark.parametrize("text", ["SELECT 1 + 1", "SHOW POOLS now", "-- nothing", "SHOW 'POOLS'", "é"])
+def test_anything_else_is_named_in_the_error(text: str) -> None:
+    with pytest.raises(CommandFailed) as raised:
+        parse(text)
+    assert raised.value.message == f"invalid command '{text}', use SHOW HELP;"
+    assert raised.value.sqlstate == "08P01"
+
+
+def test_name_longer_than_any_database_is_refused() -> None:
+    with pytest.raises(CommandFailed, match="bad arguments"):
+        parse("PAUSE " + "x" * 64)
+
+
+@pytest.mark.parametrize("query", ["", ";", " \n;; ", ";;"])
+def test_nothing_is_an_empty_query(query: str) -> None:
+    assert split(query) == []
+
+
+def test_statements_are_split_at_semicolons_outside_quotes() -> None:
+    assert split("SHOW POOLS; PAUSE \"a;b\";SET x='c;d' ;") == ["SHOW POOLS", 'PAUSE "a;b"', "SET x='c;d'"]
+
+
+def test_open_quote_is_not_taken_for_the_end_of_a_name() -> None:
+    assert split('PAUSE "a; RESUME') == ['PAUSE "a; RESUME']
+    with pytest.raises(CommandFailed, match="invalid command"):
+        parse('PAUSE "a; RESUME')

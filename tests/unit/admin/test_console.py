@@ -1,0 +1,248 @@
+"""A console session as its client sees it, message by message."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from dbproxy.admin.console import QUEUE_LIMIT, READY, Console
+from dbproxy.errors import AdminShutdown
+from dbproxy.wire import build, messages
+from dbproxy.wire.codes import Backend
+from tests.unit.admin.house import FakeHouse, settings
+
+
+class Session:
+    """A console and what it wrote."""
+
+    def __init__(self, house: FakeHouse, user: str = "admin") -> None:
+        self.house = house
+        self.login = house.add_login(user, "pgbouncer")
+        self.transport: Any = self.login.transport
+        self.console = self.login.console = Console(self.login, house)
+
+    async def ask(self, query: str) -> list[Any]:
+        """The messages that answer one Query, but for ReadyForQuery."""
+        self.transport.written = b""
+        self.console.data_received(build.query(query))
+        await self.until(lambda: self.transport.written.endswith(READY))
+        return split_messages(self.transport.written)[:-1]
+
+    async def error(self, query: str) -> dict[str, str]:
+        *_, last = await self.ask(query)
+        assert last.kind == Backend.ERROR_RESPONSE
+        return dict(last.body.fields)
+
+    async def until(self, condition: Any) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110 - the console's task takes its turns
+                await asyncio.sleep(0)
+
+
+def split_messages(data: bytes) -> list[Any]:
+    found = []
+    while data:
+        size = 1 + int.from_bytes(data[1:5], "big")
+        found.append(messages.BACKEND_MESSAGE.parse(data[:size]))
+        data = data[size:]
+    return found
+
+
+@pytest.fixture
+def house() -> FakeHouse:
+    return FakeHouse(settings(DBPROXY_AUTH__STATS_USERS="stats"))
+
+
+@pytest.fixture
+async def session(house: FakeHouse) -> AsyncIterator[Session]:
+    session = Session(house)
+    yield session
+    session.console.disconnect("the test is over")
+
+
+def tags(answer: list[Any]) -> list[str]:
+    return [message.body.tag for message in answer if message.kind == Backend.COMMAND_COMPLETE]
+
+
+async def test_show_answers_with_a_table(session: Session) -> None:
+    answer = await session.ask("show version;")
+    assert [message.kind for message in answer] == [*b"TDC"]
+    assert tags(answer) == ["SHOW"]
+
+
+async def test_select_is_show_for_drivers_that_probe(session: Session) -> None:
+    assert tags(await session.ask("SELECT VERSION")) == ["SHOW"]
+
+
+@pytest.mark.parametrize("query", ["", ";", " ; "])
+async def test_empty_query_is_answered_as_postgresql_answers_it(session: Session, query: str) -> None:
+    assert [message.kind for message in await session.ask(query)] == [Backend.EMPTY_QUERY_RESPONSE]
+
+
+async def test_several_statements_are_answered_in_turn(session: Session) -> None:
+    assert tags(await session.ask("SHOW STATE; RELOAD; SHOW LISTS")) == ["SHOW", "RELOAD", "SHOW"]
+
+
+async def test_error_ends_the_query_and_not_the_session(session: Session) -> None:
+    answer = await session.ask("SHOW STATE; nonsense; RELOAD")
+    assert tags(answer) == ["SHOW"]
+    assert session.house.reloads == 0
+    assert tags(await session.ask("SHOW STATE")) == ["SHOW"]
+
+
+@pytest.mark.parametrize(
+    "query", ["nonsense", "SHOW nonsense", "RELOAD now", "SELECT 1 + 1", "VACUUM", "BEGIN"]
+)
+async def test_what_it_does_not_know_is_quoted_with_a_way_out(session: Session, query: str) -> None:
+    fields = await session.error(query)
+    assert (fields["S"], fields["C"]) == ("ERROR", "08P01")
+    assert fields["M"] == f"invalid command '{query}', use SHOW HELP;"
+
+
+async def test_help_is_a_notice(session: Session) -> None:
+    notice, complete = await session.ask("SHOW HELP")
+    fields = dict(notice.body.fields)
+    assert (fields["S"], fields["M"]) == ("NOTICE", "Console usage")
+    assert "PAUSE [<db>]" in fields["D"]
+    assert complete.body.tag == "SHOW"
+
+
+async def test_settings_that_drivers_set_are_ignored_with_a_notice(session: Session) -> None:
+    notice, complete = await session.ask("SET client_encoding = 'UTF8'")
+    assert dict(notice.body.fields)["M"] == "SET ignored"
+    assert complete.body.tag == "SET"
+
+
+async def test_other_settings_are_not_set_here(session: Session) -> None:
+    assert (await session.error("SET pool_size = 3"))["M"] == "SET failed"
+
+
+@pytest.mark.parametrize(
+    "query", ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "KILL", "RECONNECT", "SET a = b"]
+)
+async def test_stats_user_may_only_look(house: FakeHouse, query: str) -> None:
+    session = Session(house, "stats")
+    assert (await session.error(query))["M"] == "admin access needed"
+    assert (house.reloads, house.paused) == (0, False)
+    assert tags(await session.ask("SHOW POOLS")) == ["SHOW"]
+    assert tags(await session.ask("SET datestyle = ISO")) == ["SET"]
+    session.console.disconnect("the test is over")
+
+
+async def test_right_to_act_is_that_of_the_settings_now(session: Session) -> None:
+    session.house.settings = settings(DBPROXY_AUTH__ADMIN_USERS="somebody_else")
+    assert (await session.error("PAUSE"))["M"] == "admin access needed"
+
+
+async def test_bug_in_a_command_ends_this_session_alone(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.house, "reload", None)
+    session.console.data_received(build.query("RELOAD"))
+    await session.until(lambda: session.console.closed)
+    (error,) = split_messages(session.transport.written)
+    assert dict(error.body.fields)["M"] == "internal error in the proxy"
+    assert len(session.house.registry) == 0
+
+
+@pytest.mark.parametrize(
+    "message", [build.parse("", "SHOW POOLS"), build.describe_statement(""), build.sync(), build.flush()]
+)
+async def test_extended_protocol_ends_the_session(session: Session, message: bytes) -> None:
+    session.console.data_received(message)
+    await session.until(lambda: session.console.closed)
+    (error,) = split_messages(session.transport.written)
+    fields = dict(error.body.fields)
+    assert (fields["S"], fields["C"]) == ("FATAL", "08P01")
+    assert fields["M"] == "extended query protocol not supported by admin console"
+    assert session.transport.closed
+
+
+async def test_unknown_message_ends_the_session(session: Session) -> None:
+    session.console.data_received(b"d\0\0\0\4")
+    await session.until(lambda: session.console.closed)
+    assert b"unsupported packet type for admin console: 100" in session.transport.written
+
+
+async def test_message_without_end_ends_the_session(session: Session) -> None:
+    session.console.data_received(b"Q\x3f\xff\xff\xff")
+    assert session.console.closed
+    assert b"is over the limit" in session.transport.written
+
+
+async def test_query_may_come_in_pieces(session: Session) -> None:
+    query = build.query("SHOW STATE")
+    for at in range(len(query)):
+        session.console.data_received(query[at : at + 1])
+    await session.until(lambda: session.transport.written.endswith(READY))
+    assert tags(split_messages(session.transport.written)[:-1]) == ["SHOW"]
+
+
+async def test_terminate_leaves_once(session: Session) -> None:
+    session.console.data_received(build.terminate())
+    await session.until(lambda: session.console.closed)
+    session.console.connection_lost(None)
+    session.console.disconnect("again")
+    assert session.transport.closed
+    assert session.house.registry.disconnects == {"client closed the connection": 1}
+    assert len(session.house.registry) == 0
+
+
+async def test_shutdown_is_told_to_the_console(session: Session) -> None:
+    error = AdminShutdown("terminating connection due to administrator command")
+    session.console.disconnect(error.message, error)
+    assert b"57P01" in session.transport.written
+    assert session.transport.closed
+
+
+async def test_pause_that_waits_is_taken_back_by_a_cancel_request(session: Session) -> None:
+    house = session.house
+    pool = house.add_pool()
+    house.lend(house.add_client(pool))
+    asking = asyncio.ensure_future(session.error("PAUSE"))
+    await session.until(lambda: house.paused)
+    session.console.cancel()
+    fields = await asking
+    assert fields["C"] == "57014"
+    assert not house.paused
+
+
+async def test_cancel_request_at_rest_changes_nothing(session: Session) -> None:
+    await session.ask("PAUSE")
+    session.console.cancel()
+    assert session.house.paused
+
+
+async def test_administrator_who_leaves_during_a_pause_leaves_it_in_force(session: Session) -> None:
+    house = session.house
+    house.lend(house.add_client(house.add_pool()))
+    session.console.data_received(build.query("PAUSE"))
+    await session.until(lambda: house.paused)
+    session.console.connection_lost(None)
+    await session.until(session.console.task.done)
+    assert house.paused
+
+
+async def test_flood_behind_a_waiting_command_is_not_read(session: Session) -> None:
+    house = session.house
+    server = house.lend(house.add_client(house.add_pool()))
+    session.console.data_received(build.query("PAUSE"))
+    await session.until(lambda: house.paused)
+    for _ in range(QUEUE_LIMIT + 1):
+        session.console.data_received(build.query("SHOW STATE"))
+    assert not session.transport.reading
+    house.answer(server)
+    await session.until(lambda: session.transport.written.count(READY) == QUEUE_LIMIT + 2)
+    assert session.transport.reading
+
+
+async def test_client_that_does_not_read_is_not_answered(session: Session) -> None:
+    session.console.pause_writing()
+    session.console.data_received(build.query("SHOW STATE") * 2)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = session.transport.written.count(READY)
+    assert before <= 1  # the command that was already waited for
+    session.console.resume_writing()
+    await session.until(lambda: session.transport.written.count(READY) == 2)
