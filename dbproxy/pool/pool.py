@@ -35,7 +35,6 @@ class Pool:
         database: str,
         user: str,
         settings: PoolSettings,
-        statements: Statements,
         launch: Callable[["Pool"], object],
         cancel: Callable[["Server"], object],
         slow_after: float,
@@ -43,7 +42,7 @@ class Pool:
         self.database = database
         self.user = user
         self.settings = settings
-        self.statements = statements
+        self.statements = Statements(settings.statement_cache_size)
         self.launch = launch
         self.cancel = cancel
         self.slow_after = slow_after
@@ -176,7 +175,6 @@ class Pool:
         self.last_error = None
         self.lists[LOGIN][server] = None
         self.welcome = dict(server.parameters)
-        self.stats.login_count += 1
         self.move(server, ACTIVE)
         self.checkin(server, now)
 

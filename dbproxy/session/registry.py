@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
+MAX_REASONS = 50
+
 
 class Registry:
     """Logins under way and clients. A cancel key is 4 random bytes, as protocol 3.0 has it."""
@@ -34,6 +36,11 @@ class Registry:
 
     def remove(self, login: "Login") -> None:
         self.by_pid.pop(login.pid, None)
+
+    def count_disconnect(self, reason: str) -> None:
+        """Some reasons quote what the client sent: only so many different ones are kept."""
+        known = reason in self.disconnects or len(self.disconnects) < MAX_REASONS
+        self.disconnects[reason if known else "other"] += 1
 
     def find(self, pid: int, key: bytes) -> "Login | None":
         """Who may be cancelled with this key."""

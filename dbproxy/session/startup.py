@@ -219,6 +219,7 @@ class Login(Link):
 
     def enter(self, pool: Pool, parameters: dict[str, str]) -> None:
         self.pool = pool
+        pool.stats.login_count += 1
         client = self.client = Client(self, pool)
         assert self.transport is not None
         client.attach(self.transport)
@@ -286,7 +287,7 @@ class Login(Link):
     def left(self, client: Link, reason: str) -> None:
         """The client, or the console session, is gone."""
         self.house.registry.remove(self)
-        self.house.registry.disconnects[reason] += 1
+        self.house.registry.count_disconnect(reason)
         if self.house.settings.log.connections:
             age = round(monotonic() - self.connected_at, 3)
             log.info("client disconnected", reason=reason, age=age, **self.describe())
