@@ -7,7 +7,6 @@ from dbproxy.admin.averages import Averages
 from dbproxy.auth.users import Users
 from dbproxy.config import Settings
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Statements
 from dbproxy.session.registry import Registry
 
 
@@ -22,8 +21,6 @@ class House(Protocol):
     def pools(self) -> Mapping[tuple[str, str], Pool]: ...
     @property
     def registry(self) -> Registry: ...
-    @property
-    def statements(self) -> Statements: ...
     @property
     def averages(self) -> Averages: ...
     @property

@@ -118,7 +118,8 @@ def show_prepared(house: House) -> Table:
     )
     rows = (
         (statement.name.decode(), servers[statement.name], show_statement(statement.text()))
-        for statement in house.statements.by_body.values()
+        for pool in house.pools.values()
+        for statement in pool.statements.by_body.values()
     )
     return table(PREPARED, rows)
 

@@ -52,13 +52,19 @@ class Lifecycle:
         log.info("proxy stopped")
         return 0
 
-    # --- starting -------------------------------------------------------------------------------------------------
+    # --- starting ---
 
     async def listen(self, settings: Settings) -> None:
         listen = settings.listen
         if listen.host:
             self.listeners.append(
-                await listen_tcp(self.accept, listen.host, listen.port, listen.backlog, "listen.port (DBPROXY_LISTEN__PORT)")
+                await listen_tcp(
+                    self.accept,
+                    listen.host,
+                    listen.port,
+                    listen.backlog,
+                    "listen.port (DBPROXY_LISTEN__PORT)",
+                )
             )
         if listen.unix_socket_dir:
             self.listeners.append(
@@ -83,7 +89,7 @@ class Lifecycle:
         log.info("proxy started", version=__version__, compiled=compiled(), listen=addresses,
                  http=f"{settings.http.host}:{settings.http.port}", primary=str(settings.primary.url))  # fmt: skip
 
-    # --- signals --------------------------------------------------------------------------------------------------
+    # --- signals ---
 
     def watch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -101,7 +107,7 @@ class Lifecycle:
         try:
             self.reload()
         except ProxyError as error:
-            log.error("reload failed", error=error.message, hint="The settings in force stay.")  # noqa: TRY400 - no bug
+            log.error("reload failed", error=error.message, hint="The settings in force stay.")
 
     def reload(self) -> None:
         """Read the settings again and use them; ConfigurationError if they are bad: the old ones stay."""
@@ -112,7 +118,7 @@ class Lifecycle:
         log.info("reloaded", changed=[change.key for change in changes if not change.restart],
                  needs_restart=[change.key for change in changes if change.restart])  # fmt: skip
 
-    # --- stopping -------------------------------------------------------------------------------------------------
+    # --- stopping ---
 
     async def drain(self) -> None:
         """No new clients; idle ones are told 57P01; the others may end their transaction, for a while."""
@@ -120,7 +126,11 @@ class Lifecycle:
         proxy.stopping = True
         self.stop_listening()
         deadline = monotonic() + proxy.settings.pool.shutdown_timeout
-        log.info("proxy stopping", clients=len(proxy.registry), shutdown_timeout=proxy.settings.pool.shutdown_timeout)
+        log.info(
+            "proxy stopping",
+            clients=len(proxy.registry),
+            shutdown_timeout=proxy.settings.pool.shutdown_timeout,
+        )
         while len(proxy.registry) and monotonic() < deadline and not self.stop_now.is_set():
             self.dismiss(idle_only=True)
             await self.pause()
@@ -143,7 +153,7 @@ class Lifecycle:
         error = AdminShutdown("terminating connection due to administrator command")
         for login in self.proxy.registry:
             client = login.client
-            if client is not None and (not idle_only or client.server is None and not client.parked):
+            if client is not None and (not idle_only or (client.server is None and not client.parked)):
                 client.disconnect(error.message, error)
             elif client is None and login.console is None:
                 login.refuse(error)
@@ -159,5 +169,3 @@ class Lifecycle:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-

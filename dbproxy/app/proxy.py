@@ -21,7 +21,6 @@ from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Statements
 from dbproxy.pool.server import Server
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
@@ -50,7 +49,6 @@ class Proxy:
         self.keys = KeyCache()
         self.authenticator = Authenticator(self.keys)
         self.registry = Registry()
-        self.statements = Statements(settings.pool.statement_cache_size)
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.pools: dict[tuple[str, str], Pool] = {}
         self.learned: dict[str, Keys] = {}
@@ -61,7 +59,7 @@ class Proxy:
         self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
 
-    # --- session.startup.House ------------------------------------------------------------------------------------
+    # --- session.startup.House ---
 
     def find_pool(self, database: str, user: str) -> Pool:
         pool = self.pools.get((database, user))
@@ -70,7 +68,6 @@ class Proxy:
                 database,
                 user,
                 self.settings.pool_for(database, user),
-                self.statements,
                 lambda pool: self.spawn(self.open(pool)),
                 lambda server: self.cancel_query(server),
                 slow_after(self.settings),
@@ -91,9 +88,7 @@ class Proxy:
     def open_console(self, login: Login) -> Console:
         return Console(login, self)
 
-    def log_slow(
-        self, client: Client, request: tuple[bytes, int, float], wait: float, run: float
-    ) -> None:
+    def log_slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         login = client.login
         chunk, at, _ = request
         self.slowlog.record(
@@ -109,7 +104,7 @@ class Proxy:
             query_id=client.stats.query_count,
         )
 
-    # --- servers --------------------------------------------------------------------------------------------------
+    # --- servers ---
 
     async def open(self, pool: Pool) -> None:
         await open_server(pool, self.target(pool), self.keys)
@@ -134,7 +129,7 @@ class Proxy:
         timeout = server.pool.settings.cancel_wait_timeout
         return self.spawn(cancel_server(server, host.host, host.port, timeout))
 
-    # --- what administrators ask for ------------------------------------------------------------------------------
+    # --- what administrators ask for ---
 
     def apply(self, settings: Settings) -> None:
         """Use other settings. ConfigurationError if their users' file is bad: then nothing has changed."""
@@ -176,7 +171,7 @@ class Proxy:
             if pool.paused and not self.is_paused(pool.database):
                 pool.resume(monotonic())
 
-    # --- tasks ----------------------------------------------------------------------------------------------------
+    # --- tasks ---
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Run a task of the slow lane; it is held, and its failure is logged."""
@@ -225,5 +220,3 @@ def serve(load: Callable[[], Settings]) -> int:
     settings = load()
     logs.configure(settings.log.format, settings.log.level)
     return uvloop.run(Lifecycle(load, Proxy(settings)).run())
-
-

@@ -18,13 +18,14 @@ _serials = count(1)
 
 
 class Statement:
-    """A body, and the name it has on servers at present."""
+    """A body, and the name it has on servers at present. `parsed`: a server has accepted it once."""
 
-    __slots__ = ("body", "name")
+    __slots__ = ("body", "name", "parsed")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.name = b""
+        self.parsed = False
         self.renew()
 
     def renew(self) -> None:

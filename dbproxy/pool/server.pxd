@@ -52,5 +52,6 @@ cdef class Server(Member):
     cdef watch(self, bytes chunk, Py_ssize_t at)
     cdef finish(self, double now)
     cpdef release(self, double now)
+    cdef accepted(self, note)
     cdef bytes payload(self, bytes chunk, Py_ssize_t at)
     cdef bint fail(self, bytes chunk, Py_ssize_t at) except -1

@@ -199,6 +199,8 @@ class Server(Member):
                 self.report(chunk, at)
             elif kind == ord("C"):
                 self.watch(chunk, at)
+            elif kind == ord("1"):
+                self.accepted(pipeline.ended)
             elif kind == ord("G"):
                 pipeline.copy_in()
             if not skip:
@@ -272,6 +274,11 @@ class Server(Member):
                 self.unnamed = UNKNOWN_STATEMENT
                 if self.client is not None:
                     self.client.forget_statements()
+
+    def accepted(self, note: Any) -> None:
+        """ParseComplete: the statement is known to be good."""
+        if note is not None and note[3] is not None:
+            note[3].parsed = True
 
     def payload(self, chunk: bytes, at: int) -> bytes:
         return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]

@@ -30,6 +30,7 @@ cdef class Client(Borrower):
     cdef list backlog
     cdef Py_ssize_t backlog_size
     cdef readonly dict statements
+    cdef list promised
     cdef set described
     cdef bytes unnamed
     cdef list replay
@@ -50,7 +51,9 @@ cdef class Client(Borrower):
         at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
     )
     cdef request(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t position, Py_ssize_t end)
-    cdef bint needs_server(self, int kind) except -1
+    cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    @cython.locals(stop=Py_ssize_t)
+    cdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cdef rare(self, Server server, int kind)
     cdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

@@ -31,6 +31,7 @@ from dbproxy.wire.extended import (
     write_parse,
 )
 from dbproxy.wire.framer import client_framer
+from dbproxy.wire.pipeline import faked_reply
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
@@ -66,6 +67,7 @@ class Client(Borrower):
         self.backlog: list[bytes] = []
         self.backlog_size = 0
         self.statements: dict[bytes, Statement] = {}
+        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None]]] = []
         self.described: set[Statement] = set()
         self.unnamed: bytes | None = None
         self.replay: list[bytes] | None = None
@@ -162,7 +164,7 @@ class Client(Borrower):
             at = mark >> 8
             if server is None:
                 position = at
-                if not self.needs_server(kind):
+                if not self.needs_server(kind, chunk, at):
                     if self.closed:
                         return
                     continue
@@ -217,14 +219,18 @@ class Client(Borrower):
             pieces.append(chunk[position:end])
         server.write(b"".join(pieces))
 
-    def needs_server(self, kind: int) -> bool:
+    def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
             self.discarding = False
-            self.write(READY_IDLE)
+            self.write(self.keep_promises() + READY_IDLE)
+        elif kind == ord("H") and self.promised:
+            self.write(self.keep_promises())
         elif kind == ord("X"):
             self.disconnect("client closed the connection")
-        return not self.discarding and kind in b"QPBDECF"
+        if self.discarding or kind not in b"QPBDECF":
+            return False
+        return not (self.shares and (kind == ord("P") or kind == ord("C")) and self.promise(kind, chunk, at))
 
     def rare(self, server: Server, kind: int) -> None:
         if kind == ord("F"):
@@ -238,6 +244,38 @@ class Client(Borrower):
             server.pipeline.expect(ord("c"))
 
     # --- prepared statements ---
+
+    def promise(self, kind: int, chunk: bytes, at: int) -> bool:
+        """Deal with a Parse or Close without a server, if none need be asked: its reply is faked in its turn.
+
+        Without this a driver that prepares in one connection, and keeps transactions open in as many others as
+        there are servers, would wait for itself.
+        """
+        stop = at + length_at(chunk, at)
+        previous = None
+        if kind == ord("P"):
+            parts = parse_parts(chunk, at, stop)
+            if parts is None or not parts[0] or parts[0] in self.statements:
+                return False
+            name, body = parts
+            statement = self.pool.statements.find(body)
+            if not statement.parsed:
+                return False
+            self.stats.client_parse_count += 1
+            self.statements[name] = statement
+        else:
+            name = target_name(chunk, at, stop) or b""
+            if not name:
+                return False
+            previous = self.statements.pop(name, None)
+        self.promised.append((kind, (name, previous, b"", None)))
+        return True
+
+    def keep_promises(self) -> bytes:
+        """The replies promised without a server."""
+        replies = b"".join([faked_reply(kind) for kind, _ in self.promised])
+        self.promised.clear()
+        return replies
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
@@ -417,9 +455,12 @@ class Client(Borrower):
             self.hold(PARTNER_FULL)
         if self.full:
             server.hold(PARTNER_FULL)
-        if server.settings is self.settings:
-            return None
-        return [server.adopt(self.settings)]
+        first = None if server.settings is self.settings else [server.adopt(self.settings)]
+        if self.promised:
+            for kind, note in self.promised:
+                server.pipeline.fake(kind, note)
+            self.promised.clear()
+        return first
 
     def serve(self, server: Server, now: float) -> None:
         """The wait is over: this server is lent."""
@@ -453,7 +494,7 @@ class Client(Borrower):
         self.pending = None
         self.parked = False
         self.started = 0.0
-        self.write(build.error_response(error))
+        self.write(self.keep_promises() + build.error_response(error))
         if marks[index] & 255 in b"QF":
             self.write(READY_IDLE)
             index += 1

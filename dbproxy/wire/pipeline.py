@@ -44,6 +44,11 @@ def ends(reply: int, entry: int) -> bool:
     return reply == ord("3") and entry == ord("C")
 
 
+def faked_reply(kind: int) -> bytes:
+    """The answer to a Parse or Close that went well."""
+    return PARSE_COMPLETE if kind == ord("P") else CLOSE_COMPLETE
+
+
 def is_strict(reply: int) -> bool:
     """Whether only its own entry may lead to this reply: anywhere else the conversation has come apart."""
     return reply == ord("Z") or reply == ord("1") or reply == ord("2") or reply == ord("3")
@@ -120,7 +125,7 @@ class Pipeline:
         """The faked replies whose turn has come."""
         replies = b""
         while self.head < len(self.due) and self.due[self.head] & FAKE:
-            replies += PARSE_COMPLETE if self.due[self.head] & KIND == ord("P") else CLOSE_COMPLETE
+            replies += faked_reply(self.due[self.head] & KIND)
             self.fakes -= 1
             self.advance()
         return replies

@@ -9,7 +9,6 @@ from dbproxy.auth.users import Users
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Statements
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
 from dbproxy.session.client import Client
@@ -70,7 +69,6 @@ class FakeHouse:
     users: Users = field(default_factory=Users)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
-    statements: Statements = field(default_factory=lambda: Statements(10))
     started_at: float = field(default_factory=monotonic)
     stopping: bool = False
     paused: bool = False
@@ -108,7 +106,7 @@ class FakeHouse:
 
     def add_pool(self, database: str = "app", user: str = "app") -> Pool:
         limits = self.settings.pool_for(database, user)
-        pool = Pool(database, user, limits, self.statements, lambda _: None, lambda _: None, 1e9)
+        pool = Pool(database, user, limits, lambda _: None, lambda _: None, 1e9)
         self.pools[database, user] = pool
         return pool
 
