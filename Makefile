@@ -12,7 +12,7 @@ BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 CODE     := $(wildcard dbproxy tests benchmarks setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench clean
+.PHONY: help venv demo test soak check format bench clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
@@ -38,6 +38,9 @@ demo: venv  ## PostgreSQL with two replicas, the proxy and a workload; CHECK=1 v
 test: venv  ## All tests; those that need no PostgreSQL also on the uncompiled modules
 	$(BIN)/python -m pytest -n $(WORKERS)
 	DBPROXY_PURE=1 $(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/protocol)
+
+soak: venv  ## Minutes of random rounds and gigabytes: no leak, no growth; SEED=… repeats a run
+	$(BIN)/python -m pytest -m soak
 
 check: venv  ## Format, lint, types, layers
 	$(BIN)/ruff format --check $(CODE)
