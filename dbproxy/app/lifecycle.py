@@ -41,7 +41,7 @@ class Lifecycle:
         try:
             await self.listen(settings)
             await endpoints.start()
-            proxy.spawn(proxy.sweep())
+            proxy.spawn(proxy.keep_deadlines())
             self.announce(settings)
             await self.stop.wait()
             await self.drain()
@@ -153,7 +153,7 @@ class Lifecycle:
         error = AdminShutdown("terminating connection due to administrator command")
         for login in self.proxy.registry:
             client = login.client
-            if client is not None and (not idle_only or (client.server is None and not client.parked)):
+            if client is not None and (not idle_only or client.is_idle()):
                 client.disconnect(error.message, error)
             elif client is None and login.console is None:
                 login.refuse(error)

@@ -1,6 +1,7 @@
 """The composition root: the one object that knows everybody, and `serve`, which runs it."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -32,6 +33,7 @@ from dbproxy.wire.extended import statement_text
 log = structlog.get_logger()
 
 SWEEP_INTERVAL = 0.2  # seconds
+SWEEPS_PER_SECOND = 5
 NEVER = float("inf")
 
 
@@ -185,18 +187,24 @@ class Proxy:
         if not task.cancelled() and task.exception() is not None:
             log.error("task failed", exc_info=task.exception())
 
-    async def sweep(self) -> None:
-        """The janitor: every deadline is looked at here."""
-        while True:
+    async def keep_deadlines(self) -> None:
+        """The janitor: every deadline is looked at here, those of clients once a second."""
+        for turn in itertools.count():
             await asyncio.sleep(SWEEP_INTERVAL)
-            now = monotonic()
+            try:
+                self.sweep(monotonic(), clients=turn % SWEEPS_PER_SECOND == 0)
+            except Exception:  # a bug in one deadline must not end all others
+                log.exception("internal error", task="janitor")
+
+    def sweep(self, now: float, *, clients: bool) -> None:
+        for key, pool in list(self.pools.items()):
+            sweep(pool, now)
+            if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
+                del self.pools[key]
+        if clients:
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
             sweep_logins(self.registry, self.settings, now)
-            for key, pool in list(self.pools.items()):
-                sweep(pool, now)
-                if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
-                    del self.pools[key]
 
 
 def read_users(settings: Settings) -> Users:

@@ -272,6 +272,8 @@ class Server(Member):
             if tag in (b"DEALLOCATE ALL\0", b"DISCARD ALL\0"):
                 self.prepared.clear()
                 self.unnamed = UNKNOWN_STATEMENT
+                if tag == b"DISCARD ALL\0":
+                    self.settings = NOTHING
                 if self.client is not None:
                     self.client.forget_statements()
 

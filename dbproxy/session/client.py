@@ -68,7 +68,7 @@ class Client(Borrower):
         self.backlog_size = 0
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None]]] = []
-        self.described: set[Statement] = set()
+        self.described: set[Statement | None] = set()
         self.unnamed: bytes | None = None
         self.replay: list[bytes] | None = None
         self.replay_at = NOTHING_YET
@@ -268,6 +268,7 @@ class Client(Borrower):
             if not name:
                 return False
             previous = self.statements.pop(name, None)
+            self.described.discard(previous)
         self.promised.append((kind, (name, previous, b"", None)))
         return True
 
@@ -371,6 +372,7 @@ class Client(Borrower):
             self.unnamed = server.unnamed = None
             return None
         previous = self.statements.pop(name, None)
+        self.described.discard(previous)
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
 
@@ -398,6 +400,7 @@ class Client(Borrower):
     def forget_statements(self) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out."""
         self.statements.clear()
+        self.described.clear()
         self.unnamed = None
 
     # --- sending a request again ---
@@ -535,6 +538,11 @@ class Client(Borrower):
         server = self.server
         if server is not None and server.pipeline.empty() and self.finished(server.status):
             server.release(monotonic())
+
+    def is_idle(self) -> bool:
+        """Neither in a transaction nor waiting for anything."""
+        server = self.server
+        return not self.parked and (server is None or (server.status == ord("I") and server.pipeline.empty()))
 
     def last_active(self) -> float:
         """When this client last sent something, or was last answered."""

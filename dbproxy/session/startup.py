@@ -167,7 +167,7 @@ class Login(Link):
         if self.database in CONSOLES:
             self.enter_console()
             return
-        pool = self.house.find_pool(self.database, self.user)
+        pool = self.pool = self.house.find_pool(self.database, self.user)
         asked = {name.lower(): value for name, value in opening.settings().items()}
         self.application_name = asked.get("application_name", "")
         self.settings = pool.parameter_sets.find(asked)
