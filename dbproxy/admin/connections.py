@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from dbproxy.admin.figures import client_state
 from dbproxy.admin.house import House
-from dbproxy.admin.table import Table, Value, columns, table
+from dbproxy.admin.table import Table, Value, columns
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
 from dbproxy.session.startup import Login
@@ -21,13 +21,15 @@ Address = tuple[str, int]
 
 def show_clients(house: House) -> Table:
     """Those that were let in, the console's among them."""
-    return table(
+    return Table(
         SOCKETS, map(client_row, (login for login in house.registry if login.client or login.console))
     )
 
 
 def show_servers(house: House) -> Table:
-    return table(SOCKETS, (server_row(server) for pool in house.pools.values() for server in pool.servers()))
+    return Table(
+        SOCKETS, (server_row(server) for pool in list(house.pools.values()) for server in pool.servers())
+    )
 
 
 def client_row(login: Login) -> tuple[Value, ...]:

@@ -6,6 +6,7 @@ so that we notice when the administrator leaves.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 
@@ -119,12 +120,19 @@ class Console(Link):
             self.write(build.empty_query_response())
         try:
             for statement in statements:
-                self.write(await self.answer(statement))
+                for piece in await self.answer(statement):
+                    self.write(piece)
+                    await self.breathe()
         except ProxyError as error:
             self.write(build.error_response(error))
         self.write(READY)
 
-    async def answer(self, statement: str) -> bytes:
+    async def breathe(self) -> None:
+        """Let others have their turn, and the client read what there is."""
+        await asyncio.sleep(0)
+        await self.writable.wait()
+
+    async def answer(self, statement: str) -> Iterable[bytes]:
         command = parse(statement)
         if isinstance(command, Assignment):
             return self.set(command)
@@ -134,13 +142,13 @@ class Console(Link):
             raise invalid(statement)
         return await self.act(command)
 
-    def set(self, assignment: Assignment) -> bytes:
+    def set(self, assignment: Assignment) -> Iterable[bytes]:
         if assignment.key in FAKES:
-            return build.notice_response("SET ignored") + build.command_complete("SET")
+            return build.notice_response("SET ignored"), build.command_complete("SET")
         self.require_admin()
         raise CommandFailed("SET failed", hint="Change the configuration and RELOAD.")
 
-    async def act(self, command: Command) -> bytes:
+    async def act(self, command: Command) -> Iterable[bytes]:
         self.require_admin()
         log.info("console command", command=command.text, **self.login.describe())
         self.pausing = command.argument if command.verb == "pause" else None
@@ -148,7 +156,7 @@ class Console(Link):
             await ACTIONS[command.verb](self.house, command.argument)
         finally:
             self.pausing = None
-        return build.command_complete(command.verb.upper())
+        return (build.command_complete(command.verb.upper()),)
 
     def require_admin(self) -> None:
         if self.login.user not in self.house.settings.auth.admin_users:
@@ -176,15 +184,15 @@ class Console(Link):
         self.login.left(self, reason)
 
 
-def show(house: House, command: Command) -> bytes:
+def show(house: House, command: Command) -> Iterable[bytes]:
     what = command.argument.lower()
     if what == "help":
-        return build.notice_response("Console usage", detail=HELP) + build.command_complete("SHOW")
+        return build.notice_response("Console usage", detail=HELP), build.command_complete("SHOW")
     if what in FAKES:
-        return fake(what).encode()
+        return fake(what).pieces()
     if what not in SHOWS:
         raise invalid(command.text)
-    return SHOWS[what](house).encode()
+    return SHOWS[what](house).pieces()
 
 
 def console_framer(limit: int) -> Framer:

@@ -1,7 +1,7 @@
 """The SHOW commands: PgBouncer's, with its columns, and SHOW PREPARED, which is ours."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from time import monotonic
 
@@ -10,10 +10,11 @@ from dbproxy.admin.connections import show_clients, show_servers
 from dbproxy.admin.figures import read_figures, user_names
 from dbproxy.admin.house import House
 from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
-from dbproxy.admin.table import Columns, Table, Value, columns, table
+from dbproxy.admin.table import Columns, Table, Value, columns
 from dbproxy.config import list_entries
 from dbproxy.config.settings import given
 from dbproxy.observe.slowlog import show_statement
+from dbproxy.pool.pool import Pool
 
 POOLS = columns(
     "database:s user:s cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i "
@@ -33,13 +34,13 @@ LISTS = columns("list:s items:i")
 CONFIG = columns("key:s value:s default:s changeable:s")
 STATE = columns("key:s value:s")
 VERSION = columns("version:s")
-PREPARED = columns("name:s servers:i statement:s")
+PREPARED = columns("database:s user:s name:s servers:i statement:s")
 
 _counted = attrgetter(*(name for name, _, _ in POOLS[:13]))
 
 
 def show_pools(house: House) -> Table:
-    return table(
+    return Table(
         POOLS,
         (
             (*_counted(pool), pool.maxwait_us // 1_000_000, pool.maxwait_us % 1_000_000, pool.pool_mode, None)
@@ -72,7 +73,7 @@ def show_databases(house: House) -> Table:
         )
         for database in read_figures(house, monotonic()).databases
     )
-    return table(DATABASES, rows)
+    return Table(DATABASES, rows)
 
 
 def show_users(house: House) -> Table:
@@ -82,7 +83,7 @@ def show_users(house: House) -> Table:
         servers[pool.user] += pool.size()
     clients = Counter(login.user for login in house.registry if login.client is not None)
     names = user_names(house)
-    return table(
+    return Table(
         USERS, ((name, *_written(house, name), 0, servers[name], 0, clients[name]) for name in names)
     )
 
@@ -94,34 +95,33 @@ def _written(house: House, user: str) -> tuple[Value, Value, Value]:
 
 
 def show_lists(house: House) -> Table:
-    return table(LISTS, read_figures(house, monotonic()).lists.items())
+    return Table(LISTS, read_figures(house, monotonic()).lists.items())
 
 
 def show_config(house: House) -> Table:
     entries = list_entries(house.settings)
-    return table(CONFIG, ((e.key, e.shown, e.default, "no" if e.restart else "yes") for e in entries))
+    return Table(CONFIG, ((e.key, e.shown, e.default, "no" if e.restart else "yes") for e in entries))
 
 
 def show_state(house: House) -> Table:
     active, paused = ("no", "yes") if house.paused else ("yes", "no")
-    return table(STATE, [("active", active), ("paused", paused), ("suspended", "no")])
+    return Table(STATE, [("active", active), ("paused", paused), ("suspended", "no")])
 
 
 def show_version(house: House) -> Table:
-    return table(VERSION, [(f"dbproxy {__version__}",)])
+    return Table(VERSION, [(f"dbproxy {__version__}",)])
 
 
 def show_prepared(house: House) -> Table:
     """The prepared statements that are shared, without literals, and how many servers have each."""
-    servers = Counter(
-        name for pool in house.pools.values() for server in pool.servers() for name in server.prepared
-    )
-    rows = (
-        (statement.name.decode(), servers[statement.name], show_statement(statement.text()))
-        for pool in house.pools.values()
-        for statement in pool.statements.by_body.values()
-    )
-    return table(PREPARED, rows)
+    return Table(PREPARED, (row for pool in list(house.pools.values()) for row in _prepared(pool)))
+
+
+def _prepared(pool: Pool) -> Iterator[tuple[Value, ...]]:
+    servers = Counter(name for server in pool.servers() for name in server.prepared)
+    for statement in list(pool.statements.by_body.values()):
+        shown = show_statement(statement.text())
+        yield pool.database, pool.user, statement.name.decode(), servers[statement.name], shown
 
 
 SHOWS: dict[str, Callable[[House], Table]] = {
@@ -154,4 +154,4 @@ FAKES = {
 
 def fake(name: str) -> Table:
     shape: Columns = columns(f"{name}:s")
-    return table(shape, [(FAKES[name],)])
+    return Table(shape, [(FAKES[name],)])

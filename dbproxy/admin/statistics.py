@@ -5,7 +5,7 @@ from time import monotonic
 
 from dbproxy.admin.averages import COUNTERS, Counts, take, total
 from dbproxy.admin.house import House
-from dbproxy.admin.table import Columns, Table, columns, table
+from dbproxy.admin.table import Columns, Table, columns
 
 STATS = columns(
     "database:s total_server_assignment_count:N total_xact_count:N total_query_count:N total_received:N "
@@ -62,7 +62,7 @@ def show_stats_averages(house: House) -> Table:
 
 def _table(house: House, shape: Columns, choose: Callable[[Counts, Counts], list[int]]) -> Table:
     found = by_database(house, monotonic())
-    return table(shape, ([database, *choose(counts, averages)] for database, counts, averages in found))
+    return Table(shape, ([database, *choose(counts, averages)] for database, counts, averages in found))
 
 
 def show_totals(house: House) -> Table:
@@ -70,7 +70,7 @@ def show_totals(house: House) -> Table:
     counts = total(take(house.pools.values(), now).databases.values())
     averages = house.averages.of_all(counts, now)
     rows = [("total", counts), ("avg", averages)]
-    return table(
+    return Table(
         TOTALS,
         (
             (f"{prefix}_{name}", values[key])

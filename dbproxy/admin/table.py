@@ -1,13 +1,16 @@
 """What the console answers with. PostgreSQL: "Simple Query", "Message Formats"; every value is text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from dbproxy.wire import build
 from dbproxy.wire.messages import encode
 
 Value = str | int | None
 Columns = tuple[tuple[str, int, int], ...]
+
+BATCH = 50  # rows that are made in one go: more would hold up the clients' queries
 
 # PgBouncer's letters for column types: type oid and size.
 TYPES = {"s": (25, -1), "i": (23, 4), "q": (20, 8), "N": (1700, -1)}
@@ -21,25 +24,19 @@ def columns(declaration: str) -> Columns:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of a SHOW command."""
+    """What a SHOW command answers with. The rows are made while they are sent."""
 
     columns: Columns
-    rows: Sequence[Sequence[Value]]
+    rows: Iterable[Sequence[Value]]
 
-    def encode(self) -> bytes:
-        """RowDescription, each DataRow, CommandComplete."""
-        rows = (build.data_row(list(map(_encode, row))) for row in self.rows)
-        return b"".join([build.row_description(self.columns), *rows, build.command_complete("SHOW")])
-
-    def records(self) -> list[dict[str, Value]]:
-        """Each row by the names of the columns."""
-        names = [name for name, _, _ in self.columns]
-        return [dict(zip(names, row, strict=True)) for row in self.rows]
+    def pieces(self) -> Iterator[bytes]:
+        """RowDescription, DataRows and CommandComplete, a few rows at a time."""
+        yield build.row_description(self.columns)
+        rows = iter(self.rows)
+        while some := b"".join(map(_encode_row, islice(rows, BATCH))):
+            yield some
+        yield build.command_complete("SHOW")
 
 
-def table(declaration: Columns, rows: Iterable[Sequence[Value]]) -> Table:
-    return Table(declaration, list(rows))
-
-
-def _encode(value: Value) -> bytes | None:
-    return None if value is None else encode(str(value))
+def _encode_row(row: Sequence[Value]) -> bytes:
+    return build.data_row([None if value is None else encode(str(value)) for value in row])

@@ -5,6 +5,7 @@ from time import monotonic
 from typing import Any
 
 from dbproxy.admin.averages import Averages
+from dbproxy.admin.table import Table
 from dbproxy.auth.users import Users
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
@@ -21,6 +22,12 @@ URL = "postgresql://app:secret@primary.example:5433/app"
 
 def settings(**environment: str) -> Settings:
     return load(None, {"DATABASE_URL": URL, "DBPROXY_AUTH__ADMIN_USERS": "admin", **environment})
+
+
+def records(table: Table) -> list[dict]:
+    """Its rows by the names of its columns."""
+    names = [name for name, _, _ in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
 
 
 class NoSocket:

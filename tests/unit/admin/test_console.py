@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dbproxy.admin.console import QUEUE_LIMIT, READY, Console
+from dbproxy.admin.table import BATCH
 from dbproxy.errors import AdminShutdown
 from dbproxy.wire import build, messages
 from dbproxy.wire.codes import Backend
@@ -237,12 +238,20 @@ async def test_flood_behind_a_waiting_command_is_not_read(session: Session) -> N
     assert session.transport.reading
 
 
-async def test_client_that_does_not_read_is_not_answered(session: Session) -> None:
+async def test_long_table_waits_for_a_client_that_does_not_read(session: Session) -> None:
+    pool = session.house.add_pool()
+    for _ in range(3 * BATCH):
+        session.house.add_client(pool)
+    session.console.data_received(build.query("SHOW CLIENTS"))
+    await session.until(lambda: session.transport.written)
     session.console.pause_writing()
-    session.console.data_received(build.query("SHOW STATE") * 2)
-    for _ in range(10):
+    for _ in range(20):
         await asyncio.sleep(0)
-    before = session.transport.written.count(READY)
-    assert before <= 1  # the command that was already waited for
+    held = len(session.transport.written)
+    assert not session.transport.written.endswith(READY)
+    for client in [login.client for login in session.house.registry][::2]:
+        client and client.disconnect("left meanwhile")
     session.console.resume_writing()
-    await session.until(lambda: session.transport.written.count(READY) == 2)
+    await session.until(lambda: session.transport.written.endswith(READY))
+    assert len(session.transport.written) > held
+    assert len(split_messages(session.transport.written)) == 1 + 3 * BATCH + 1 + 2
