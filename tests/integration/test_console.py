@@ -5,6 +5,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import asyncpg
 import psycopg
@@ -12,7 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from dbproxy.demo.installation import installations
-from tests.support.postgres import PASSWORD, Database
+from tests.support.postgres import PASSWORD, Database, create_database
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 
@@ -236,6 +237,39 @@ async def test_commands_are_logged_with_who_issued_them(
     console.execute("RELOAD;")
     line = await proxy.logged(lambda line: line.get("command") == "RELOAD")
     assert (line["event"], line["user"], line["address"][:10]) == ("console command", "app", "127.0.0.1:")
+
+
+def test_database_moves_under_its_clients_without_an_error(module_database: Database) -> None:
+    with (
+        create_database(module_database.server) as elsewhere,
+        serving(
+            module_database, SETTINGS, config=f'[databases.moving]\ndbname = "{module_database.name}"\n'
+        ) as proxy,
+        connect(proxy) as console,
+        psycopg.connect(proxy.dsn("moving"), autocommit=True) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert client.execute("SELECT current_database()").fetchone() == (module_database.name,)
+        console.execute("PAUSE moving")
+        waiting = pool.submit(client.execute, "SELECT current_database()")
+        proxy.config_path.write_text(f'[databases.moving]\ndbname = "{elsewhere.name}"\n')
+        console.execute("RELOAD")
+        console.execute("RESUME moving")
+        assert waiting.result(10).fetchone() == (elsewhere.name,)
+
+
+def test_bad_settings_are_refused_with_every_mistake(module_database: Database) -> None:
+    with (
+        serving(module_database, SETTINGS, config='[log]\nlevel = "info"\n') as proxy,
+        connect(proxy) as console,
+    ):
+        proxy.config_path.write_text('[pool]\nmode = "none"\n[log]\nlevel = 7\n')
+        with pytest.raises(psycopg.errors.ConfigFileError, match="RELOAD failed") as raised:
+            console.execute("RELOAD")
+        assert "dbproxy.toml:2: pool.mode" in str(raised.value.diag.message_detail)
+        assert "dbproxy.toml:4: log.level" in str(raised.value.diag.message_detail)
+        config = {row["key"]: row["value"] for row in show(console, "CONFIG")}
+        assert (config["pool.mode"], config["log.level"]) == ("transaction", "info")
 
 
 def test_stats_user_looks_and_does_not_touch(proxy: Proxy) -> None:
