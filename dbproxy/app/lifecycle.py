@@ -12,7 +12,7 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.http import Endpoints
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
-from dbproxy.net.listen import listen_tcp, listen_unix
+from dbproxy.net.listen import listen_tcp, listen_unix, stop_listening
 from dbproxy.session.startup import Login
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Lifecycle:
 
     def stop_listening(self) -> None:
         for listener in self.listeners:
-            listener.close()
+            stop_listening(listener)
 
     async def end_tasks(self) -> None:
         tasks = list(self.proxy.tasks)

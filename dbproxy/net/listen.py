@@ -44,6 +44,15 @@ async def listen_unix(
     return server
 
 
+def stop_listening(server: asyncio.Server) -> None:
+    """Accept nobody any more; a Unix socket's name goes too."""
+    names = [listening.getsockname() for listening in server.sockets]
+    server.close()
+    for name in names:
+        if isinstance(name, str):
+            Path(name).unlink(missing_ok=True)
+
+
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(ConnectionRefusedError):
         probe.connect(str(path))

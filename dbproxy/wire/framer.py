@@ -128,8 +128,8 @@ _CLIENT = {
     **dict.fromkeys("HSXcf", (HEADER, SMALL)),
 }
 _SERVER = {
-    **dict.fromkeys("DdcNAV", (PASS, WHOLE)),
-    **dict.fromkeys("TtGHWIns123", (HEADER, WHOLE)),
+    **dict.fromkeys("Ddc", (PASS, WHOLE)),
+    **dict.fromkeys("TtGHWIns123NAV", (HEADER, WHOLE)),
     **dict.fromkeys("ZESCRKv", (WHOLE, WHOLE)),
 }
 

@@ -1,5 +1,6 @@
 """psql through the proxy, as somebody at a terminal uses it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,12 @@ def test_encoding_follows_the_client(psql, proxy: Proxy, module_database: Databa
     )  # fmt: skip
     assert shown.split() == ["SQL_ASCII", "ü"]
     assert psql("SHOW client_encoding") == "UTF8"
+
+
+def test_newer_protocol_is_negotiated_down(proxy: Proxy, module_database: Database):
+    shown = run(
+        module_database.server, "psql", "-XAt", "-c", "SELECT 7", "-c", "\\conninfo",
+        dsn=proxy.dsn(), environment={"PGMAXPROTOCOLVERSION": "3.2"},
+    )  # fmt: skip
+    assert shown.startswith("7\n")
+    assert re.search(r"Protocol Version\|3\.[02]\n", shown)
