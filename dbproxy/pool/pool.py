@@ -131,6 +131,8 @@ class Pool:
     def cleaning(self, server: "Server") -> list[str]:
         """SQL that makes a server, taken from a client that left, as good as new."""
         statements = ["ROLLBACK"] if server.status != ord("I") else []
+        if server.pin:
+            statements.append("DEALLOCATE ALL")
         if self.settings.mode == "session" and self.settings.server_reset_query:
             statements.append(self.settings.server_reset_query)
         return statements

@@ -25,6 +25,8 @@ cdef class Server(Member):
     cdef readonly bint skipping
     cdef readonly bint retrying
     cdef public bint forwarded
+    cdef public str pin
+    cdef public object tainted_by
     cdef bytes ahead
     cdef bint renamed
     cdef readonly bint told
@@ -49,6 +51,7 @@ cdef class Server(Member):
     cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
     @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, request, double now)
+    @cython.locals(first=int)
     cdef watch(self, bytes chunk, Py_ssize_t at)
     cdef finish(self, double now)
     cpdef release(self, double now)

@@ -32,6 +32,7 @@ ids = count(1)
 # Errors after which a request is sent again on a fresh statement (DESIGN §6): SQLSTATE, and the server function that
 # raised it, since 0A000 and 26000 have other causes.
 STALE = {("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")}
+RESET = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
 
 
@@ -55,6 +56,8 @@ class Server(Member):
         self.skipping = False
         self.retrying = False
         self.forwarded = False
+        self.pin = ""  # why the client keeps the server beyond its transaction
+        self.tainted_by: Any = None  # the client that has changed settings by SET
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
         self.told = False
@@ -118,10 +121,13 @@ class Server(Member):
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
-        message = settings.message(self.settings)
+        sql = settings.difference(NOTHING if self.tainted_by is not None else self.settings)
+        if self.tainted_by is not None:
+            sql = f"{RESET}; {sql}" if sql else RESET
+            self.tainted_by = None
         self.pipeline.skip(ord("Q"))
         self.settings = settings
-        return message
+        return build.query(sql)
 
     def run_ours(self, *statements: str) -> None:
         """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
@@ -267,11 +273,18 @@ class Server(Member):
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
-        if chunk[at + 5] == ord("D"):
+        first = chunk[at + 5]
+        if first == ord("S") and chunk[at + 7] == ord("T"):
+            if self.client is not None:
+                self.tainted_by = self.client
+        elif first == ord("P") and chunk[at + 5 : at + 13] == b"PREPARE\0":
+            self.pin = "PREPARE"
+        elif first == ord("D"):
             tag = self.payload(chunk, at)
             if tag in (b"DEALLOCATE ALL\0", b"DISCARD ALL\0"):
                 self.prepared.clear()
                 self.unnamed = UNKNOWN_STATEMENT
+                self.pin = ""
                 if tag == b"DISCARD ALL\0":
                     self.settings = NOTHING
                 if self.client is not None:

@@ -458,7 +458,11 @@ class Client(Borrower):
             self.hold(PARTNER_FULL)
         if self.full:
             server.hold(PARTNER_FULL)
-        first = None if server.settings is self.settings else [server.adopt(self.settings)]
+        first = None
+        if server.settings is not self.settings or (
+            server.tainted_by is not None and server.tainted_by is not self
+        ):
+            first = [server.adopt(self.settings)]
         if self.promised:
             for kind, note in self.promised:
                 server.pipeline.fake(kind, note)
@@ -520,7 +524,7 @@ class Client(Borrower):
                 "transaction in statement mode",
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
-        if status != ord("I") or self.mode == "session":
+        if status != ord("I") or self.mode == "session" or self.server.pin:  # type: ignore[union-attr]  # it calls
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
