@@ -47,5 +47,5 @@ class Borrower(Link):
     def restore(self, name: bytes, previous: Any) -> None:
         """A Parse or Close of this name did not happen after all; `previous` is what the name meant before."""
 
-    def forget_statements(self) -> None:
-        """DEALLOCATE ALL or DISCARD ALL was carried out."""
+    def forget_statements(self, spared: set[bytes]) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""

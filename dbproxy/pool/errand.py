@@ -36,6 +36,7 @@ class Errand(Borrower):
                 now = monotonic()
                 server.pipeline.expect(ord("Q"), (b"", -1, now))
                 server.write(settings.message(server.settings))
+                server.unnamed = None
                 await self.answer
                 if self.error is not None:
                     raise self.error
@@ -58,6 +59,8 @@ class Errand(Borrower):
         if server is not None:
             self.serve(server, now)
         await self.arrival
+        if self.server is None:
+            await self.answer  # it was lost in the same turn of the loop: this raises why
         assert self.server is not None
         return self.server
 

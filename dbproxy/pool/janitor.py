@@ -46,7 +46,7 @@ def check_quiet_servers(pool: Pool, now: float) -> None:
     delay = pool.settings.server_check_delay
     patience = pool.settings.server_connect_timeout
     for server in list(pool.lists[TESTED]):
-        if patience and now - server.used_at >= patience:
+        if patience and now - max(server.used_at, server.checked_at) >= patience:
             server.close("no answer to a check or reset")
     for server in list(pool.lists[IDLE]):
         if delay and now - max(server.used_at, server.checked_at) >= delay:

@@ -87,7 +87,8 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
     server.write(build.startup_message({"user": target.user, "database": target.database}))
     mailbox = server.mailbox
     assert mailbox is not None
-    while True:
+    ready = False
+    while not ready or not mailbox.empty():
         message = await mailbox.get()
         if message is None:
             raise ServerUnavailable(f"{target.address} closed the connection during login")
@@ -106,7 +107,7 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
         elif kind == ord("K"):
             server.pid, server.key = parse_backend_key_data(payload)
         elif kind == ord("Z"):
-            break
+            ready = True
     if not login.done:
         raise ProtocolViolation(f"{target.address} was ready before it had authenticated us")
     server.mailbox = None

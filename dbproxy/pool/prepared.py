@@ -14,6 +14,8 @@ NOWHERE = (
     b"dbproxy/none"  # a name that no server has: PostgreSQL itself says that the statement does not exist
 )
 
+AGAIN = b"dbproxy/again"  # a name to prepare twice, so that PostgreSQL says what it says to that
+
 _serials = count(1)
 
 

@@ -25,6 +25,7 @@ cdef class Server(Member):
     cdef readonly bint skipping
     cdef readonly bint retrying
     cdef public bint forwarded
+    cdef public bint flushing
     cdef public str pin
     cdef public object tainted_by
     cdef bytes ahead
@@ -49,6 +50,7 @@ cdef class Server(Member):
     )
     cdef relay(self, bytes data)
     cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
+    cpdef flush(self)
     @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, request, double now)
     @cython.locals(first=int)

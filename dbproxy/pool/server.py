@@ -30,8 +30,12 @@ log = structlog.get_logger()
 ids = count(1)
 
 # Errors after which a request is sent again on a fresh statement (DESIGN §6): SQLSTATE, and the server function that
-# raised it, since 0A000 and 26000 have other causes.
-STALE = {("0A000", "RevalidateCachedQuery"), ("26000", "FetchPreparedStatement")}
+# raised it, since 0A000 and 26000 have other causes. The last two say that somebody changed statements behind our back.
+STALE = {
+    ("0A000", "RevalidateCachedQuery"),
+    ("26000", "FetchPreparedStatement"),
+    ("42P05", "StorePreparedStatement"),
+}
 RESET = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
 
@@ -55,7 +59,8 @@ class Server(Member):
         self.settings = NOTHING
         self.skipping = False
         self.retrying = False
-        self.forwarded = False
+        self.forwarded = False  # part of the answer at hand
+        self.flushing = False  # the client sent Flush behind messages whose replies are faked
         self.pin = ""  # why the client keeps the server beyond its transaction
         self.tainted_by: Any = None  # the client that has changed settings by SET
         self.ahead: bytes | None = None  # what goes before the reply at hand
@@ -117,7 +122,7 @@ class Server(Member):
     def lend(self, client: Any, now: float) -> None:
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
-        self.told = False
+        self.told = self.forwarded = self.flushing = False
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
@@ -126,12 +131,13 @@ class Server(Member):
             sql = f"{RESET}; {sql}" if sql else RESET
             self.tainted_by = None
         self.pipeline.skip(ord("Q"))
+        self.unnamed = None  # every Query ends it
         self.settings = settings
         return build.query(sql)
 
     def run_ours(self, *statements: str) -> None:
         """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
-        self.client = None
+        self.client = self.unnamed = None
         for sql in statements:
             self.pipeline.skip(ord("Q"))
             self.write(build.query(sql))
@@ -209,9 +215,11 @@ class Server(Member):
                 self.accepted(pipeline.ended)
             elif kind == ord("G"):
                 pipeline.copy_in()
-            if not skip:
+            if not skip and kind != ord("A"):
                 self.forwarded = kind != ord("Z")
         self.forward(chunk, position, framer.end, pieces)
+        if self.flushing:
+            self.flush()
         if done and not framer.left:
             self.finish(now)
 
@@ -230,6 +238,14 @@ class Server(Member):
             chunk = b"".join(pieces)
             self.stats.bytes_sent += len(chunk)
             self.client.reply(chunk)
+
+    def flush(self) -> None:
+        """Give the client the faked replies whose turn has come; later ones follow the replies before them."""
+        replies = b"" if self.framer.left else self.pipeline.take_fakes()
+        self.flushing = self.pipeline.fakes > 0
+        if replies and self.client is not None:
+            self.forwarded = True
+            self.client.reply(replies)
 
     def answered(self, request: Any, now: float) -> None:
         """A client's request is over: count and time it."""
@@ -281,14 +297,20 @@ class Server(Member):
             self.pin = "PREPARE"
         elif first == ord("D"):
             tag = self.payload(chunk, at)
-            if tag in (b"DEALLOCATE ALL\0", b"DISCARD ALL\0"):
-                self.prepared.clear()
-                self.unnamed = UNKNOWN_STATEMENT
-                self.pin = ""
-                if tag == b"DISCARD ALL\0":
-                    self.settings = NOTHING
-                if self.client is not None:
-                    self.client.forget_statements()
+            if tag == b"DISCARD ALL\0":
+                self.settings = NOTHING
+                self.tainted_by = None
+            if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
+                self.forget_statements()
+
+    def forget_statements(self) -> None:
+        """All named statements are gone, but for those whose Parse was sent since and is still due."""
+        later = self.pipeline.notes_of(ord("P"))
+        self.pin = ""
+        self.prepared.clear()
+        self.prepared.update({note[2]: note[3] for note in later if note[3] is not None})
+        if self.client is not None:
+            self.client.forget_statements({note[0] for note in later})
 
     def accepted(self, note: Any) -> None:
         """ParseComplete: the statement is known to be good."""
@@ -313,6 +335,7 @@ class Server(Member):
         if entry & KIND in b"QSF":
             if entry & SKIP:
                 raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+            pipeline.fail()
             return False
         note = pipeline.failing_note()
         if self.retry(fields, note):
@@ -329,8 +352,8 @@ class Server(Member):
         if statement is None or (fields.get("C"), fields.get("R")) not in STALE:
             return False
         statement.renew()
-        if fields["C"] == "26000":
-            self.prepared.clear()
+        if fields["C"] != "0A000":
+            self.expires_at = 0.0  # what else has been changed is not known: not to be lent again
         if self.forwarded or not self.client.may_retry(statement, fields["C"] == "0A000"):
             return False
         self.undo(self.pipeline.fail())
@@ -350,6 +373,8 @@ class Server(Member):
         """What the server did not do, latest first."""
         for entry, note in reversed(dropped):
             what = entry & KIND
+            if what == ord("Q"):
+                self.unnamed = UNKNOWN_STATEMENT
             if note is None or what not in b"PC":
                 continue
             name, previous, server_name, statement = note
@@ -357,7 +382,7 @@ class Server(Member):
                 self.prepared.pop(server_name, None)
             elif server_name:
                 self.prepared[server_name] = statement
-            elif what == ord("P") and not entry & FAKE:
+            elif not entry & FAKE:
                 self.unnamed = UNKNOWN_STATEMENT
             if not entry & SKIP and self.client is not None:
                 self.client.restore(name, previous)
@@ -370,15 +395,12 @@ class Server(Member):
             return
         self.client = None
         self.free(PARTNER_FULL)
-        if (
-            half_sent
-            or self.framer.left
-            or self.retrying
-            or not self.pipeline.empty()
-            or self.pipeline.ignoring
-        ):
+        if half_sent or self.framer.left or self.retrying or not self.pipeline.empty():
             self.pool.cancel(self)
             self.close("client left with a request open")
+            return
+        if self.pipeline.ignoring or self.forwarded:
+            self.close("client left before Sync")  # a Sync of ours would commit what the client did not
             return
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
@@ -403,7 +425,11 @@ class Server(Member):
         if self.mailbox is None:
             self.pool.lost(self, reason)
         if client is not None:
-            client.server_lost(self.lost_error(reason), self.told)
+            client.server_lost(self.lost_error(reason), self.told or self.inside_message())
+
+    def inside_message(self) -> bool:
+        """Whether the client has part of a message: what is sent now would be taken for the rest of it."""
+        return self.framer.left > 0 and not self.skipping
 
     def lost_error(self, reason: str) -> ServerLost:
         """What the client is told. 08007: a request was sent and its outcome is not known (DESIGN promise 5)."""

@@ -31,6 +31,7 @@ cdef class Client(Borrower):
     cdef Py_ssize_t backlog_size
     cdef readonly dict statements
     cdef list promised
+    cdef list faked
     cdef set described
     cdef bytes unnamed
     cdef list replay
@@ -56,6 +57,7 @@ cdef class Client(Borrower):
     cdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cdef rare(self, Server server, int kind)
     cdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(where=tuple, start=Py_ssize_t, end=Py_ssize_t, name=bytes)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.errors import FeatureNotSupported, ProxyError
+from dbproxy.errors import FeatureNotSupported, MessageTooLarge, ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import NOWHERE, Statement
+from dbproxy.pool.prepared import AGAIN, NOWHERE, Statement
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
@@ -67,7 +67,8 @@ class Client(Borrower):
         self.backlog: list[bytes] = []
         self.backlog_size = 0
         self.statements: dict[bytes, Statement] = {}
-        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None]]] = []
+        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
+        self.faked = self.promised  # those of the request at hand
         self.described: set[Statement | None] = set()
         self.unnamed: bytes | None = None
         self.replay: list[bytes] | None = None
@@ -103,10 +104,16 @@ class Client(Borrower):
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers that are due; one that waits for a server has gone."""
         self.leaving = True
-        if self.server is None or self.parked or self.server.pipeline.empty():
+        if self.parked or self.stranded():
             self.disconnect("client closed the connection")
             return False
         return True
+
+    def stranded(self) -> bool:
+        """Whether the client sends no more, and nothing is due to it that would come all the same."""
+        return self.leaving and (
+            self.server is None or self.framer.left > 0 or not self.server.pipeline.will_end()
+        )
 
     def connection_lost(self, error: Exception | None) -> None:
         self.disconnect("client closed the connection")
@@ -136,15 +143,13 @@ class Client(Borrower):
             if self.late and not self.framer.left:
                 self.late = False
                 self.give_back()
-            elif len(self.server.pipeline.due) > DUE_LIMIT:
+            elif len(self.server.pipeline.due) > DUE_LIMIT and not self.framer.left:
                 self.slow_down(self.server)
 
     def slow_down(self, server: Server) -> None:
         """Read no more until half of the replies due are there; Flush makes the server send them."""
         self.hold(FLOODING)
-        fakes = server.pipeline.take_fakes()
-        if fakes:
-            self.reply(fakes)
+        server.flush()
         server.write(build.flush())
 
     def request(self, chunk: bytes, marks: list[int], index: int, position: int, end: int) -> None:
@@ -178,6 +183,8 @@ class Client(Borrower):
                 self.started = self.arrived
             if self.sealed:
                 self.replay_at = SPOILED
+            if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
+                continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
                 pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
@@ -237,9 +244,7 @@ class Client(Borrower):
             server.pipeline.expect(ord("F"), (b"", -1, self.started))
             self.started = 0.0
         elif kind == ord("H"):
-            fakes = server.pipeline.take_fakes()
-            if fakes:
-                self.reply(fakes)
+            server.flush()
         else:
             server.pipeline.expect(ord("c"))
 
@@ -251,8 +256,10 @@ class Client(Borrower):
         Without this a driver that prepares in one connection, and keeps transactions open in as many others as
         there are servers, would wait for itself.
         """
+        if len(self.promised) >= DUE_LIMIT:
+            return False
         stop = at + length_at(chunk, at)
-        previous = None
+        previous = statement = None
         if kind == ord("P"):
             parts = parse_parts(chunk, at, stop)
             if parts is None or not parts[0] or parts[0] in self.statements:
@@ -267,14 +274,13 @@ class Client(Borrower):
             name = target_name(chunk, at, stop) or b""
             if not name:
                 return False
-            previous = self.statements.pop(name, None)
-            self.described.discard(previous)
-        self.promised.append((kind, (name, previous, b"", None)))
+            previous = self.forget_statement(name)
+        self.promised.append((kind, (name, previous, b"", None), statement))
         return True
 
     def keep_promises(self) -> bytes:
         """The replies promised without a server."""
-        replies = b"".join([faked_reply(kind) for kind, _ in self.promised])
+        replies = b"".join([faked_reply(kind) for kind, _, _ in self.promised])
         self.promised.clear()
         return replies
 
@@ -304,10 +310,7 @@ class Client(Borrower):
             return None
         known = self.statements.get(name)
         if known is not None:
-            # A name that exists: a second Parse on the server fails as it would on a direct connection.
-            prepares = server.prepare(known)
-            server.pipeline.expect(ord("P"), (name, known, known.name, known))
-            return prepares + write_parse(known.name, body)
+            return self.parse_again(server, name, known, body)
         statement = self.pool.statements.find(body)
         self.statements[name] = statement
         if statement.name in server.prepared and server.status != ord("E"):
@@ -322,10 +325,19 @@ class Client(Borrower):
         self.stats.server_parse_count += 1
         return closes + write_parse(statement.name, body)
 
+    def parse_again(self, server: Server, name: bytes, known: Statement, body: bytes) -> bytes:
+        """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
+        server.pipeline.skip(ord("C"))
+        server.pipeline.skip(ord("P"))
+        server.pipeline.expect(ord("P"), (name, known, AGAIN, None))
+        return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
+
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         self.stats.bind_count += 1
         where = bind_name(chunk, at, stop) if self.shares else None
         if where is None:
+            if self.shares and stop < at + length_at(chunk, at):
+                raise MessageTooLarge(f"portal and statement name of a Bind are over {stop - at} bytes")
             server.pipeline.expect(ord("B"))
             return None
         start, end = where
@@ -371,10 +383,14 @@ class Client(Borrower):
             server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = None
             return None
-        previous = self.statements.pop(name, None)
-        self.described.discard(previous)
+        previous = self.forget_statement(name)
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
+
+    def forget_statement(self, name: bytes) -> Statement | None:
+        statement = self.statements.pop(name, None)
+        self.described.discard(statement)
+        return statement
 
     def unnamed_on(self, server: Server) -> bytes:
         """Messages that make the server's unnamed statement this client's, or make it have none."""
@@ -382,7 +398,7 @@ class Client(Borrower):
             return b""
         server.unnamed = self.unnamed
         if self.unnamed is None:
-            server.pipeline.skip(ord("C"))
+            server.pipeline.skip(ord("C"), (b"", None, b"", None))
             return write_close(b"")
         server.pipeline.skip(ord("P"), (b"", None, b"", None))
         self.stats.server_parse_count += 1
@@ -396,12 +412,12 @@ class Client(Borrower):
             self.statements.pop(name, None)
         else:
             self.statements[name] = previous
+            self.described.add(previous)  # perhaps it was
 
-    def forget_statements(self) -> None:
-        """DEALLOCATE ALL or DISCARD ALL was carried out."""
-        self.statements.clear()
-        self.described.clear()
-        self.unnamed = None
+    def forget_statements(self, spared: set[bytes]) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
+        for name in self.statements.keys() - spared:
+            self.forget_statement(name)
 
     # --- sending a request again ---
 
@@ -418,6 +434,8 @@ class Client(Borrower):
         """What was sent has been answered."""
         self.replay_at = NOTHING_YET
         self.replay = None
+        if self.faked:
+            self.faked = []
         self.sealed = self.retried = self.describes = False
 
     def may_retry(self, statement: Statement, changed: bool) -> bool:
@@ -436,13 +454,22 @@ class Client(Borrower):
 
     def retry(self) -> None:
         """Send the request again."""
-        data = b"".join(self.replay or [])
+        data = self.spell_faked() + b"".join(self.replay or [])
         framer = client_framer(self.login.max_message_size)
         self.forget_request()
         self.retried = True
         self.parked = False
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
+
+    def spell_faked(self) -> bytes:
+        """The messages that were dealt with before there was a server, as they were sent."""
+        return b"".join(
+            [
+                write_close(note[0]) if statement is None else write_parse(note[0], statement.body)
+                for _, note, statement in self.faked
+            ]
+        )
 
     # --- waiting and borrowing ---
 
@@ -464,9 +491,9 @@ class Client(Borrower):
         ):
             first = [server.adopt(self.settings)]
         if self.promised:
-            for kind, note in self.promised:
+            for kind, note, _ in self.promised:
                 server.pipeline.fake(kind, note)
-            self.promised.clear()
+            self.faked, self.promised = self.promised, []
         return first
 
     def serve(self, server: Server, now: float) -> None:
@@ -485,9 +512,10 @@ class Client(Borrower):
 
     def drain(self) -> None:
         """Handle what came while parked."""
-        while self.backlog and not self.parked and not self.closed:
-            data = self.backlog.pop(0)
-            self.backlog_size -= len(data)
+        if self.backlog and not self.parked and not self.closed:
+            data = b"".join(self.backlog)
+            self.backlog.clear()
+            self.backlog_size = 0
             self.take(data)
         if not self.parked:
             self.free(PARKED)
@@ -501,6 +529,7 @@ class Client(Borrower):
         self.pending = None
         self.parked = False
         self.started = 0.0
+        self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.keep_promises() + build.error_response(error))
         if marks[index] & 255 in b"QF":
             self.write(READY_IDLE)
@@ -544,9 +573,12 @@ class Client(Borrower):
             server.release(monotonic())
 
     def is_idle(self) -> bool:
-        """Neither in a transaction nor waiting for anything."""
+        """Whether nothing is open: no transaction, no reply due, no server waited for."""
         server = self.server
-        return not self.parked and (server is None or (server.status == ord("I") and server.pipeline.empty()))
+        if server is None or self.parked:
+            return not self.parked
+        begun = self.framer.left or server.forwarded or server.pipeline.ignoring
+        return server.status == ord("I") and server.pipeline.empty() and not begun
 
     def last_active(self) -> float:
         """When this client last sent something, or was last answered."""
@@ -563,7 +595,7 @@ class Client(Borrower):
         if ahead:
             server.write(ahead)
         self.leaving = True
-        if server.pipeline.empty():
+        if self.stranded():
             self.disconnect("client closed the connection")
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
@@ -575,7 +607,7 @@ class Client(Borrower):
         """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
         if self.closed:
             return
-        if error is not None:
+        if error is not None and not (self.server is not None and self.server.inside_message()):
             self.write(build.error_response(error))
         self.closed = True
         server, self.server = self.server, None

@@ -1,7 +1,7 @@
 """Deadlines of logins and clients: numbers that the janitor compares a few times a second."""
 
 from dbproxy.config.settings import Settings
-from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
+from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
 from dbproxy.session.client import Client
 from dbproxy.session.registry import Registry
 
@@ -16,6 +16,8 @@ def sweep_logins(registry: Registry, settings: Settings, now: float) -> None:
             error = judge(login.client, now)
             if error is not None:
                 login.client.disconnect(error.message, error)
+                if login.client.full and login.transport is not None:
+                    login.transport.abort()  # who reads nothing does not read this either
         elif login.console is None and login_timeout and now - login.connected_at >= login_timeout:
             login.refuse(LoginTimeout(f"client_login_timeout: not logged in within {login_timeout:g} s"))
 
@@ -23,12 +25,14 @@ def sweep_logins(registry: Registry, settings: Settings, now: float) -> None:
 def judge(client: Client, now: float) -> ProxyError | None:
     """Why this client has to go now, if it has."""
     limits = client.pool.settings
+    if client.stranded():
+        return ProtocolViolation("unexpected EOF on client connection")
     if client.stalled_since and client.server is not None and now - client.stalled_since >= STALL_LIMIT:
         return AdminShutdown(f"terminating connection: its answer was not read for {STALL_LIMIT:g} s")
     if client.parked or (client.server is not None and not client.server.pipeline.empty()):
         return None
     idle = now - client.last_active()
-    if client.server is not None and client.server.status != ord("I"):
+    if not client.is_idle():
         timeout = limits.idle_transaction_timeout
         if timeout and idle >= timeout:
             return AdminShutdown(

@@ -8,7 +8,7 @@ cdef class Framer:
     cdef readonly Py_ssize_t start
     cdef readonly Py_ssize_t end
     cdef readonly Py_ssize_t left
-    cdef list held
+    cdef bytearray held
     cdef readonly Py_ssize_t held_size
     cdef Py_ssize_t wanted
 

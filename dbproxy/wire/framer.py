@@ -38,20 +38,20 @@ class Framer:
         self.start = 0
         self.end = 0
         self.left = 0
-        self.held: list[bytes] = []
+        self.held = bytearray()
         self.held_size = 0
         self.wanted = 0
 
     def feed(self, data: bytes) -> list[int]:
         """Marks of the messages in `data` (and what was held back before it)."""
         if self.held_size:
-            self.held.append(data)
+            self.held += data
             self.held_size += len(data)
             if self.held_size < self.wanted:
                 self.chunk = b""
                 self.start = self.end = 0
                 return []
-            data = b"".join(self.held)
+            data = bytes(self.held)
             self.held.clear()
             self.held_size = 0
         return self.mark(data)
@@ -95,7 +95,7 @@ class Framer:
                 position = size
         self.end = position
         if position < size:
-            self.held.append(data[position:])
+            self.held += data[position:]
             self.held_size = size - position
         return marks
 
@@ -115,7 +115,7 @@ class Framer:
 
 WHOLE = 1 << 30  # need: everything, however long
 GIGABYTE = 0x40000000  # PostgreSQL's own limit on a message (MaxAllocSize)
-SMALL = 10000  # PostgreSQL's limit on messages that hold no data (PQ_SMALL_MESSAGE_LIMIT)
+SMALL = 10001  # PostgreSQL's limit on messages that hold no data (PQ_SMALL_MESSAGE_LIMIT), and the kind byte
 STATEMENT_NEED = 16384  # of a Query: what classification looks at
 BIND_NEED = 4096  # of a Bind: both names
 
@@ -129,8 +129,10 @@ _CLIENT = {
 }
 _SERVER = {
     **dict.fromkeys("Ddc", (PASS, WHOLE)),
-    **dict.fromkeys("TtGHWIns123NAV", (HEADER, WHOLE)),
-    **dict.fromkeys("ZESCRKv", (WHOLE, WHOLE)),
+    **dict.fromkeys("TtGHWIns123V", (HEADER, WHOLE)),
+    **dict.fromkeys(
+        "ZESCRKvNA", (WHOLE, WHOLE)
+    ),  # N and A also come unasked: never half of one to half a loan
 }
 
 

@@ -64,7 +64,7 @@ class Pipeline:
         self.fakes = 0
         self.ended: Any = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
-        self.copying = False  # the server reads COPY data of an extended query
+        self.copying = False  # the server reads COPY data, and has not been sent their end
 
     def __len__(self) -> int:
         return len(self.due) - self.head
@@ -102,7 +102,7 @@ class Pipeline:
             return kind == ord("S")
         if self.copying:
             self.copying = kind != ord("c")
-            return kind != ord("S") and kind != ord("c")
+            return kind != ord("c") and not (kind == ord("S") and self.in_execute())
         return self.head < len(self.due)
 
     # --- receiving ---
@@ -141,18 +141,36 @@ class Pipeline:
                 return None if self.due[place] & KIND in b"QSF" else self.notes[place]
         return None
 
+    def notes_of(self, kind: int) -> list[Any]:
+        """The notes of messages of this kind that are due."""
+        due = zip(self.due[self.head :], self.notes[self.head :], strict=True)
+        return [note for entry, note in due if entry & KIND == kind and note is not None]
+
     def skip_oldest(self) -> None:
         """The client is not to see the oldest reply after all."""
         self.due[self.head] |= SKIP
 
     def copy_in(self) -> None:
-        """CopyInResponse has come: Syncs that stand before the end of the data owe nothing."""
-        if self.peek() & KIND != ord("E"):
+        """CopyInResponse has come. In an extended query, Syncs that stand before the end of the data owe nothing."""
+        if self.head == len(self.due):
             return
         behind = self.head + 1
-        while behind < len(self.due) and self.due[behind] & KIND == ord("S"):
+        while self.in_execute() and behind < len(self.due) and self.due[behind] & KIND == ord("S"):
             del self.due[behind], self.notes[behind]
-        self.copying = behind == len(self.due)
+        self.copying = behind == len(self.due) or self.due[behind] != ord("c")
+        if not self.copying:
+            del self.due[behind], self.notes[behind]
+
+    def in_execute(self) -> bool:
+        """Whether the oldest reply due is to an Execute."""
+        return self.head < len(self.due) and self.due[self.head] & KIND == ord("E")
+
+    def will_end(self) -> bool:
+        """Whether all that is due comes even if the client sends nothing more."""
+        last = len(self.due) - 1
+        while last >= self.head and self.due[last] == ord("c"):
+            last -= 1
+        return not self.copying and last >= self.head and self.due[last] & KIND in b"QSF"
 
     def fail(self) -> list[tuple[int, Any]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""

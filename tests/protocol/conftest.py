@@ -1,0 +1,50 @@
+"""A house for each test, on both event loops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import structlog
+import uvloop
+
+from tests.support.house import House
+from tests.support.scripted_server import ScriptedServer
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The proxy runs on uvloop; asyncio's own loop must do as well."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[list[Any]]:
+    """What the proxy logs; a fault of its own fails the test."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    faults = [line for line in lines if line["event"] in ("internal error", "task failed")]
+    assert not faults
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def enter(server: ScriptedServer) -> AsyncIterator[Callable[..., Awaitable[House]]]:
+    """Call it with settings for a house that has them."""
+    async with AsyncExitStack() as stack:
+
+        async def open_house(settings: Mapping[str, object] | None = None) -> House:
+            return await stack.enter_async_context(House(server, settings or {}))
+
+        yield open_house
+
+
+@pytest.fixture
+async def house(enter: Callable[..., Awaitable[House]]) -> House:
+    """A house whose pools have one server connection: two clients must share it."""
+    return await enter({"pool.size": 1, "pool.reserve_size": 0})

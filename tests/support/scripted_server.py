@@ -1,0 +1,137 @@
+"""A fake PostgreSQL whose part in a conversation is written in the test.
+
+It lets everybody in by trust and then says only what the test says:
+
+    backend = await server.accept()
+    await backend.receives(query("SELECT 1"))
+    backend.send(rows("1"), IDLE)
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Self
+
+from dbproxy.wire import build, messages
+from dbproxy.wire.startup import CancelRequest, StartupMessage, parse_startup
+from tests.support.peer import PATIENCE, Peer
+from tests.support.speech import IDLE, parameter_status
+
+PARAMETERS = {
+    "server_version": "18.1",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "TimeZone": "Etc/UTC",
+}
+
+
+class Backend(Peer):
+    """One connection from the proxy."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pid: int, startup: StartupMessage
+    ) -> None:
+        super().__init__(reader, writer, messages.FRONTEND_MESSAGE)
+        self.pid = pid
+        self.key = pid.to_bytes(4, "big")
+        self.startup = startup
+
+    async def answers(self, *stream: bytes, to: bytes) -> None:
+        """Wait for a message, and answer it."""
+        await self.receives(to)
+        self.send(*stream)
+
+
+@dataclass
+class Cancel:
+    """A cancel request; PostgreSQL closes its connection when the signal has been sent: `finish`."""
+
+    pid: int
+    key: bytes
+    writer: asyncio.StreamWriter
+
+    def finish(self) -> None:
+        self.writer.close()
+
+
+Greeting = Callable[[Backend], Awaitable[None]]
+
+
+async def let_in(backend: Backend) -> None:
+    told = (parameter_status(name, value) for name, value in PARAMETERS.items())
+    backend.send(build.authentication_ok(), *told, build.backend_key_data(backend.pid, backend.key), IDLE)
+
+
+def refuse(*words: bytes) -> Greeting:
+    """A greeting that says this and closes."""
+
+    async def turn_away(backend: Backend) -> None:
+        backend.send(*words)
+        backend.writer.close()
+
+    return turn_away
+
+
+class ScriptedServer:
+    """`async with ScriptedServer() as server`: listens on `port`, answers logins by `greeting`."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.greeting: Greeting = let_in
+        self.logins = 0  # connections that began to log in
+        self.open: set[Backend] = set()
+        self._ready: asyncio.Queue[Backend] = asyncio.Queue()
+        self._cancels: asyncio.Queue[Cancel] = asyncio.Queue()
+        self._listener: asyncio.Server | None = None
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def listen(self) -> None:
+        """Listen, after `stop` on the same port again."""
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    def stop(self) -> None:
+        """Refuse connections; open ones stay."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def accept(self) -> Backend:
+        """The next connection that was greeted."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._ready.get()
+
+    async def cancelled(self) -> Cancel:
+        """The next cancel request."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._cancels.get()
+
+    @property
+    def asked_to_cancel(self) -> bool:
+        return not self._cancels.empty()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            length = int.from_bytes(await reader.readexactly(4), "big")
+            opening = parse_startup(await reader.readexactly(length - 4))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        if isinstance(opening, CancelRequest):
+            self._cancels.put_nowait(Cancel(opening.pid, opening.key, writer))
+            return
+        assert isinstance(opening, StartupMessage)
+        self.logins += 1
+        backend = Backend(reader, writer, self.logins, opening)
+        await self.greeting(backend)
+        if not writer.is_closing():
+            self._ready.put_nowait(backend)
