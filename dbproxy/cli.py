@@ -99,7 +99,8 @@ def reporting() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        typer.echo(f"dbproxy: the configuration is wrong\n{indent(error.message)}", err=True)
+        lines = f"{error.message}\n{error.hint}" if error.hint else error.message
+        typer.echo(f"dbproxy: the configuration is wrong\n{indent(lines)}", err=True)
         raise typer.Exit(BAD_CONFIGURATION) from None
     except ProxyError as error:
         typer.echo(f"dbproxy: {error.message}" + (f"\n{indent(error.hint)}" if error.hint else ""), err=True)

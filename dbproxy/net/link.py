@@ -1,6 +1,6 @@
 """One connection's end: writing to its transport, and the reasons for which it is not read.
 
-Backpressure (DESIGN promise 7): whoever cannot write stops its partner from being read. Several reasons may hold at
+Backpressure (promise 7 of docs/architecture.md): whoever cannot write stops its partner from being read. Several reasons may hold at
 once; reading goes on when the last is gone.
 
 What is written goes straight to the socket: a transport would keep it until the loop's next turn, at twice the cost.
@@ -32,6 +32,7 @@ class Link:
         """Take the transport; its socket is written to directly."""
         self.transport = transport
         self.fd = transport.get_extra_info("socket").fileno()
+        self.buffered = transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
         transport = self.transport

@@ -30,6 +30,9 @@ class Borrower(Link):
         """Nothing more is due; `status` is the TransactionStatus. True gives the server back."""
         raise NotImplementedError
 
+    def caught_up(self) -> None:
+        """All that was asked for has been answered, and no Sync has been sent after it."""
+
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
         raise NotImplementedError

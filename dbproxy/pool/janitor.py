@@ -1,4 +1,4 @@
-"""Deadlines of pools: one sweep, a few times a second, compares numbers (DESIGN §2: no timers)."""
+"""Deadlines of pools: one sweep, a few times a second, compares numbers, so that no query needs a timer."""
 
 from dbproxy.errors import QueryWaitTimeout
 from dbproxy.pool.pool import Pool

@@ -2,7 +2,7 @@
 
 Replies are forwarded in the chunks in which they came. A chunk is cut only where a reply is skipped or faked
 (wire.pipeline). ReadyForQuery with nothing more due ends the loan: the pool gets the server back, or, if something
-about it is in doubt, it is closed (DESIGN promises 2 and 3).
+about it is in doubt, it is closed (promises 2 and 3 of docs/architecture.md).
 """
 
 import asyncio
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 ids = count(1)
 
-# Errors after which a request is sent again on a fresh statement (DESIGN §6): SQLSTATE, and the server function that
+# Errors after which a request is sent again on a fresh statement: SQLSTATE, and the server function that
 # raised it, since 0A000 and 26000 have other causes. The last two say that somebody changed statements behind our back.
 STALE = {
     ("0A000", "RevalidateCachedQuery"),
@@ -220,8 +220,12 @@ class Server(Member):
         self.forward(chunk, position, framer.end, pieces)
         if self.flushing:
             self.flush()
-        if done and not framer.left:
+        if framer.left:
+            return
+        if done:
             self.finish(now)
+        elif self.client is not None and pipeline.head == len(pipeline.due) and not pipeline.ignoring:
+            self.client.caught_up()
 
     def forward(self, chunk: bytes, position: int, end: int, pieces: list[bytes] | None) -> None:
         """Hand on what is not skipped: `pieces`, then the chunk from `position` to `end`."""
@@ -432,7 +436,7 @@ class Server(Member):
         return self.framer.left > 0 and not self.skipping
 
     def lost_error(self, reason: str) -> ServerLost:
-        """What the client is told. 08007: a request was sent and its outcome is not known (DESIGN promise 5)."""
+        """What the client is told. 08007: a request was sent and its outcome is not known (promise 5)."""
         unknown = not self.pipeline.empty()
         return ServerLost(
             f"the connection to the server at {self.address} was lost: {reason}",

@@ -1,4 +1,4 @@
-"""Cancel requests: to the server that the client holds, and to no other (DESIGN promise 4).
+"""Cancel requests: to the server that the client holds, and to no other (promise 4 of docs/architecture.md).
 
 PostgreSQL: "Canceling Requests in Progress". The request goes over a connection of its own; when the server closes
 that, the signal has been sent. Until then the cancelled connection is not lent again: a late signal would hit the

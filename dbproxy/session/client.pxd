@@ -38,6 +38,7 @@ cdef class Client(Borrower):
     cdef Py_ssize_t replay_at
     cdef bint sealed
     cdef bint retried
+    cdef bint executes
     cdef bint describes
     cdef bytes seen
     cdef Py_ssize_t seen_at

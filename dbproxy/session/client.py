@@ -74,6 +74,7 @@ class Client(Borrower):
         self.replay: list[bytes] | None = None
         self.replay_at = NOTHING_YET
         self.sealed = False
+        self.executes = False
         self.retried = False
         self.describes = False
         self.seen: bytes = b""
@@ -191,11 +192,13 @@ class Client(Borrower):
                 server.unnamed = self.unnamed = None
                 self.replay_at = SPOILED
             elif kind == ord("E"):
+                self.executes = True
                 pipeline.expect(ord("E"))
             elif kind == ord("S"):
                 pipeline.expect(ord("S"), (self.seen, self.seen_at, self.started))
                 self.started = 0.0
                 self.sealed = True
+                self.executes = False
             elif kind == ord("X"):
                 self.leave(server, chunk, position, at, pieces)
                 return
@@ -334,6 +337,7 @@ class Client(Borrower):
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         self.stats.bind_count += 1
+        self.executes = True
         where = bind_name(chunk, at, stop) if self.shares else None
         if where is None:
             if self.shares and stop < at + length_at(chunk, at):
@@ -565,6 +569,16 @@ class Client(Borrower):
         if self.leaving:
             self.disconnect("client closed the connection")
         return True
+
+    def caught_up(self) -> None:
+        """Answered after a Flush, as asyncpg and others prepare: with no more than that, our Sync frees the server."""
+        server = self.server
+        if server is None or self.executes or self.mode == "session":
+            return
+        if server.status == ord("I") and not self.framer.left:
+            self.started = 0.0
+            server.pipeline.skip(ord("S"))
+            server.write(build.sync())
 
     def give_back(self) -> None:
         """The rest of a message that the server no longer wants has been sent: now the server is free."""
