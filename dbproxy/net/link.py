@@ -1,7 +1,7 @@
 """One connection's end: writing to its transport, and the reasons for which it is not read.
 
-Backpressure (promise 7 of docs/architecture.md): whoever cannot write stops its partner from being read. Several reasons may hold at
-once; reading goes on when the last is gone.
+Backpressure (promise 7 of docs/architecture.md): whoever cannot write stops its partner from being read. Several
+reasons may hold at once; reading goes on when the last is gone.
 
 What is written goes straight to the socket: a transport would keep it until the loop's next turn, at twice the cost.
 Only what the kernel does not take is left to the transport, and until that is gone, all else too.
