@@ -1,6 +1,9 @@
 cimport cython
 
 
+@cython.locals(buffer="const unsigned char *")
+cdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end)
+
 @cython.locals(stop=Py_ssize_t)
 cpdef tuple parse_parts(bytes chunk, Py_ssize_t at, Py_ssize_t end)
 

@@ -5,10 +5,24 @@ PostgreSQL: "Message Formats", Parse, Bind, Describe, Close. Each function takes
 message's kind byte, and returns None or -1 where the message has no such names: PostgreSQL says what is wrong with it.
 """
 
+from struct import Struct
+
+pack_header = Struct("!ci").pack
+
+
+def find_zero(chunk: bytes, start: int, end: int) -> int:
+    """Where the first zero byte is; -1 if there is none. (Names are short: a loop beats a call of `find`.)"""
+    buffer = chunk
+    while start < end:
+        if not buffer[start]:
+            return start
+        start += 1
+    return -1
+
 
 def parse_parts(chunk: bytes, at: int, end: int) -> tuple[bytes, bytes] | None:
     """Of a Parse: its statement name, and the body (text and parameter types) that makes it equal to others."""
-    stop = chunk.find(b"\0", at + 5, end)
+    stop = find_zero(chunk, at + 5, end)
     if stop < 0:
         return None
     return chunk[at + 5 : stop], chunk[stop + 1 : end]
@@ -16,8 +30,8 @@ def parse_parts(chunk: bytes, at: int, end: int) -> tuple[bytes, bytes] | None:
 
 def bind_name(chunk: bytes, at: int, end: int) -> tuple[int, int] | None:
     """Of a Bind: where its statement name begins and ends; `end` is where the bytes that are there end."""
-    start = chunk.find(b"\0", at + 5, end) + 1
-    stop = chunk.find(b"\0", start, end) if start else -1
+    start = find_zero(chunk, at + 5, end) + 1
+    stop = find_zero(chunk, start, end) if start else -1
     return (start, stop) if stop >= 0 else None
 
 
@@ -25,7 +39,7 @@ def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
     """Of a Describe or Close: the name of the statement it is about; None if it is about a portal."""
     if end - at < 7 or chunk[at + 5] != ord("S"):
         return None
-    stop = chunk.find(b"\0", at + 6, end)
+    stop = find_zero(chunk, at + 6, end)
     return chunk[at + 6 : stop] if stop >= 0 else None
 
 
@@ -40,7 +54,8 @@ def statement_text(chunk: bytes, at: int) -> bytes:
 
 def length_at(chunk: bytes, at: int) -> int:
     """The size of a message in bytes, kind byte included."""
-    return int.from_bytes(chunk[at + 1 : at + 5], "big") + 1
+    buffer = chunk
+    return (buffer[at + 1] << 24 | buffer[at + 2] << 16 | buffer[at + 3] << 8 | buffer[at + 4]) + 1
 
 
 def write_parse(name: bytes, body: bytes) -> bytes:
@@ -50,7 +65,7 @@ def write_parse(name: bytes, body: bytes) -> bytes:
 def write_bind(chunk: bytes, at: int, start: int, stop: int, end: int, name: bytes) -> bytes:
     """The Bind at `at` with its statement name (`start:stop`) replaced; `end`: where the bytes that are there end."""
     length = length_at(chunk, at) - 1 + len(name) - (stop - start)
-    return b"B" + length.to_bytes(4, "big") + chunk[at + 5 : start] + name + chunk[stop:end]
+    return b"".join((pack_header(b"B", length), chunk[at + 5 : start], name, chunk[stop:end]))
 
 
 def write_describe(name: bytes) -> bytes:
