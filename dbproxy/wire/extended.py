@@ -11,7 +11,7 @@ pack_header = Struct("!ci").pack
 
 
 def find_zero(chunk: bytes, start: int, end: int) -> int:
-    """Where the first zero byte is; -1 if there is none. (Names are short: a loop beats a call of `find`.)"""
+    """Where the first zero byte is; -1 if there is none. Names are short: a loop beats a call of `find`."""
     buffer = chunk
     while start < end:
         if not buffer[start]:
