@@ -25,7 +25,7 @@ venv: .venv/compiled  ## Make or refresh .venv
 	    "dbproxy needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) $(BUILDERS)
-	$(PIP) --no-build-isolation -e '.[test,check]'
+	DBPROXY_PURE=1 $(PIP) --no-build-isolation -e '.[test,check]'
 	@touch $@ && rm -f .venv/compiled
 
 .venv/compiled: .venv/installed $(HOT)

@@ -7,7 +7,7 @@ cdef extern from *:
     #ifndef MSG_NOSIGNAL
     #define MSG_NOSIGNAL 0
     #endif
-    static double read_clock(void) {
+    static inline double read_clock(void) {
         struct timespec moment;
         clock_gettime(CLOCK_MONOTONIC, &moment);
         return moment.tv_sec + moment.tv_nsec * 1e-9;
