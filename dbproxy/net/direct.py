@@ -1,4 +1,4 @@
-"""The two system calls that the data path makes itself: send and the clock.
+"""The system calls that the data path makes itself: send, a look at what has come, and the clock.
 
 Compiled, they are the C functions that direct.pxd declares: on a socket that never blocks, giving up Python's lock
 around `send` costs more than it could gain. Interpreted, the standard library does the same.
@@ -8,6 +8,7 @@ around `send` costs more than it could gain. Interpreted, the standard library d
 # ruff: noqa: F821  # both: the C functions' names exist in the compiled module alone
 
 import os
+import select
 import time
 
 COMPILED = not __file__.endswith(".py")
@@ -22,6 +23,15 @@ def send_now(fd: int, data: bytes) -> int:
         return os.write(fd, data)
     except OSError:
         return 0
+
+
+def has_news(fd: int) -> bool:
+    """Whether something has come that is not read yet, be it the end of the connection."""
+    if COMPILED:
+        return peek_news(fd)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def monotonic() -> float:

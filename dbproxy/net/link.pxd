@@ -5,7 +5,7 @@ from dbproxy.net.direct cimport send_now
 
 cdef class Link:
     cdef public object transport
-    cdef int fd
+    cdef readonly int fd
     cdef bint buffered
     cdef public int reasons
     cdef public bint full

@@ -10,6 +10,7 @@ def sweep(pool: Pool, now: float) -> None:
     refuse_late_waiters(pool, now)
     close_old_servers(pool, now)
     check_quiet_servers(pool, now)
+    pool.match(now)
     pool.open_more(now)
 
 

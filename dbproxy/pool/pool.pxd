@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.net.direct cimport has_news
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
@@ -27,7 +28,7 @@ cdef class Pool:
     cdef public double retry_at
     cdef public object last_error
 
-    @cython.locals(server=Member)
+    @cython.locals(server=Member, idle=dict)
     cpdef checkout(self, client, double now)
     cpdef leave(self, client)
     @cython.locals(client=Borrower)

@@ -14,6 +14,7 @@ import structlog
 
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.net.direct import has_news
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from dbproxy.pool.server import Server
 
 log = structlog.get_logger()
+
+QUIET = 0.01  # seconds after which a server is looked at before it is lent
 
 
 class Pool:
@@ -80,14 +83,36 @@ class Pool:
         idle = self.idle
         if idle and not self.paused and not self.waiting:
             server = idle.popitem()[0]
-            server.state = ACTIVE
-            self.active[server] = None
-            server.lend(client, now)
-            self.stats.wait(0)
-            return server
+            if now - server.used_at > QUIET and has_news(server.fd):
+                idle[server] = None
+                server = self.find_quiet()
+            if server is not None:
+                server.state = ACTIVE
+                self.active[server] = None
+                server.lend(client, now)
+                self.stats.wait(0)
+                return server
         self.waiting[client] = now
         self.open_more(now)
         return None
+
+    def find_quiet(self) -> Any:
+        """Take an idle server that has nothing to say: one that was lost while idle says so before it is lent."""
+        for server in reversed(self.idle):
+            if not has_news(server.fd):
+                del self.idle[server]
+                return server
+        return None
+
+    def match(self, now: float) -> None:
+        """Lend idle servers to those who wait: they had news when they were asked for."""
+        while self.waiting and self.idle and not self.paused:
+            server = self.find_quiet()
+            if server is None:
+                return
+            server.state = ACTIVE
+            self.active[server] = None
+            self.checkin(server, now)
 
     def leave(self, client: "Borrower") -> None:
         """The client does not wait any more."""
