@@ -12,7 +12,7 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.http import Endpoints
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
-from dbproxy.net.listen import listen_tcp, listen_unix, stop_listening
+from dbproxy.net.listen import listen_tcp, listen_unix, raise_file_limit, stop_listening
 from dbproxy.session.startup import Login
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+RESERVED_FILES = 200  # descriptors for servers, listeners and the log, beside one for each client
 DRAIN_INTERVAL = 0.02  # seconds between looks at who is still in a transaction
 
 
@@ -79,6 +80,10 @@ class Lifecycle:
     def announce(self, settings: Settings) -> None:
         for warning in settings.warnings():
             log.warning("configuration", warning=warning)
+        files = raise_file_limit()
+        if files < settings.pool.max_client_conn + RESERVED_FILES:
+            log.warning("too few file descriptors", limit=files, max_client_conn=settings.pool.max_client_conn,
+                        hint="raise the limit (ulimit -n, LimitNOFILE=) or lower pool.max_client_conn")  # fmt: skip
         if not compiled():
             log.warning("the slow build runs", hint="install with a C compiler to compile the hot modules")
         addresses = [

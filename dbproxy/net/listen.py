@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -58,6 +59,14 @@ def _answers(path: Path) -> bool:
         probe.connect(str(path))
         return True
     return False
+
+
+def raise_file_limit() -> int:
+    """Let the process have as many descriptors as the system allows; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def describe_peer(transport: asyncio.BaseTransport) -> tuple[str, int]:
