@@ -250,6 +250,7 @@ class Client(Borrower):
             server.flush()
         else:
             server.pipeline.expect(ord("c"))
+            self.started = 0.0  # no request begins with it
 
     # --- prepared statements ---
 
