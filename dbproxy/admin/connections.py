@@ -56,7 +56,7 @@ def client_row(login: Login) -> tuple[Value, ...]:
         0,
         "",
         login.application_name,
-        len(client.statements) if client is not None else 0,
+        len(client.prepared) if client is not None else 0,
         login.id,
     )
 

@@ -12,26 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.errors import FeatureNotSupported, MessageTooLarge, ProxyError
+from dbproxy.errors import FeatureNotSupported, ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import AGAIN, NOWHERE, Statement
+from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
+from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
+from dbproxy.session.statements import ClientStatements
 from dbproxy.wire import build
-from dbproxy.wire.extended import (
-    bind_name,
-    length_at,
-    parse_parts,
-    target_name,
-    write_bind,
-    write_close,
-    write_describe,
-    write_parse,
-)
+from dbproxy.wire.extended import length_at
 from dbproxy.wire.framer import client_framer
-from dbproxy.wire.pipeline import faked_reply
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
@@ -41,8 +33,6 @@ log = structlog.get_logger()
 READY_IDLE = build.ready_for_query(ord("I"))
 BACKLOG_LIMIT = 65536  # bytes read from a parked client before it is no longer read
 DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
-REPLAY_LIMIT = 65536  # bytes of a request kept for sending it again
-NOTHING_YET, SPOILED = -1, -2  # replay_at: no request since the last answer; one that cannot be sent again
 
 
 class Client(Borrower):
@@ -66,19 +56,8 @@ class Client(Borrower):
         self.pending: tuple[bytes, list[int], int, int] | None = None
         self.backlog: list[bytes] = []
         self.backlog_size = 0
-        self.statements: dict[bytes, Statement] = {}
-        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
-        self.faked = self.promised  # those of the request at hand
-        self.described: set[Statement | None] = set()
-        self.unnamed: bytes | None = None
-        self.replay: list[bytes] | None = None
-        self.replay_at = NOTHING_YET
-        self.sealed = False
-        self.executes = False
-        self.retried = False
-        self.describes = False
-        self.seen: bytes = b""
-        self.seen_at = -1
+        self.prepared = ClientStatements(pool, self.shares)
+        self.replay = Replay()
         self.arrived = monotonic()
         self.started = 0.0
         self.request_time = 0.0
@@ -160,6 +139,8 @@ class Client(Borrower):
         server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
         """
         server = self.server
+        prepared = self.prepared
+        replay = self.replay
         pipeline: Any = server.pipeline if server is not None else None
         pieces: list[bytes] | None = None
         number = len(marks)
@@ -182,23 +163,23 @@ class Client(Borrower):
                 pipeline = server.pipeline
             if not self.started:
                 self.started = self.arrived
-            if self.sealed:
-                self.replay_at = SPOILED
+            if replay.sealed:
+                replay.at = SPOILED
             if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
                 pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
-                server.unnamed = self.unnamed = None
-                self.replay_at = SPOILED
+                server.unnamed = prepared.unnamed = None
+                replay.at = SPOILED
             elif kind == ord("E"):
-                self.executes = True
+                prepared.executes = True
                 pipeline.expect(ord("E"))
             elif kind == ord("S"):
-                pipeline.expect(ord("S"), (self.seen, self.seen_at, self.started))
+                pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
                 self.started = 0.0
-                self.sealed = True
-                self.executes = False
+                replay.sealed = True
+                prepared.executes = False
             elif kind == ord("X"):
                 self.leave(server, chunk, position, at, pieces)
                 return
@@ -206,9 +187,9 @@ class Client(Borrower):
                 stop = at + length_at(chunk, at)
                 if stop > end:
                     stop = end
-                if self.replay_at == NOTHING_YET and self.shares and server.status == ord("I"):
-                    self.replay_at = at
-                new = self.translate(server, kind, chunk, at, stop)
+                if replay.at == NOTHING_YET and self.shares and server.status == ord("I"):
+                    replay.at = at
+                new = prepared.translate(server, kind, chunk, at, stop)
                 if new is not None:
                     if pieces is None:
                         pieces = []
@@ -220,8 +201,8 @@ class Client(Borrower):
                 self.rare(server, kind)
         if server is None or (end <= position and pieces is None):
             return
-        if self.replay_at >= 0:
-            self.remember(chunk, end)
+        if replay.at >= 0:
+            replay.keep(chunk, end)
         if pieces is None:
             server.write(chunk if position == 0 and end == len(chunk) else chunk[position:end])
             return
@@ -233,14 +214,15 @@ class Client(Borrower):
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
             self.discarding = False
-            self.write(self.keep_promises() + READY_IDLE)
-        elif kind == ord("H") and self.promised:
-            self.write(self.keep_promises())
+            self.write(self.prepared.keep_promises() + READY_IDLE)
+        elif kind == ord("H") and self.prepared.promised:
+            self.write(self.prepared.keep_promises())
         elif kind == ord("X"):
             self.disconnect("client closed the connection")
         if self.discarding or kind not in b"QPBDECF":
             return False
-        return not (self.shares and (kind == ord("P") or kind == ord("C")) and self.promise(kind, chunk, at))
+        promising = self.shares and (kind == ord("P") or kind == ord("C"))
+        return not (promising and self.prepared.promise(kind, chunk, at))
 
     def rare(self, server: Server, kind: int) -> None:
         if kind == ord("F"):
@@ -252,196 +234,7 @@ class Client(Borrower):
             server.pipeline.expect(ord("c"))
             self.started = 0.0  # no request begins with it
 
-    # --- prepared statements ---
-
-    def promise(self, kind: int, chunk: bytes, at: int) -> bool:
-        """Deal with a Parse or Close without a server, if none need be asked: its reply is faked in its turn.
-
-        Without this a driver that prepares in one connection, and keeps transactions open in as many others as
-        there are servers, would wait for itself.
-        """
-        if len(self.promised) >= DUE_LIMIT:
-            return False
-        stop = at + length_at(chunk, at)
-        previous = statement = None
-        if kind == ord("P"):
-            parts = parse_parts(chunk, at, stop)
-            if parts is None or not parts[0] or parts[0] in self.statements:
-                return False
-            name, body = parts
-            statement = self.pool.statements.find(body)
-            if not statement.parsed:
-                return False
-            self.stats.client_parse_count += 1
-            self.statements[name] = statement
-        else:
-            name = target_name(chunk, at, stop) or b""
-            if not name:
-                return False
-            previous = self.forget_statement(name)
-        self.promised.append((kind, (name, previous, b"", None), statement))
-        return True
-
-    def keep_promises(self) -> bytes:
-        """The replies promised without a server."""
-        replies = b"".join([faked_reply(kind) for kind, _, _ in self.promised])
-        self.promised.clear()
-        return replies
-
-    def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
-        """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
-        if kind == ord("B"):
-            return self.bind(server, chunk, at, stop)
-        if kind == ord("P"):
-            return self.parse(server, chunk, at, stop)
-        if kind == ord("D"):
-            self.describes = True
-            return self.describe(server, chunk, at, stop)
-        return self.close_statement(server, chunk, at, stop)
-
-    def parse(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
-        self.stats.client_parse_count += 1
-        self.seen = chunk
-        self.seen_at = at
-        parts = parse_parts(chunk, at, stop) if self.shares else None
-        if parts is None:
-            server.pipeline.expect(ord("P"))
-            return None
-        name, body = parts
-        if not name:
-            server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.unnamed = body
-            return None
-        known = self.statements.get(name)
-        if known is not None:
-            return self.parse_again(server, name, known, body)
-        statement = self.pool.statements.find(body)
-        self.statements[name] = statement
-        if statement.name in server.prepared and server.status != ord("E"):
-            server.prepare(statement)
-            server.pipeline.fake(ord("P"), (name, None, b"", None))
-            return b""
-        if statement.name in server.prepared:
-            # In a failed transaction PostgreSQL must say what it says to a Parse.
-            statement.renew()
-        closes = server.keep(statement)
-        server.pipeline.expect(ord("P"), (name, None, statement.name, statement))
-        self.stats.server_parse_count += 1
-        return closes + write_parse(statement.name, body)
-
-    def parse_again(self, server: Server, name: bytes, known: Statement, body: bytes) -> bytes:
-        """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
-        server.pipeline.skip(ord("C"))
-        server.pipeline.skip(ord("P"))
-        server.pipeline.expect(ord("P"), (name, known, AGAIN, None))
-        return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
-
-    def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
-        self.stats.bind_count += 1
-        self.executes = True
-        where = bind_name(chunk, at, stop) if self.shares else None
-        if where is None:
-            if self.shares and stop < at + length_at(chunk, at):
-                raise MessageTooLarge(f"portal and statement name of a Bind are over {stop - at} bytes")
-            server.pipeline.expect(ord("B"))
-            return None
-        start, end = where
-        if start == end:
-            prepares = self.unnamed_on(server)
-            server.pipeline.expect(ord("B"))
-            return prepares + chunk[at:stop] if prepares else None
-        name = chunk[start:end]
-        statement = self.statements.get(name)
-        if statement is None:
-            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
-            return write_bind(chunk, at, start, end, stop, NOWHERE)
-        self.seen = statement.body
-        self.seen_at = -1
-        prepares = server.prepare(statement)
-        server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
-        return prepares + write_bind(chunk, at, start, end, stop, statement.name)
-
-    def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
-        name = target_name(chunk, at, stop) if self.shares else None
-        if name is None:
-            server.pipeline.expect(ord("D"))
-            return None
-        if not name:
-            prepares = self.unnamed_on(server)
-            server.pipeline.expect(ord("D"))
-            return prepares + chunk[at:stop] if prepares else None
-        statement = self.statements.get(name)
-        if statement is None:
-            server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
-            return write_describe(NOWHERE)
-        self.described.add(statement)
-        prepares = server.prepare(statement)
-        server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
-        return prepares + write_describe(statement.name)
-
-    def close_statement(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
-        name = target_name(chunk, at, stop) if self.shares else None
-        if name is None:
-            server.pipeline.expect(ord("C"))
-            return None
-        if not name:
-            server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.unnamed = None
-            return None
-        previous = self.forget_statement(name)
-        server.pipeline.fake(ord("C"), (name, previous, b"", None))
-        return b""
-
-    def forget_statement(self, name: bytes) -> Statement | None:
-        statement = self.statements.pop(name, None)
-        self.described.discard(statement)
-        return statement
-
-    def unnamed_on(self, server: Server) -> bytes:
-        """Messages that make the server's unnamed statement this client's, or make it have none."""
-        if self.unnamed is server.unnamed:
-            return b""
-        server.unnamed = self.unnamed
-        if self.unnamed is None:
-            server.pipeline.skip(ord("C"), (b"", None, b"", None))
-            return write_close(b"")
-        server.pipeline.skip(ord("P"), (b"", None, b"", None))
-        self.stats.server_parse_count += 1
-        return write_parse(b"", self.unnamed)
-
-    def restore(self, name: bytes, previous: Any) -> None:
-        """A Parse or Close of this name did not happen after all."""
-        if not name:
-            self.unnamed = previous
-        elif previous is None:
-            self.statements.pop(name, None)
-        else:
-            self.statements[name] = previous
-            self.described.add(previous)  # perhaps it was
-
-    def forget_statements(self, spared: set[bytes]) -> None:
-        """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
-        for name in self.statements.keys() - spared:
-            self.forget_statement(name)
-
     # --- sending a request again ---
-
-    def remember(self, chunk: bytes, end: int) -> None:
-        """Keep the request as the client sent it, while it is short and nothing of its answer has been forwarded."""
-        if self.replay is None:
-            self.replay = [chunk[self.replay_at : end] if self.replay_at or end < len(chunk) else chunk]
-        elif sum(map(len, self.replay)) < REPLAY_LIMIT:
-            self.replay.append(chunk[:end])
-        else:
-            self.replay_at = SPOILED
-
-    def forget_request(self) -> None:
-        """What was sent has been answered."""
-        self.replay_at = NOTHING_YET
-        self.replay = None
-        if self.faked:
-            self.faked = []
-        self.sealed = self.retried = self.describes = False
 
     def may_retry(self, statement: Statement, changed: bool) -> bool:
         """Whether the request can be sent again.
@@ -450,31 +243,28 @@ class Client(Borrower):
         ask now, would read the new answer by the old description: it gets PostgreSQL's error, upon which drivers
         prepare the statement anew.
         """
-        if self.replay_at < 0 or not self.sealed or self.retried or self.framer.left:
+        prepared = self.prepared
+        if not self.replay.possible() or self.framer.left:
             return False
-        if changed and statement in self.described and not self.describes:
+        if changed and statement in prepared.described and not prepared.describes:
             return False
-        self.parked = self.retried = True
+        self.parked = self.replay.used = True
         return True
 
     def retry(self) -> None:
         """Send the request again."""
-        data = self.spell_faked() + b"".join(self.replay or [])
+        data = self.prepared.spell_faked() + self.replay.use()
         framer = client_framer(self.login.max_message_size)
-        self.forget_request()
-        self.retried = True
+        self.prepared.end_request()
         self.parked = False
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
 
-    def spell_faked(self) -> bytes:
-        """The messages that were dealt with before there was a server, as they were sent."""
-        return b"".join(
-            [
-                write_close(note[0]) if statement is None else write_parse(note[0], statement.body)
-                for _, note, statement in self.faked
-            ]
-        )
+    def restore(self, name: bytes, previous: Any) -> None:
+        self.prepared.restore(name, previous)
+
+    def forget_statements(self, spared: set[bytes]) -> None:
+        self.prepared.forget_all(spared)
 
     # --- waiting and borrowing ---
 
@@ -495,10 +285,7 @@ class Client(Borrower):
             server.tainted_by is not None and server.tainted_by is not self
         ):
             first = [server.adopt(self.settings)]
-        if self.promised:
-            for kind, note, _ in self.promised:
-                server.pipeline.fake(kind, note)
-            self.faked, self.promised = self.promised, []
+        self.prepared.borrow(server)
         return first
 
     def serve(self, server: Server, now: float) -> None:
@@ -535,7 +322,7 @@ class Client(Borrower):
         self.parked = False
         self.started = 0.0
         self.arrived = monotonic()  # what comes behind it waits anew
-        self.write(self.keep_promises() + build.error_response(error))
+        self.write(self.prepared.keep_promises() + build.error_response(error))
         if marks[index] & 255 in b"QF":
             self.write(READY_IDLE)
             index += 1
@@ -552,7 +339,8 @@ class Client(Borrower):
 
     def finished(self, status: int) -> bool:
         """Nothing more is due. True gives the server back."""
-        self.forget_request()
+        self.replay.clear()
+        self.prepared.end_request()
         if status != ord("I") and self.mode == "statement":
             self.disconnect(
                 "transaction in statement mode",
@@ -574,7 +362,7 @@ class Client(Borrower):
     def caught_up(self) -> None:
         """Answered after a Flush, as asyncpg and others prepare: with no more than that, our Sync frees the server."""
         server = self.server
-        if server is None or self.executes or self.mode == "session":
+        if server is None or self.prepared.executes or self.mode == "session":
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0

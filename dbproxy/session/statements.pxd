@@ -1,0 +1,36 @@
+cimport cython
+
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.server cimport Server
+from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.extended cimport (
+    bind_name, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
+)
+
+
+cdef class ClientStatements:
+    cdef readonly Pool pool
+    cdef readonly PoolStats stats
+    cdef readonly bint shares
+    cdef readonly dict statements
+    cdef readonly list promised
+    cdef readonly list faked
+    cdef readonly set described
+    cdef public bytes unnamed
+    cdef readonly bint describes
+    cdef public bint executes
+    cdef readonly bytes seen
+    cdef readonly Py_ssize_t seen_at
+
+    @cython.locals(stop=Py_ssize_t)
+    cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
+    @cython.locals(where=tuple, start=Py_ssize_t, end=Py_ssize_t, name=bytes)
+    cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes unnamed_on(self, Server server)
+    cpdef borrow(self, Server server)
+    cpdef end_request(self)
