@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient, error_of
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, error_of
 from tests.support.serving import serving, wait_for_activity
 
 SLEEP = build.query("SELECT pg_sleep(66)")
@@ -27,14 +27,14 @@ def proxy(module_database: Database) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def clients(proxy: Proxy, module_database: Database) -> Iterator[tuple[RawClient, RawClient]]:
+def clients(proxy: Proxy, module_database: Database) -> Iterator[tuple[BlockingClient, BlockingClient]]:
     with ExitStack() as stack:
         who = {"user": "app", "database": module_database.name}
-        one, other = (stack.enter_context(RawClient(proxy.host, proxy.port, **who)) for _ in range(2))
+        one, other = (stack.enter_context(BlockingClient(proxy.host, proxy.port, **who)) for _ in range(2))
         yield one, other
 
 
-def test_running_query_is_canceled(clients: tuple[RawClient, RawClient], module_database: Database):
+def test_running_query_is_canceled(clients: tuple[BlockingClient, BlockingClient], module_database: Database):
     one, other = clients
     one.send(SLEEP)
     wait_for_activity(module_database, "SELECT pg_sleep(66)")
@@ -44,7 +44,7 @@ def test_running_query_is_canceled(clients: tuple[RawClient, RawClient], module_
 
 
 def test_waiting_query_is_canceled_without_a_server(
-    clients: tuple[RawClient, RawClient], module_database: Database
+    clients: tuple[BlockingClient, BlockingClient], module_database: Database
 ):
     one, other = clients
     one.ask(build.query("BEGIN"))
@@ -64,7 +64,7 @@ def test_waiting_query_is_canceled_without_a_server(
 
 
 def test_cancel_by_somebody_who_runs_nothing_does_nothing(
-    clients: tuple[RawClient, RawClient], module_database: Database
+    clients: tuple[BlockingClient, BlockingClient], module_database: Database
 ):
     one, other = clients
     assert one.values("SELECT 1") == ["1"]
@@ -75,7 +75,7 @@ def test_cancel_by_somebody_who_runs_nothing_does_nothing(
     assert not error_of(other.read_until_ready())
 
 
-def test_wrong_key_cancels_nothing(clients: tuple[RawClient, RawClient], module_database: Database):
+def test_wrong_key_cancels_nothing(clients: tuple[BlockingClient, BlockingClient], module_database: Database):
     one, _ = clients
     one.send(build.query("SELECT pg_sleep(0.3), 8"))
     wait_for_activity(module_database, "SELECT pg_sleep(0.3), 8")
@@ -85,7 +85,7 @@ def test_wrong_key_cancels_nothing(clients: tuple[RawClient, RawClient], module_
     assert not error_of(one.read_until_ready())
 
 
-def test_late_cancel_never_hits_the_next_client(clients: tuple[RawClient, RawClient]):
+def test_late_cancel_never_hits_the_next_client(clients: tuple[BlockingClient, BlockingClient]):
     """The cancel races with the end of the query, over and over; whoever has the server next is unharmed."""
     one, other = clients
     canceled = 0
@@ -106,9 +106,10 @@ async def test_asyncpg_timeouts_hit_only_the_asker(proxy: Proxy):
         late = 0
         for _ in range(30):
             try:
-                await connection.fetchval("SELECT pg_sleep(0.004)", timeout=0.005)
+                await connection.fetchval("SELECT pg_sleep(0.01)", timeout=0.01)
             except TimeoutError:
                 late += 1
+            assert await connection.fetchval("SELECT 7") == 7
         await connection.close()
         return late
 

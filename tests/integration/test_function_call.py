@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient, error_of
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, error_of, function_call
 from tests.support.serving import serving
+from tests.support.speech import function_call
 
 INT4PL, INT4DIV = 177, 154  # pg_proc: constant in every version
 
@@ -21,26 +22,26 @@ def proxy(module_database: Database) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def client(proxy: Proxy, module_database: Database) -> Iterator[RawClient]:
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as connected:
+def client(proxy: Proxy, module_database: Database) -> Iterator[BlockingClient]:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as connected:
         yield connected
 
 
 def numbers(*values: int) -> list[bytes]:
-    return [struct.pack("!i", value) for value in values]
+    return [str(value).encode() for value in values]
 
 
-def test_result_comes_back(client: RawClient):
+def test_result_comes_back(client: BlockingClient):
     assert client.ask(function_call(INT4PL, *numbers(3, 4))) == [("V", struct.pack("!ii", 4, 7))]
     assert client.status == "I"
 
 
-def test_error_leaves_the_connection(client: RawClient):
+def test_error_leaves_the_connection(client: BlockingClient):
     assert error_of(client.ask(function_call(INT4DIV, *numbers(1, 0))))["C"] == "22012"
     assert client.values("SELECT 1") == ["1"]
 
 
-def test_many_at_once_beside_queries(client: RawClient):
+def test_many_at_once_beside_queries(client: BlockingClient):
     client.send(
         *(function_call(INT4PL, *numbers(number, 1)) + build.query("SELECT 1") for number in range(50))
     )
@@ -49,7 +50,7 @@ def test_many_at_once_beside_queries(client: RawClient):
         assert [kind for kind, _ in client.read_until_ready()] == ["T", "D", "C"]
 
 
-def test_inside_a_transaction(client: RawClient):
+def test_inside_a_transaction(client: BlockingClient):
     client.ask(build.query("BEGIN"))
     client.ask(function_call(INT4DIV, *numbers(1, 0)))
     assert client.status == "E"
@@ -60,8 +61,8 @@ def test_inside_a_transaction(client: RawClient):
 
 def test_clients_take_turns(proxy: Proxy, module_database: Database):
     with (
-        RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as one,
-        RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as other,
+        BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as one,
+        BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as other,
     ):
         for number in range(20):
             one.send(function_call(INT4PL, *numbers(number, 1)))

@@ -8,10 +8,10 @@ import pytest
 
 from dbproxy.demo.postgres import Postgres
 from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient, error_of
 from tests.support.faults import Line
 from tests.support.postgres import Database, connect, create_database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, error_of
 from tests.support.serving import serving, wait_for_activity, wait_until
 
 OURS = "FROM pg_stat_activity WHERE datname = current_database() AND usename = 'app'"
@@ -24,8 +24,8 @@ def proxy(module_database: Database) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def client(proxy: Proxy, module_database: Database) -> Iterator[RawClient]:
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as connected:
+def client(proxy: Proxy, module_database: Database) -> Iterator[BlockingClient]:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as connected:
         yield connected
 
 
@@ -36,7 +36,7 @@ def terminate(database: Database) -> None:
     wait_until(database, f"NOT EXISTS (SELECT {OURS})")
 
 
-def test_server_lost_while_idle_is_replaced_unseen(client: RawClient, module_database: Database):
+def test_server_lost_while_idle_is_replaced_unseen(client: BlockingClient, module_database: Database):
     for _ in range(5):
         assert client.values("SELECT 1") == ["1"]
         terminate(module_database)
@@ -44,7 +44,7 @@ def test_server_lost_while_idle_is_replaced_unseen(client: RawClient, module_dat
 
 
 def test_server_lost_in_a_transaction_ends_its_client_in_postgresqls_words(
-    client: RawClient, proxy: Proxy, module_database: Database
+    client: BlockingClient, proxy: Proxy, module_database: Database
 ):
     client.ask(build.query("BEGIN"))
     terminate(module_database)
@@ -55,14 +55,14 @@ def test_server_lost_in_a_transaction_ends_its_client_in_postgresqls_words(
     assert fields["M"] == "terminating connection due to administrator command"
     with pytest.raises(ConnectionError):
         client.read()
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as other:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as other:
         assert other.values("SELECT 1") == ["1"]
 
 
 def test_server_lost_in_a_query_ends_its_client_alone(
-    client: RawClient, proxy: Proxy, module_database: Database
+    client: BlockingClient, proxy: Proxy, module_database: Database
 ):
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as other:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as other:
         other.ask(build.query("BEGIN"))
         client.send(build.query("SELECT pg_sleep(64)"))
         wait_for_activity(module_database, "SELECT pg_sleep(64)")

@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 
 from dbproxy.wire import build
 from dbproxy.wire.startup import parse_error_response
+from tests.support.blocking_client import BlockingClient
 from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient
 from tests.support.serving import serving, wait_for_activity, wait_until
 
 PID = "SELECT pg_backend_pid()"
@@ -25,8 +25,8 @@ def client(proxy: Proxy, **parameters: object) -> psycopg.Connection:
     return psycopg.connect(proxy.dsn(), autocommit=True, **parameters)  # type: ignore[arg-type]
 
 
-def raw(proxy: Proxy, database: Database) -> RawClient:
-    return RawClient(proxy.host, proxy.port, user="app", database=database.name)
+def raw(proxy: Proxy, database: Database) -> BlockingClient:
+    return BlockingClient(proxy.host, proxy.port, user="app", database=database.name)
 
 
 def pid(connection: psycopg.Connection) -> int:
@@ -133,7 +133,7 @@ def test_waiting_client_that_left_takes_no_server(database: Database):
     settings = {"pool.size": 1, "pool.reserve_size": 0, "auth.type": "trust"}
     with serving(database, settings) as proxy, client(proxy) as holder:
         holder.execute("BEGIN")
-        for leave in (RawClient.vanish, RawClient.close):
+        for leave in (BlockingClient.vanish, BlockingClient.close):
             gone = raw(proxy, database)
             gone.send(build.query("CREATE TABLE never (id int)"))
             wait_for_waiters(proxy, 1)
@@ -210,9 +210,9 @@ def test_pools_of_different_users_and_databases_are_apart(database: Database, mo
     assert seen == [("app", database.name), ("app_trust", database.name), ("app", module_database.name)] * 2
 
 
-@pytest.mark.parametrize("leave", [RawClient.close, RawClient.vanish])
+@pytest.mark.parametrize("leave", [BlockingClient.close, BlockingClient.vanish])
 def test_client_that_leaves_in_a_transaction_is_rolled_back(
-    database: Database, leave: Callable[[RawClient], None]
+    database: Database, leave: Callable[[BlockingClient], None]
 ):
     settings = {"pool.size": 1, "pool.reserve_size": 0, "auth.type": "trust"}
     with serving(database, settings) as proxy, client(proxy) as other:

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient, error_of
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, error_of
 from tests.support.serving import serving
 
 SETTINGS = {"auth.type": "trust"}
@@ -26,16 +26,16 @@ def proxy(module_database: Database) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def client(proxy: Proxy, module_database: Database) -> Iterator[RawClient]:
+def client(proxy: Proxy, module_database: Database) -> Iterator[BlockingClient]:
     with raw(proxy, module_database) as connected:
         yield connected
 
 
-def raw(proxy: Proxy, database: Database) -> RawClient:
-    return RawClient(proxy.host, proxy.port, user="app", database=database.name)
+def raw(proxy: Proxy, database: Database) -> BlockingClient:
+    return BlockingClient(proxy.host, proxy.port, user="app", database=database.name)
 
 
-def last_words(client: RawClient) -> dict[str, str]:
+def last_words(client: BlockingClient) -> dict[str, str]:
     """The error that ends the connection."""
     fields = error_of([client.read()])
     with pytest.raises(ConnectionError):
@@ -52,7 +52,7 @@ def event(name: str) -> Any:
     return lambda line: line["event"] == name
 
 
-async def test_reload_takes_effect_and_keeps_clients(proxy: Proxy, client: RawClient):
+async def test_reload_takes_effect_and_keeps_clients(proxy: Proxy, client: BlockingClient):
     client.ask(build.query("BEGIN"))
     rewrite(proxy, '"1h"', '"0s"')
     line = await proxy.logged(event("reloaded"))
@@ -62,7 +62,7 @@ async def test_reload_takes_effect_and_keeps_clients(proxy: Proxy, client: RawCl
     await proxy.logged(event("slow query"))
 
 
-async def test_reload_of_the_pool_size(proxy: Proxy, client: RawClient, module_database: Database):
+async def test_reload_of_the_pool_size(proxy: Proxy, client: BlockingClient, module_database: Database):
     client.ask(build.query("BEGIN"))
     rewrite(proxy, "size = 1", "size = 2")
     with raw(proxy, module_database) as other:
@@ -70,7 +70,7 @@ async def test_reload_of_the_pool_size(proxy: Proxy, client: RawClient, module_d
 
 
 @pytest.mark.parametrize("bad", ["size = -1", "size = = 1", "sise = 1"])
-async def test_bad_reload_changes_nothing_and_says_why(proxy: Proxy, client: RawClient, bad: str):
+async def test_bad_reload_changes_nothing_and_says_why(proxy: Proxy, client: BlockingClient, bad: str):
     rewrite(proxy, "size = 1", bad)
     line = await proxy.logged(event("reload failed"))
     assert str(proxy.config_path) in line["error"]
@@ -96,7 +96,7 @@ async def test_reload_of_the_users(module_database: Database, tmp_path: Path):
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-async def test_stop_tells_idle_clients_and_exits_0(proxy: Proxy, client: RawClient):
+async def test_stop_tells_idle_clients_and_exits_0(proxy: Proxy, client: BlockingClient):
     assert client.values("SELECT 1") == ["1"]
     assert proxy.stop() == 0
     fields = last_words(client)
@@ -104,7 +104,7 @@ async def test_stop_tells_idle_clients_and_exits_0(proxy: Proxy, client: RawClie
     assert fields["M"] == "terminating connection due to administrator command"
 
 
-async def test_stop_lets_a_transaction_end(proxy: Proxy, client: RawClient, module_database: Database):
+async def test_stop_lets_a_transaction_end(proxy: Proxy, client: BlockingClient, module_database: Database):
     with raw(proxy, module_database) as idle:
         client.ask(build.query("CREATE TABLE IF NOT EXISTS stopped (id int); BEGIN"))
         proxy.send(signal.SIGTERM)
@@ -120,7 +120,7 @@ async def test_stop_lets_a_transaction_end(proxy: Proxy, client: RawClient, modu
 
 
 async def test_stop_lets_a_waiting_client_have_its_turn(
-    proxy: Proxy, client: RawClient, module_database: Database
+    proxy: Proxy, client: BlockingClient, module_database: Database
 ):
     client.ask(build.query("BEGIN"))
     with raw(proxy, module_database) as waiting:
@@ -133,7 +133,7 @@ async def test_stop_lets_a_waiting_client_have_its_turn(
     assert proxy.stop() == 0
 
 
-async def test_second_signal_stops_at_once(proxy: Proxy, client: RawClient):
+async def test_second_signal_stops_at_once(proxy: Proxy, client: BlockingClient):
     client.ask(build.query("BEGIN"))
     proxy.send(signal.SIGTERM)
     await proxy.logged(event("proxy stopping"))

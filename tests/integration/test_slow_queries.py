@@ -8,10 +8,11 @@ import psycopg
 import pytest
 
 from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, copy_data, copy_done
 from tests.support.serving import serving
+from tests.support.speech import COPY_DONE, copy_data
 
 CARD = "4111-1111"
 
@@ -66,11 +67,11 @@ async def test_extended_query(proxy: Proxy, client: psycopg.Connection, threshol
 
 
 async def test_pause_after_a_copy_is_nobodys(proxy: Proxy, module_database: Database):
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as client:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as client:
         client.send(build.query("CREATE TEMP TABLE copied (id int); COPY copied FROM STDIN"))
         while client.read()[0] != "G":
             continue
-        client.ask(copy_data(b"1\n"), copy_done())
+        client.ask(copy_data(b"1\n"), COPY_DONE)
         pause(module_database)
         client.ask(build.query("SELECT 1 AS after_the_copy"))
     assert not [line for line in proxy.log_lines() if line["event"] == "slow query"]
@@ -79,7 +80,7 @@ async def test_pause_after_a_copy_is_nobodys(proxy: Proxy, module_database: Data
 async def test_waiting_is_told_from_running(
     proxy: Proxy, client: psycopg.Connection, module_database: Database
 ):
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as waiting:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as waiting:
         client.execute("BEGIN")
         waiting.send(build.query("SELECT 7 AS waited"))
         client.execute("SELECT pg_sleep(0.2)")
@@ -92,7 +93,7 @@ async def test_waiting_is_told_from_running(
 
 async def test_time_between_preparing_and_using_is_nobodys(proxy: Proxy, module_database: Database):
     """As asyncpg does: it prepares with Flush, not Sync, and may use the statement much later."""
-    with RawClient(proxy.host, proxy.port, user="app", database=module_database.name) as client:
+    with BlockingClient(proxy.host, proxy.port, user="app", database=module_database.name) as client:
         client.send(
             build.parse("later", "SELECT 8 AS prepared") + build.describe_statement("later") + b"H\0\0\0\4"
         )

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from tests.support.blocking_client import BlockingClient
 from tests.support.postgres import Database
 from tests.support.proxy import Proxy
-from tests.support.raw import RawClient, function_call
 from tests.support.serving import serving
+from tests.support.speech import function_call
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +126,8 @@ def test_notice_right_after_the_settings_reaches_its_client(proxy: Proxy):
 def test_function_call_right_after_the_settings_is_answered(proxy: Proxy, module_database: Database):
     for zone in ("Asia/Tokyo", "Europe/Paris"):
         who = {"user": "app", "database": module_database.name, "TimeZone": zone}
-        with RawClient(proxy.host, proxy.port, **who) as client:
-            assert client.ask(function_call(177, b"\0\0\0\1", b"\0\0\0\2")) == [
-                ("V", struct.pack("!ii", 4, 3))
-            ]
+        with BlockingClient(proxy.host, proxy.port, **who) as client:
+            assert client.ask(function_call(177, b"1", b"2")) == [("V", struct.pack("!ii", 4, 3))]
 
 
 def test_settings_hold_in_a_transaction_begun_before_another_clients(proxy: Proxy):

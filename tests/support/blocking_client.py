@@ -1,6 +1,6 @@
-"""A client that speaks the protocol message by message: what no driver would send, and when.
+"""A client that speaks the protocol message by message, for tests that block; tests.support.speech has the messages.
 
-It blocks, and logs in where no password is asked for (`auth.type = trust`).
+It logs in where no password is asked for (`auth.type = trust`).
 """
 
 import socket
@@ -16,7 +16,7 @@ TIMEOUT = 20.0
 Message = tuple[str, bytes]
 
 
-class RawClient:
+class BlockingClient:
     """Logged in once made; `status` is the transaction status that the last ReadyForQuery told."""
 
     def __init__(self, host: str, port: int, **parameters: str) -> None:
@@ -106,45 +106,3 @@ def first_value(row: bytes) -> str | None:
 def error_of(answer: Sequence[Message]) -> dict[str, str]:
     """The first ErrorResponse's fields; empty if there is none."""
     return next((parse_error_response(payload) for kind, payload in answer if kind == "E"), {})
-
-
-def bind(portal: str, statement: str, *values: str) -> bytes:
-    """Bind with parameters and results as text."""
-    encoded = [value.encode() for value in values]
-    parameters = b"".join(struct.pack("!i", len(value)) + value for value in encoded)
-    names = portal.encode() + b"\0" + statement.encode() + b"\0"
-    return _message("B", names + struct.pack("!HH", 0, len(values)) + parameters + struct.pack("!H", 0))
-
-
-def execute(portal: str = "", rows: int = 0) -> bytes:
-    return _message("E", portal.encode() + b"\0" + struct.pack("!i", rows))
-
-
-def describe_portal(portal: str = "") -> bytes:
-    return _message("D", b"P" + portal.encode() + b"\0")
-
-
-def close_statement(name: str) -> bytes:
-    return _message("C", b"S" + name.encode() + b"\0")
-
-
-def copy_data(data: bytes) -> bytes:
-    return _message("d", data)
-
-
-def copy_done() -> bytes:
-    return _message("c", b"")
-
-
-def copy_fail(reason: str) -> bytes:
-    return _message("f", reason.encode() + b"\0")
-
-
-def function_call(oid: int, *arguments: bytes) -> bytes:
-    """FunctionCall with binary arguments and result."""
-    packed = b"".join(struct.pack("!i", len(argument)) + argument for argument in arguments)
-    return _message("F", struct.pack("!IHHH", oid, 1, 1, len(arguments)) + packed + struct.pack("!H", 1))
-
-
-def _message(kind: str, payload: bytes) -> bytes:
-    return kind.encode() + struct.pack("!I", len(payload) + 4) + payload
