@@ -26,7 +26,9 @@ def send_now(fd: int, data: bytes) -> int:
 
 
 def has_news(fd: int) -> bool:
-    """Whether something has come that is not read yet, be it the end of the connection."""
+    """Whether something has come that is not read yet, be it the end of the connection; never without a socket."""
+    if fd < 0:
+        return False
     if COMPILED:
         return peek_news(fd)
     poll = select.poll()
