@@ -27,7 +27,7 @@ class ConfigurationError(ProxyError):
     sqlstate = "F0000"
 
 
-# --- the client is at fault: that client alone bears it -------------------------------------------------------
+# --- the client is at fault: that client alone bears it ---
 
 
 class ProtocolViolation(ProxyError):
@@ -78,7 +78,7 @@ class CommandFailed(ProxyError):
     sqlstate = "08P01"
 
 
-# --- nobody is at fault: there is not enough of something ------------------------------------------------------
+# --- nobody is at fault: there is not enough of something ---
 
 
 class TooManyConnections(ProxyError):
@@ -105,7 +105,7 @@ class AdminShutdown(ProxyError):
     severity = "FATAL"
 
 
-# --- the server is at fault -------------------------------------------------------------------------------------
+# --- the server is at fault ---
 
 
 class ServerUnavailable(ProxyError):

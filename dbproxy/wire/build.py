@@ -32,7 +32,7 @@ def _value(value: bytes | None) -> bytes:
     return pack("!i", -1) if value is None else pack("!i", len(value)) + value
 
 
-# --- to clients: errors and notices -------------------------------------------------------------------------
+# --- to clients: errors and notices ---
 
 
 def error_response(error: ProxyError) -> bytes:
@@ -65,7 +65,7 @@ def _pack_fields(fields: Mapping[str, str]) -> bytes:
     )
 
 
-# --- to clients: login --------------------------------------------------------------------------------------
+# --- to clients: login ---
 
 
 def authentication(code: int, data: bytes = b"") -> bytes:
@@ -117,7 +117,7 @@ def ready_for_query(status: int) -> bytes:
     return _message(Backend.READY_FOR_QUERY, bytes((status,)))
 
 
-# --- to clients: answers of the console ---------------------------------------------------------------------
+# --- to clients: answers of the console ---
 
 
 def row_description(columns: Iterable[tuple[str, int, int]]) -> bytes:
@@ -138,7 +138,7 @@ def empty_query_response() -> bytes:
     return _message(Backend.EMPTY_QUERY_RESPONSE)
 
 
-# --- to servers ---------------------------------------------------------------------------------------------
+# --- to servers ---
 
 
 def startup_message(parameters: Mapping[str, str], minor: int = 0) -> bytes:

@@ -86,7 +86,7 @@ _TARGET = _payload("target" / Letter, "name" / Text)  # S: a statement, P: a por
 _COPY_RESPONSE = _payload("format" / Byte, "columns" / Formats)
 _FIELDS = _payload("fields" / Fields, Const(b"\0"))
 
-# --- before a connection has kinds: the first message of a client, after its length -------------------------
+# --- before a connection has kinds: the first message of a client, after its length ---
 
 StartupMessage = _payload("version" / Int32ub, "parameters" / Parameters, Const(b"\0"))
 CancelRequest = _payload(
@@ -95,7 +95,7 @@ CancelRequest = _payload(
 SSLRequest = _payload("code" / Const(Startup.SSL_REQUEST, Int32ub))
 GSSENCRequest = _payload("code" / Const(Startup.GSSENC_REQUEST, Int32ub))
 
-# --- from clients -------------------------------------------------------------------------------------------
+# --- from clients ---
 
 PasswordMessage = _payload("password" / Text)
 SASLInitialResponse = _payload("mechanism" / Text, "data" / Value)
@@ -126,7 +126,7 @@ FRONTEND = {
     Frontend.TERMINATE: _NOTHING,
 }
 
-# --- from servers -------------------------------------------------------------------------------------------
+# --- from servers ---
 
 _AUTHENTICATION = {
     Ask.MD5_PASSWORD: Struct("salt" / Bytes(4)),

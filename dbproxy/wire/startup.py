@@ -114,7 +114,7 @@ def _parse_login(major: int, minor: int, payload: bytes) -> StartupMessage:
     return StartupMessage(minor, {name: sent[name] for name in sent if name not in options}, options)
 
 
-# --- the parameter `options`: switches of a postgres command line -------------------------------------------
+# --- the parameter `options`: switches of a postgres command line ---
 
 _SPACE = " \t\n\v\f\r"
 _WORD = re.compile(rf"(?:\\.?|[^\\{_SPACE}])+", re.DOTALL)  # a backslash keeps what follows it
@@ -142,7 +142,7 @@ def parse_options(options: str) -> dict[str, str]:
     return settings
 
 
-# --- what a server says while we log in ---------------------------------------------------------------------
+# --- what a server says while we log in ---
 
 
 def parse_authentication(payload: bytes) -> tuple[int, bytes]:
