@@ -9,6 +9,7 @@ from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
+from dbproxy.wire import build
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.startup import parse_error_response
 
@@ -33,18 +34,11 @@ class Errand(Borrower):
         try:
             server = await self.borrow()
             if settings.values:
-                now = monotonic()
-                server.pipeline.expect(ord("Q"), (b"", -1, now))
-                server.write(settings.message(server.settings))
-                server.unnamed = None
-                await self.answer
-                if self.error is not None:
-                    raise self.error
-                server.settings = settings
-            welcome = self.pool.welcome
-            settings.reported = {
-                name: value for name, value in server.parameters.items() if welcome.get(name) != value
-            }
+                await self.apply(server, settings)
+                welcome = self.pool.welcome
+                settings.reported = {
+                    name: value for name, value in server.parameters.items() if welcome.get(name) != value
+                }
         finally:
             self.pool.leave(self)
             server, self.server = self.server, None
@@ -52,6 +46,16 @@ class Errand(Borrower):
                 server.release(monotonic())
             elif server is not None:
                 server.abandon(half_sent=False)
+
+    async def apply(self, server: Server, settings: Parameters) -> None:
+        server.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
+        server.write(build.query(server.spell_difference(settings)))
+        server.unnamed = None
+        await self.answer
+        if self.error is not None:
+            raise self.error
+        server.settings = settings
+        server.tainted_by = None
 
     async def borrow(self) -> Server:
         now = monotonic()

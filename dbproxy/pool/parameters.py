@@ -7,8 +7,6 @@ server that has other ones gets exactly the difference, in one Query whose repli
 from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
-from dbproxy.wire import build
-
 
 class Parameters:
     """Settings by lower-case name. `reported`: the ParameterStatus values that they lead to, once a server said so."""
@@ -29,10 +27,6 @@ class Parameters:
             if current.values.get(name) != value
         ]
         return "; ".join(gone + ([f"SELECT {', '.join(new)}"] if new else []))
-
-    def message(self, current: "Parameters") -> bytes:
-        """The difference as a Query message."""
-        return build.query(self.difference(current))
 
 
 NOTHING = Parameters({})

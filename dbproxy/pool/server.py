@@ -126,14 +126,18 @@ class Server(Member):
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
-        sql = settings.difference(NOTHING if self.tainted_by is not None else self.settings)
-        if self.tainted_by is not None:
-            sql = f"{RESET}; {sql}" if sql else RESET
-            self.tainted_by = None
+        message = build.query(self.spell_difference(settings))
         self.pipeline.skip(ord("Q"))
-        self.unnamed = None  # every Query ends it
+        self.unnamed = self.tainted_by = None  # every Query ends the unnamed statement
         self.settings = settings
-        return build.query(sql)
+        return message
+
+    def spell_difference(self, settings: Parameters) -> str:
+        """SQL that gives the server these settings, and undoes what a client has SET."""
+        if self.tainted_by is None:
+            return settings.difference(self.settings)
+        difference = settings.difference(NOTHING)
+        return f"{RESET}; {difference}" if difference else RESET
 
     def run_ours(self, *statements: str) -> None:
         """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
