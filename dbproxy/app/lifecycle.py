@@ -42,6 +42,7 @@ class Lifecycle:
         try:
             await self.listen(settings)
             await endpoints.start()
+            proxy.warm_up()
             proxy.spawn(proxy.keep_deadlines())
             self.announce(settings)
             await self.stop.wait()

@@ -108,6 +108,15 @@ class Proxy:
 
     # --- servers ---
 
+    def warm_up(self) -> None:
+        """Open the pools that are to be warm before the first client comes: those of the logins in the URLs."""
+        url = self.settings.primary.url
+        names = {*self.settings.databases, (url.dbname or url.user) if url else ""}
+        for database in names - {""}:
+            user = self.settings.server_for(database).user
+            if user and self.settings.pool_for(database, user).min_pool_size:
+                self.find_pool(database, user).open_more(monotonic())
+
     async def open(self, pool: Pool) -> None:
         await open_server(pool, self.target(pool), self.keys)
 

@@ -256,4 +256,5 @@ class Pool:
 
     def forgettable(self, now: float) -> bool:
         """Whether nothing would be lost with this pool: no connection, nobody who waits, no back-off."""
-        return not self.size() and not self.waiting and now >= self.retry_at and not self.paused
+        kept = self.paused or self.settings.min_pool_size > 0
+        return not kept and not self.size() and not self.waiting and now >= self.retry_at

@@ -244,3 +244,8 @@ def test_client_that_vanishes_in_a_query_stops_it(database: Database):
         assert other.execute("SELECT 1").fetchone() == (1,)
         running = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(63)' AND state = 'active'"
         wait_until(database, f"NOT EXISTS ({running})")
+
+
+def test_min_pool_size_is_warm_before_the_first_client(database: Database):
+    with serving(database, {"pool.min_pool_size": 2}):
+        wait_until(database, f"count(*) = 2 FROM ({ACTIVITY}) s")
