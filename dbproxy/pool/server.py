@@ -405,6 +405,7 @@ class Server(Member):
         self.free(PARTNER_FULL)
         if half_sent or self.framer.left or self.retrying or not self.pipeline.empty():
             self.pool.cancel(self)
+            self.transport.abort()  # type: ignore[union-attr]  # a goodbye would be taken for the rest of a message
             self.close("client left with a request open")
             return
         if self.pipeline.ignoring or self.forwarded:
@@ -425,7 +426,7 @@ class Server(Member):
         if self.mailbox is not None:
             self.mailbox.put_nowait(None)
         if self.transport is not None:
-            if self.pipeline.empty() and not self.full:
+            if self.pipeline.empty() and not self.full and not self.transport.is_closing():
                 self.transport.write(build.terminate())
                 self.transport.close()
             else:

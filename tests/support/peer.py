@@ -1,6 +1,8 @@
 """One end of a conversation in the protocol: sends bytes, and holds what comes against what should."""
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from tests.support.speech import Message, read, spell, split
@@ -87,7 +89,11 @@ class Peer:
         self.writer.write_eof()
 
     def cut(self) -> None:
-        """Reset the connection."""
+        """Reset the connection, if it is still there."""
+        if self.writer.transport.is_closing():
+            return
+        line: socket.socket = self.writer.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
 
