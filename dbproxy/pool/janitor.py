@@ -1,5 +1,7 @@
 """Deadlines of pools: one sweep, a few times a second, compares numbers, so that no query needs a timer."""
 
+from itertools import takewhile
+
 from dbproxy.errors import QueryWaitTimeout
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import IDLE, TESTED
@@ -16,10 +18,8 @@ def sweep(pool: Pool, now: float) -> None:
 
 def refuse_late_waiters(pool: Pool, now: float) -> None:
     timeout = pool.settings.query_wait_timeout
-    while timeout and pool.waiting:
-        client, since = next(iter(pool.waiting.items()))
-        if now - since < timeout:
-            break
+    late = takewhile(lambda waiting: now - waiting[1] >= timeout > 0, pool.waiting.items())
+    for client, _ in list(late):
         pool.leave(client)
         client.refuse(
             QueryWaitTimeout(

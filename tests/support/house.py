@@ -15,7 +15,7 @@ from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
 from dbproxy.session.startup import Login
 from tests.support.peer import PATIENCE, let_others_run
-from tests.support.raw_client import NOTHING, RawClient, dial
+from tests.support.raw_client import NOTHING, RawClient
 from tests.support.scripted_server import Backend, ScriptedServer
 
 NO_SETTINGS: Mapping[str, object] = MappingProxyType({})
@@ -54,7 +54,7 @@ class House:
 
     async def dial(self) -> RawClient:
         """A client that is connected and has said nothing."""
-        client = await dial(self.port)
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", self.port), self.dial)
         self._clients.append(client)
         return client
 

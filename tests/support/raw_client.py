@@ -1,7 +1,7 @@
 """A client that says exactly what a test tells it to."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from dbproxy.wire import build, messages
@@ -12,12 +12,15 @@ from tests.support.speech import Message
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-class RawClient(Peer):
-    """A connection to the proxy; after `log_in` the client knows its cancel key and what it was told at login."""
+Dial = Callable[[], Awaitable["RawClient"]]
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+
+class RawClient(Peer):
+    """A connection to the proxy, made by `dial`; after `log_in` it knows its key and what it was told."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, dial: Dial) -> None:
         super().__init__(reader, writer, messages.BACKEND_MESSAGE)
-        self.port = port
+        self.dial = dial
         self.pid, self.key = 0, b""
         self.parameters: dict[str, str] = {}
 
@@ -35,7 +38,7 @@ class RawClient(Peer):
 
     async def cancel(self, key: bytes | None = None) -> "RawClient":
         """Ask on another connection, which is returned, for this one's request to be cancelled."""
-        messenger = await dial(self.port)
+        messenger = await self.dial()
         messenger.send(build.cancel_request(self.pid, self.key if key is None else key))
         return messenger
 
@@ -45,11 +48,3 @@ class RawClient(Peer):
         assert message.kind == "E", f"expected error {sqlstate}, got {message}"
         assert (message.sqlstate, text in message.text) == (sqlstate, True), str(message)
         return message
-
-    async def close(self) -> None:
-        self.writer.close()
-
-
-async def dial(port: int) -> RawClient:
-    """A client that is connected and has said nothing."""
-    return RawClient(*await asyncio.open_connection("127.0.0.1", port), port)

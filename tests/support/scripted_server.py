@@ -14,7 +14,7 @@ from typing import Self
 
 from dbproxy.wire import build, messages
 from dbproxy.wire.startup import CancelRequest, StartupMessage, parse_startup
-from tests.support.peer import PATIENCE, Peer
+from tests.support.peer import PATIENCE, Peer, let_others_run
 from tests.support.speech import IDLE, parameter_status
 
 PARAMETERS = {
@@ -79,7 +79,7 @@ class ScriptedServer:
         self.port = 0
         self.greeting: Greeting = let_in
         self.logins = 0  # connections that began to log in
-        self.open: set[Backend] = set()
+        self.backends: list[Backend] = []  # those who were greeted
         self._ready: asyncio.Queue[Backend] = asyncio.Queue()
         self._cancels: asyncio.Queue[Cancel] = asyncio.Queue()
         self._listener: asyncio.Server | None = None
@@ -93,6 +93,7 @@ class ScriptedServer:
         self.stop()
         for writer in self._writers:
             writer.transport.abort()
+        await let_others_run()
 
     async def listen(self) -> None:
         """Listen, after `stop` on the same port again."""
@@ -134,4 +135,5 @@ class ScriptedServer:
         backend = Backend(reader, writer, self.logins, opening)
         await self.greeting(backend)
         if not writer.is_closing():
+            self.backends.append(backend)
             self._ready.put_nowait(backend)
