@@ -1,12 +1,9 @@
 """Who holds a server or waits for one: a client, or an errand of our own. What pool and server ask of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
-
-if TYPE_CHECKING:
-    from dbproxy.pool.prepared import Statement
 
 
 class Borrower(Link):
@@ -40,8 +37,8 @@ class Borrower(Link):
     def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         """A query took longer than the pool's threshold; times in seconds."""
 
-    def may_retry(self, statement: "Statement", changed: bool) -> bool:
-        """Whether `retry` is possible; `changed`: the answer has other columns than before."""
+    def may_retry(self, name: bytes, changed: bool) -> bool:
+        """Whether `retry` is possible; `changed`: the answer of this statement has other columns than before."""
         return False
 
     def retry(self) -> None:

@@ -30,6 +30,7 @@ cdef class Server(Member):
     cdef public object tainted_by
     cdef bytes ahead
     cdef bint renamed
+    cdef bytes withheld
     cdef readonly bint told
     cdef public int pid
     cdef public bytes key

@@ -65,6 +65,7 @@ class Server(Member):
         self.tainted_by: Any = None  # the client that has changed settings by SET
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
+        self.withheld: bytes | None = None  # a ParameterDescription: its Describe may fail yet, and be sent again
         self.told = False
         self.pid = 0
         self.key = b""
@@ -188,9 +189,15 @@ class Server(Member):
                 skip = self.fail(chunk, at)
                 ahead = self.ahead
                 self.ahead = None
+            elif kind == ord("t"):
+                self.withheld = chunk[at : at + length_at(chunk, at)]
+                skip = True
             else:
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
+                if self.withheld is not None:
+                    ahead = self.withheld if ahead is None else ahead + self.withheld
+                    self.withheld = None
                 skip = pipeline.receive(kind)
             if ahead or skip != self.skipping:
                 if pieces is None:
@@ -248,9 +255,10 @@ class Server(Member):
             self.client.reply(chunk)
 
     def flush(self) -> None:
-        """Give the client the faked replies whose turn has come; later ones follow the replies before them."""
-        replies = b"" if self.framer.left else self.pipeline.take_fakes()
-        self.flushing = self.pipeline.fakes > 0
+        """Give the client the faked replies, unless there are others to come: they go ahead of those or follow them."""
+        pipeline = self.pipeline
+        replies = b"" if self.framer.left or len(pipeline) > pipeline.fakes else pipeline.take_fakes()
+        self.flushing = pipeline.fakes > 0
         if replies and self.client is not None:
             self.forwarded = True
             self.client.reply(replies)
@@ -346,9 +354,10 @@ class Server(Member):
             pipeline.fail()
             return False
         note = pipeline.failing_note()
+        withheld, self.withheld = self.withheld, None
         if self.retry(fields, note):
             return True
-        self.ahead = pipeline.take_fakes()
+        self.ahead = pipeline.take_fakes() + (withheld or b"")
         self.undo(pipeline.fail())
         if note is not None:
             self.rename(chunk, at, note[2], note[0])
@@ -362,10 +371,14 @@ class Server(Member):
         statement.renew()
         if fields["C"] != "0A000":
             self.expires_at = 0.0  # what else has been changed is not known: not to be lent again
-        if self.forwarded or not self.client.may_retry(statement, fields["C"] == "0A000"):
+        if self.forwarded or not self.client.may_retry(note[0], fields["C"] == "0A000"):
             return False
         self.undo(self.pipeline.fail())
-        self.pipeline.skip_oldest()
+        if self.pipeline.empty():
+            self.pipeline.skip(ord("S"))  # a Flush ended the request; PostgreSQL discards what comes until a Sync
+            self.write(build.sync())
+        else:
+            self.pipeline.skip_oldest()
         self.retrying = True
         return True
 

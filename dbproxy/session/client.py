@@ -17,7 +17,6 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
 from dbproxy.session.statements import ClientStatements
@@ -236,17 +235,17 @@ class Client(Borrower):
 
     # --- sending a request again ---
 
-    def may_retry(self, statement: Statement, changed: bool) -> bool:
+    def may_retry(self, name: bytes, changed: bool) -> bool:
         """Whether the request can be sent again.
 
-        `changed`: its answer has other columns than before. A client that has asked for them before, and does not
-        ask now, would read the new answer by the old description: it gets PostgreSQL's error, upon which drivers
-        prepare the statement anew.
+        `changed`: the answer of statement `name` has other columns than before. A client that has asked for them
+        before, and does not ask now, would read the new answer by the old description: it gets PostgreSQL's
+        error, upon which drivers prepare the statement anew.
         """
         prepared = self.prepared
-        if not self.replay.possible() or self.framer.left:
+        if not self.replay.possible(prepared.executes) or self.framer.left:
             return False
-        if changed and statement in prepared.described and not prepared.describes:
+        if changed and name in prepared.described and not prepared.describes:
             return False
         self.parked = self.replay.used = True
         return True

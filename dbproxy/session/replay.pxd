@@ -5,5 +5,5 @@ cdef class Replay:
     cdef public bint used
 
     cpdef keep(self, bytes chunk, Py_ssize_t end)
-    cpdef bint possible(self)
+    cpdef bint possible(self, bint executes)
     cpdef clear(self)

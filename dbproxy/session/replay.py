@@ -26,8 +26,9 @@ class Replay:
         else:
             self.at = SPOILED
 
-    def possible(self) -> bool:
-        return self.at >= 0 and self.sealed and not self.used
+    def possible(self, executes: bool) -> bool:
+        """Once it is whole; without a Sync that is, if it only prepares: a Flush ended it."""
+        return self.at >= 0 and (self.sealed or not executes) and not self.used
 
     def use(self) -> bytes:
         """The request; it is not sent a third time."""

@@ -37,7 +37,7 @@ class ClientStatements:
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
-        self.described: set[Statement | None] = set()
+        self.described: set[bytes] = set()  # the names whose columns the client knows
         self.unnamed: bytes | None = None
         self.describes = False  # the request at hand asks for its columns
         self.executes = False  # since the last Sync, more was asked for than to prepare
@@ -167,7 +167,7 @@ class ClientStatements:
         if statement is None:
             server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
             return write_describe(NOWHERE)
-        self.described.add(statement)
+        self.described.add(name)
         prepares = server.prepare(statement)
         server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return prepares + write_describe(statement.name)
@@ -186,9 +186,8 @@ class ClientStatements:
         return b""
 
     def forget(self, name: bytes) -> Statement | None:
-        statement = self.statements.pop(name, None)
-        self.described.discard(statement)
-        return statement
+        self.described.discard(name)
+        return self.statements.pop(name, None)
 
     def unnamed_on(self, server: Server) -> bytes:
         """Messages that make the server's unnamed statement this client's, or make it have none."""
@@ -210,7 +209,7 @@ class ClientStatements:
             self.statements.pop(name, None)
         else:
             self.statements[name] = previous
-            self.described.add(previous)  # perhaps it was
+            self.described.add(name)  # perhaps it was
 
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
