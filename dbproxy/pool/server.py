@@ -62,10 +62,12 @@ class Server(Member):
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         self.pin = ""  # why the client keeps the server beyond its transaction
-        self.tainted_by: Any = None  # the client that has changed settings by SET
+        self.tainted_by: Any = None  # the client that has changed settings by SET or RESET
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
-        self.withheld: bytes | None = None  # a ParameterDescription: its Describe may fail yet, and be sent again
+        self.withheld: bytes | None = (
+            None  # a ParameterDescription: its Describe may fail yet, and be sent again
+        )
         self.told = False
         self.pid = 0
         self.key = b""
@@ -189,6 +191,8 @@ class Server(Member):
                 skip = self.fail(chunk, at)
                 ahead = self.ahead
                 self.ahead = None
+                if pipeline.unsure:
+                    self.expires_at = 0.0  # not to be lent again: another's reply might be on its way
             elif kind == ord("t"):
                 self.withheld = chunk[at : at + length_at(chunk, at)]
                 skip = True
@@ -300,13 +304,15 @@ class Server(Member):
     def report(self, chunk: bytes, at: int) -> None:
         name, value = parse_parameter_status(self.payload(chunk, at))
         self.parameters[name] = value
-        if self.client is None and self.settings is NOTHING:
+        if self.client is None and self.settings is NOTHING and self.tainted_by is None:
             self.pool.welcome[name] = value
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
         first = chunk[at + 5]
-        if first == ord("S") and chunk[at + 7] == ord("T"):
+        if (first == ord("S") and chunk[at + 7] == ord("T")) or (
+            first == ord("R") and chunk[at + 7] == ord("S")
+        ):
             if self.client is not None:
                 self.tainted_by = self.client
         elif first == ord("P") and chunk[at + 5 : at + 13] == b"PREPARE\0":
@@ -375,7 +381,9 @@ class Server(Member):
             return False
         self.undo(self.pipeline.fail())
         if self.pipeline.empty():
-            self.pipeline.skip(ord("S"))  # a Flush ended the request; PostgreSQL discards what comes until a Sync
+            self.pipeline.skip(
+                ord("S")
+            )  # a Flush ended the request; PostgreSQL discards what comes until a Sync
             self.write(build.sync())
         else:
             self.pipeline.skip_oldest()

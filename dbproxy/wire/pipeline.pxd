@@ -13,6 +13,7 @@ cdef class Pipeline:
     cdef readonly object ended
     cdef readonly bint ignoring
     cdef readonly bint copying
+    cdef readonly bint unsure
 
     cpdef bint empty(self)
     cpdef expect(self, int kind, object note=*)
@@ -29,7 +30,6 @@ cdef class Pipeline:
     cpdef skip_oldest(self)
     @cython.locals(behind=Py_ssize_t)
     cpdef copy_in(self)
-    cdef bint in_execute(self)
     @cython.locals(last=Py_ssize_t)
     cpdef bint will_end(self)
     cpdef list fail(self)

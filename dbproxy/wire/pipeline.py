@@ -24,6 +24,7 @@ from dbproxy.errors import ProtocolViolation
 KIND = 255  # entry & KIND: the message's kind byte
 SKIP = 256  # the message is ours: the client never sees the reply
 FAKE = 512  # the server never sees the message: the reply is ours
+UNSURE = 1024  # a COPY with a Sync in its data: if it fails, the server may yet see that Sync
 
 PARSE_COMPLETE = b"1\x00\x00\x00\x04"
 CLOSE_COMPLETE = b"3\x00\x00\x00\x04"
@@ -65,6 +66,7 @@ class Pipeline:
         self.ended: Any = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
         self.copying = False  # the server reads COPY data, and has not been sent their end
+        self.unsure = False  # more may be owed than is due: a COPY with a Sync in its data has failed
 
     def __len__(self) -> int:
         return len(self.due) - self.head
@@ -102,7 +104,9 @@ class Pipeline:
             return kind == ord("S")
         if self.copying:
             self.copying = kind != ord("c")
-            return kind != ord("c") and not (kind == ord("S") and self.in_execute())
+            if kind == ord("S"):
+                self.due[self.head] |= UNSURE
+            return kind != ord("c") and kind != ord("S")
         return self.head < len(self.due)
 
     # --- receiving ---
@@ -151,19 +155,16 @@ class Pipeline:
         self.due[self.head] |= SKIP
 
     def copy_in(self) -> None:
-        """CopyInResponse has come. In an extended query, Syncs that stand before the end of the data owe nothing."""
+        """CopyInResponse has come: Syncs that stand before the end of the data owe nothing."""
         if self.head == len(self.due):
             return
         behind = self.head + 1
-        while self.in_execute() and behind < len(self.due) and self.due[behind] & KIND == ord("S"):
+        while behind < len(self.due) and self.due[behind] & KIND == ord("S"):
+            self.due[self.head] |= UNSURE
             del self.due[behind], self.notes[behind]
         self.copying = behind == len(self.due) or self.due[behind] != ord("c")
         if not self.copying:
             del self.due[behind], self.notes[behind]
-
-    def in_execute(self) -> bool:
-        """Whether the oldest reply due is to an Execute."""
-        return self.head < len(self.due) and self.due[self.head] & KIND == ord("E")
 
     def will_end(self) -> bool:
         """Whether all that is due comes even if the client sends nothing more."""
@@ -175,7 +176,11 @@ class Pipeline:
     def fail(self) -> list[tuple[int, Any]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""
         self.copying = False
-        if self.peek() & KIND in b"QSF" or self.head == len(self.due):
+        if self.head == len(self.due):
+            return []
+        if self.due[self.head] & UNSURE:
+            self.unsure = True
+        if self.due[self.head] & KIND in b"QSF":
             return []
         dropped: list[tuple[int, Any]] = []
         while self.head < len(self.due) and self.due[self.head] & KIND != ord("S"):

@@ -12,6 +12,7 @@ from tests.support.speech import (
     IDLE,
     PARSE_COMPLETE,
     SYNC,
+    TERMINATE,
     bind,
     complete,
     copy_data,
@@ -209,6 +210,16 @@ async def test_sync_sent_before_the_data_is_owed_no_answer(house: House):
     await other.receives(rows("1"), IDLE)
 
 
+async def test_sync_among_the_data_of_a_simple_copy_is_owed_no_answer(house: House):
+    client, server = await house.pair()
+    data = (copy_data(b"1\n"), SYNC, COPY_DONE)
+    client.send(IN, *data)
+    await server.receives(IN, *data)
+    server.send(COPY_IN, complete("COPY 1"), IDLE)
+    await client.receives(COPY_IN, complete("COPY 1"), IDLE)
+    assert house.pool.counts()["idle"] == 1
+
+
 async def test_data_sent_before_the_server_has_asked_for_them(house: House):
     client, server = await house.pair()
     request = (*EXTENDED, copy_data(b"1\n"), COPY_DONE, SYNC)
@@ -232,7 +243,9 @@ async def test_extended_copy_that_fails_is_discarded_to_sync(house: House):
     client.send(SYNC)
     await server.answers(IDLE, to=SYNC)
     await client.receives(IDLE)
-    assert house.pool.counts()["idle"] == 1
+    # Had it failed before it read the first Sync, an answer to that would now be on its way.
+    await server.receives(TERMINATE)
+    await server.hears_the_end()
 
 
 async def test_extended_copy_that_fails_while_its_sync_is_on_the_way(house: House):
