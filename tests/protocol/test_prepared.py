@@ -410,11 +410,11 @@ async def test_statement_whose_eviction_was_discarded_is_still_there(enter):
 async def test_promises_without_a_server_are_bounded(house: House):
     client, server = await house.pair()
     client.send(close("x") * 20_000)
-    await client.receives(CLOSE_COMPLETE * 10_001)
+    await client.receives_bytes(CLOSE_COMPLETE * 10_001)
     client.send(SYNC)
     await server.receive_until(SYNC)
     server.send(IDLE)
-    await client.receives(CLOSE_COMPLETE * 9_999, IDLE)
+    await client.receives_bytes(CLOSE_COMPLETE * 9_999 + IDLE)
 
 
 # --- sending a request again --------------------------------------------------------------------------------

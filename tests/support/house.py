@@ -43,6 +43,9 @@ class House:
         self._listener.close()
         for client in self._clients:
             client.cut()
+        for login in self.proxy.registry:
+            if login.transport is not None:
+                login.transport.abort()  # one that is not read does not hear that it was cut
         for pool in self.proxy.pools.values():
             for server in pool.servers():
                 server.close("the test is over")
@@ -51,6 +54,7 @@ class House:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await let_others_run()
 
     async def dial(self) -> RawClient:
         """A client that is connected and has said nothing."""
