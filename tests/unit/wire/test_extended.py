@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbproxy.wire import messages
+from dbproxy.wire.codes import Frontend
+from dbproxy.wire.extended import (
+    bind_name,
+    length_at,
+    parse_parts,
+    statement_text,
+    target_name,
+    write_bind,
+    write_close,
+    write_describe,
+    write_parse,
+)
+from tests.unit.wire.streams import FRONTEND, texts
+
+around = st.binary(max_size=20)  # what stands before and behind a message in its chunk
+names = texts.map(str.encode)
+
+
+def build(kind: int, body: dict) -> bytes:
+    return messages.build(messages.FRONTEND_MESSAGE, kind, body)
+
+
+def read(message: bytes) -> dict:
+    body = messages.FRONTEND_MESSAGE.parse(message).body
+    return {name: value for name, value in body.items() if name != "_io"}
+
+
+@given(FRONTEND[Frontend.PARSE], around, around, names)
+def test_parse_is_taken_apart_and_written_under_another_name(
+    body: dict, before: bytes, behind: bytes, name: bytes
+):
+    message = build(Frontend.PARSE, body)
+    chunk, at = before + message + behind, len(before)
+    end = at + length_at(chunk, at)
+    parts = parse_parts(chunk, at, end)
+    assert parts is not None
+    assert parts[0].decode() == body["name"]
+    assert write_parse(*parts) == message
+    assert read(write_parse(name, parts[1])) == {**body, "name": name.decode()}
+    assert statement_text(chunk, at).decode() == body["query"]
+    assert statement_text(parts[1], -1).decode() == body["query"]
+
+
+@given(FRONTEND[Frontend.BIND], around, around, names)
+def test_bind_is_written_under_another_name(body: dict, before: bytes, behind: bytes, name: bytes):
+    chunk, at = before + build(Frontend.BIND, body) + behind, len(before)
+    end = at + length_at(chunk, at)
+    where = bind_name(chunk, at, end)
+    assert where is not None
+    assert chunk[slice(*where)].decode() == body["statement"]
+    assert read(write_bind(chunk, at, *where, end, name)) == {**body, "statement": name.decode()}
+
+
+@given(FRONTEND[Frontend.BIND], names, st.data())
+def test_bind_whose_end_has_not_come_is_written_as_far_as_it_is_there(
+    body: dict, name: bytes, data: st.DataObject
+):
+    message = build(Frontend.BIND, body)
+    there = data.draw(st.integers(5, len(message)))
+    where = bind_name(message, 0, there)
+    names_end = 5 + len(body["portal"].encode()) + len(body["statement"].encode()) + 2
+    assert (where is not None) == (there >= names_end)
+    if where is not None:
+        first = write_bind(message, 0, *where, there, name)
+        assert read(first + message[there:]) == {**body, "statement": name.decode()}
+
+
+@pytest.mark.parametrize("kind", [Frontend.DESCRIBE, Frontend.CLOSE])
+@given(body=FRONTEND[Frontend.DESCRIBE], before=around, behind=around)
+def test_target_is_the_statement_and_never_a_portal(kind: int, body: dict, before: bytes, behind: bytes):
+    chunk, at = before + build(kind, body) + behind, len(before)
+    found = target_name(chunk, at, at + length_at(chunk, at))
+    assert found == (body["name"].encode() if body["target"] == "S" else None)
+
+
+@given(texts)
+def test_describe_and_close_are_as_declared(name: str):
+    assert write_describe(name.encode()) == build(Frontend.DESCRIBE, {"target": "S", "name": name})
+    assert write_close(name.encode()) == build(Frontend.CLOSE, {"target": "S", "name": name})
+
+
+@given(FRONTEND[Frontend.QUERY], around)
+def test_text_of_a_query(body: dict, before: bytes):
+    chunk = before + build(Frontend.QUERY, body)
+    assert statement_text(chunk, len(before)).decode() == body["query"]
+    assert body["query"].encode().startswith(statement_text(chunk[:-3], len(before)))
+
+
+@given(st.sampled_from("PBDC"), st.binary(max_size=12))
+def test_malformed_body_is_never_read_beyond_its_end(kind: str, body: bytes):
+    """What follows in the chunk could be taken for a name."""
+    message = kind.encode() + (len(body) + 4).to_bytes(4, "big") + body
+    chunk, end = message + b"Ssecret\0secret\0", len(message)
+    if kind == "P":
+        parts = parse_parts(chunk, 0, end)
+        assert parts is None or parts[0] + b"\0" + parts[1] == body
+    elif kind == "B":
+        where = bind_name(chunk, 0, end)
+        assert where is None or where[1] < end
+    else:
+        name = target_name(chunk, 0, end)
+        assert name is None or body[: len(name) + 2] == b"S" + name + b"\0"
