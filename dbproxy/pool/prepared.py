@@ -4,6 +4,11 @@ A client prepares `s1`; what it means is a *body*: text and parameter types. Equ
 name of ours on every server that has it. A server that has not gets it when somebody binds it there; it keeps the
 `max_prepared_statements` used last. The registry that makes bodies equal forgets the ones used longest ago: who
 holds one of those keeps it, and only sharing it with newcomers is lost.
+
+A table may change between two servers' preparing the same body. PostgreSQL refuses a plan whose result changed, since
+clients read rows by the columns that they were told once; so under one name all servers must describe equal columns.
+Where columns were told already, a server that prepares the statement now is asked for them too; if they differ, the
+statement takes a new name, and whoever was told the old ones gets PostgreSQL's error.
 """
 
 from collections import OrderedDict
@@ -15,14 +20,18 @@ NOWHERE = (
 )
 
 AGAIN = b"dbproxy/again"  # a name to prepare twice, so that PostgreSQL says what it says to that
+CHANGED = b"dbproxy/changed"  # like NOWHERE, for one whose columns are no longer what the client was told
 
 _serials = count(1)
 
 
 class Statement:
-    """A body, and the name it has on servers at present. `parsed`: a server has accepted it once."""
+    """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 
-    __slots__ = ("body", "name", "parsed")
+    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told.
+    """
+
+    __slots__ = ("body", "columns", "name", "parsed")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -33,6 +42,7 @@ class Statement:
     def renew(self) -> None:
         """Take a new name: what servers have under the old one is out of date, and is prepared again on demand."""
         self.name = PREFIX + str(next(_serials)).encode()
+        self.columns = 0
 
     def text(self) -> bytes:
         return self.body[: self.body.find(b"\0")]
@@ -48,13 +58,17 @@ class Statements:
     def __len__(self) -> int:
         return len(self.by_body)
 
-    def find(self, body: bytes) -> Statement:
-        """The statement with this body, new if nobody has it."""
-        statement = self.by_body.get(body)
+    def find(self, body: bytes, scope: bytes = b"") -> Statement:
+        """The statement with this body, new if nobody has it.
+
+        `scope`: where its client looks for tables (search_path), as equal words may mean another table elsewhere.
+        """
+        key = scope + body
+        statement = self.by_body.get(key)
         if statement is not None:
-            self.by_body.move_to_end(body)
+            self.by_body.move_to_end(key)
             return statement
-        statement = self.by_body[body] = Statement(body)
+        statement = self.by_body[key] = Statement(body)
         while len(self.by_body) > self.size:
             self.by_body.popitem(last=False)
         return statement

@@ -20,6 +20,7 @@ cdef class Server(Member):
     cdef public object mailbox
     cdef readonly dict prepared
     cdef public bytes unnamed
+    cdef readonly bint ran
     cdef readonly dict parameters
     cdef public object settings
     cdef readonly bint skipping
@@ -44,7 +45,8 @@ cdef class Server(Member):
     cpdef close(self, str reason)
     cpdef bytes adopt(self, settings)
     cpdef bytes keep(self, statement)
-    cpdef bytes prepare(self, statement)
+    cpdef bytes prepare(self, statement, bint describe=*)
+    cpdef bytes compare(self, statement, bint describe=*)
     @cython.locals(
         framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
         now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, mark="long long",
@@ -59,5 +61,6 @@ cdef class Server(Member):
     cdef finish(self, double now)
     cpdef release(self, double now)
     cdef accepted(self, note)
+    cdef learn(self, bytes chunk, Py_ssize_t at, note)
     cdef bytes payload(self, bytes chunk, Py_ssize_t at)
     cdef bint fail(self, bytes chunk, Py_ssize_t at) except -1

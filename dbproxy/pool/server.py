@@ -15,10 +15,10 @@ from dbproxy.errors import ProtocolViolation, ServerLost
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.parameters import NOTHING, Parameters
-from dbproxy.pool.prepared import Statement
+from dbproxy.pool.prepared import CHANGED, Statement
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
 from dbproxy.wire import build
-from dbproxy.wire.extended import length_at, write_close, write_parse
+from dbproxy.wire.extended import columns_key, length_at, write_close, write_describe, write_parse
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.pipeline import FAKE, KIND, SKIP, Pipeline
 from dbproxy.wire.startup import parse_error_response, parse_parameter_status
@@ -36,6 +36,15 @@ STALE = {
     ("26000", "FetchPreparedStatement"),
     ("42P05", "StorePreparedStatement"),
 }
+# What PostgreSQL says to a Bind whose statement has other columns than its client was told.
+CHANGED_ERROR = build.error_response_fields(
+    {
+        **dict.fromkeys("SV", "ERROR"),
+        "C": "0A000",
+        "M": "cached plan must not change result type",
+        "R": "RevalidateCachedQuery",
+    }
+)
 RESET = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
 
@@ -55,6 +64,9 @@ class Server(Member):
         self.mailbox: asyncio.Queue[tuple[int, bytes] | None] | None = asyncio.Queue()
         self.prepared: dict[bytes, Statement] = {}
         self.unnamed: bytes | None = None
+        # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
+        # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
+        self.ran = False
         self.parameters: dict[str, str] = {}
         self.settings = NOTHING
         self.skipping = False
@@ -162,15 +174,25 @@ class Server(Member):
             closes += write_close(name)
         return closes
 
-    def prepare(self, statement: Statement) -> bytes:
-        """Messages that make the server have the statement, unseen by the client; empty if it has."""
+    def prepare(self, statement: Statement, describe: bool = False) -> bytes:
+        """Messages that make the server have the statement, unseen by the client; empty if it has.
+
+        `describe`: ask for its columns too, even if nobody was told them yet.
+        """
         if statement.name in self.prepared:
             self.prepared[statement.name] = self.prepared.pop(statement.name)  # now the one used last
             return b""
         closes = self.keep(statement)
         self.pipeline.skip(ord("P"), (b"", None, statement.name, statement))
         self.stats.server_parse_count += 1
-        return closes + write_parse(statement.name, statement.body)
+        return closes + write_parse(statement.name, statement.body) + self.compare(statement, describe)
+
+    def compare(self, statement: Statement, describe: bool = False) -> bytes:
+        """A Describe behind a Parse, if the columns have to be those that other servers told (pool.prepared)."""
+        if not (describe or statement.columns):
+            return b""
+        self.pipeline.skip(ord("D"), (b"", None, statement.name, statement))
+        return write_describe(statement.name)
 
     # --- replies ---
 
@@ -199,10 +221,11 @@ class Server(Member):
             else:
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
-                if self.withheld is not None:
-                    ahead = self.withheld if ahead is None else ahead + self.withheld
-                    self.withheld = None
                 skip = pipeline.receive(kind)
+                if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
+                    if not skip:
+                        ahead = self.withheld if ahead is None else ahead + self.withheld
+                    self.learn(chunk, at, pipeline.ended)
             if ahead or skip != self.skipping:
                 if pieces is None:
                     pieces = []
@@ -216,6 +239,9 @@ class Server(Member):
                     position = at + length_at(chunk, at)
                     self.renamed = False
             if kind == ord("Z"):
+                if self.status == ord("T") and chunk[at + 5] == ord("I") and not self.ran:
+                    self.expires_at = 0.0  # see `ran`
+                self.ran = False
                 self.status = chunk[at + 5]
                 if not now:
                     now = monotonic()
@@ -239,7 +265,7 @@ class Server(Member):
             return
         if done:
             self.finish(now)
-        elif self.client is not None and pipeline.head == len(pipeline.due) and not pipeline.ignoring:
+        elif self.client is not None and pipeline.head == len(pipeline.due):
             self.client.caught_up()
 
     def forward(self, chunk: bytes, position: int, end: int, pieces: list[bytes] | None) -> None:
@@ -309,6 +335,7 @@ class Server(Member):
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
+        self.ran = True
         first = chunk[at + 5]
         if (first == ord("S") and chunk[at + 7] == ord("T")) or (
             first == ord("R") and chunk[at + 7] == ord("S")
@@ -338,6 +365,21 @@ class Server(Member):
         """ParseComplete: the statement is known to be good."""
         if note is not None and note[3] is not None:
             note[3].parsed = True
+
+    def learn(self, chunk: bytes, at: int, note: Any) -> None:
+        """A statement's Describe was answered: keep to one name for one set of columns; the client was told, or not."""
+        key = columns_key(self.withheld or b"", chunk, at)
+        self.withheld = None
+        if note is None or note[3] is None:
+            return
+        name, _, server_name, statement = note
+        if server_name == statement.name:
+            if statement.columns not in (0, key):
+                statement.renew()
+            else:
+                statement.columns = key
+        if name and self.client is not None:
+            self.client.told(name, key)
 
     def payload(self, chunk: bytes, at: int) -> bytes:
         return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]
@@ -395,7 +437,8 @@ class Server(Member):
         payload = self.payload(chunk, at)
         if ours and ours in payload:
             payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
-            self.ahead = (self.ahead or b"") + b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+            message = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+            self.ahead = (self.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else message)
             self.renamed = True
 
     def undo(self, dropped: list[tuple[int, Any]]) -> None:
@@ -434,9 +477,7 @@ class Server(Member):
             return
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
-        self.pipeline.skip(ord("S"))
-        self.write(build.sync())
-        self.run_ours(*self.pool.cleaning(self))
+        self.run_ours(*self.pool.cleaning(self) or [""])
 
     def close(self, reason: str) -> None:
         """The one exit, whoever wanted it. A client that holds the server is told."""

@@ -55,7 +55,9 @@ class Client(Borrower):
         self.pending: tuple[bytes, list[int], int, int] | None = None
         self.backlog: list[bytes] = []
         self.backlog_size = 0
-        self.prepared = ClientStatements(pool, self.shares)
+        self.prepared = ClientStatements(
+            pool, self.shares, login.settings.values.get("search_path", "").encode(errors="surrogateescape")
+        )
         self.replay = Replay()
         self.arrived = monotonic()
         self.started = 0.0
@@ -196,6 +198,10 @@ class Client(Borrower):
                         pieces.append(chunk[position:at])
                     pieces.append(new)
                     position = stop
+                    if prepared.asks:
+                        server.write(b"".join(pieces))
+                        self.park(chunk, marks, index - 1, end)
+                        return
             else:
                 self.rare(server, kind)
         if server is None or (end <= position and pieces is None):
@@ -259,6 +265,9 @@ class Client(Borrower):
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
 
+    def told(self, name: bytes, columns: int) -> None:
+        self.prepared.described[name] = columns
+
     def restore(self, name: bytes, previous: Any) -> None:
         self.prepared.restore(name, previous)
 
@@ -289,13 +298,17 @@ class Client(Borrower):
 
     def serve(self, server: Server, now: float) -> None:
         """The wait is over: this server is lent."""
+        first = self.borrow(server)
+        if first:
+            server.write(first[0])
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on with the request where it was parked."""
+        pending, self.pending = self.pending, None
+        chunk, marks, index, end = pending  # type: ignore[misc]  # a parked client has it
+        self.parked = self.prepared.asks = False
         try:
-            pending, self.pending = self.pending, None
-            chunk, marks, index, end = pending  # type: ignore[misc]  # a parked client has it
-            self.parked = False
-            first = self.borrow(server)
-            if first:
-                server.write(first[0])
             self.request(chunk, marks, index, marks[index] >> 8, end)
             self.drain()
         except ProxyError as error:
@@ -361,7 +374,10 @@ class Client(Borrower):
     def caught_up(self) -> None:
         """Answered after a Flush, as asyncpg and others prepare: with no more than that, our Sync frees the server."""
         server = self.server
-        if server is None or self.prepared.executes or self.mode == "session":
+        if self.prepared.asks:
+            self.resume()
+            return
+        if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0

@@ -12,10 +12,12 @@ cdef class ClientStatements:
     cdef readonly Pool pool
     cdef readonly PoolStats stats
     cdef readonly bint shares
+    cdef readonly bytes scope
     cdef readonly dict statements
     cdef readonly list promised
     cdef readonly list faked
-    cdef readonly set described
+    cdef readonly dict described
+    cdef public bint asks
     cdef public bytes unnamed
     cdef readonly bint describes
     cdef public bint executes
@@ -27,7 +29,7 @@ cdef class ClientStatements:
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
-    @cython.locals(where=tuple, start=Py_ssize_t, end=Py_ssize_t, name=bytes)
+    @cython.locals(where=tuple, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

@@ -10,8 +10,9 @@ from typing import Any
 
 from dbproxy.errors import MessageTooLarge
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import AGAIN, NOWHERE, Statement
+from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
+from dbproxy.wire import build
 from dbproxy.wire.extended import (
     bind_name,
     length_at,
@@ -24,20 +25,24 @@ from dbproxy.wire.extended import (
 )
 from dbproxy.wire.pipeline import faked_reply
 
+FORGOTTEN = 1  # the columns that a client was told before a Close that failed: equal to no others
+FLUSH = build.flush()
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
 
 
 class ClientStatements:
-    """One client's statements. `shares`: whether they are shared at all (not in session mode)."""
+    """One client's statements. `shares`: whether they are shared at all (not in session mode); `scope`: search_path."""
 
-    def __init__(self, pool: Pool, shares: bool) -> None:
+    def __init__(self, pool: Pool, shares: bool, scope: bytes) -> None:
         self.pool = pool
         self.stats = pool.stats
         self.shares = shares
+        self.scope = scope
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
-        self.described: set[bytes] = set()  # the names whose columns the client knows
+        self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
+        self.asks = False  # what comes next is not sent until the server has told a statement's columns
         self.unnamed: bytes | None = None
         self.describes = False  # the request at hand asks for its columns
         self.executes = False  # since the last Sync, more was asked for than to prepare
@@ -62,7 +67,7 @@ class ClientStatements:
             if parts is None or not parts[0] or parts[0] in self.statements:
                 return False
             name, body = parts
-            statement = self.pool.statements.find(body)
+            statement = self.pool.statements.find(body, self.scope)
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1
@@ -108,7 +113,7 @@ class ClientStatements:
         known = self.statements.get(name)
         if known is not None:
             return self.parse_again(server, name, known, body)
-        statement = self.pool.statements.find(body)
+        statement = self.pool.statements.find(body, self.scope)
         self.statements[name] = statement
         if statement.name in server.prepared and server.status != ord("E"):
             server.prepare(statement)
@@ -120,7 +125,7 @@ class ClientStatements:
         closes = server.keep(statement)
         server.pipeline.expect(ord("P"), (name, None, statement.name, statement))
         self.stats.server_parse_count += 1
-        return closes + write_parse(statement.name, body)
+        return closes + write_parse(statement.name, body) + server.compare(statement)
 
     def parse_again(self, server: Server, name: bytes, known: Statement, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
@@ -150,6 +155,15 @@ class ClientStatements:
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         self.seen = statement.body
         self.seen_at = -1
+        told = self.described.get(name, 0)
+        if told and not self.describes:
+            if statement.columns and statement.columns != told:
+                server.pipeline.expect(ord("B"), (name, None, CHANGED, None))
+                return write_bind(chunk, at, start, end, stop, CHANGED)
+            if statement.name not in server.prepared:
+                self.asks = True
+                self.stats.bind_count -= 1  # it comes again
+                return server.prepare(statement, describe=True) + FLUSH
         prepares = server.prepare(statement)
         server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         return prepares + write_bind(chunk, at, start, end, stop, statement.name)
@@ -167,7 +181,6 @@ class ClientStatements:
         if statement is None:
             server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
             return write_describe(NOWHERE)
-        self.described.add(name)
         prepares = server.prepare(statement)
         server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return prepares + write_describe(statement.name)
@@ -186,7 +199,7 @@ class ClientStatements:
         return b""
 
     def forget(self, name: bytes) -> Statement | None:
-        self.described.discard(name)
+        self.described.pop(name, None)
         return self.statements.pop(name, None)
 
     def unnamed_on(self, server: Server) -> bytes:
@@ -209,7 +222,7 @@ class ClientStatements:
             self.statements.pop(name, None)
         else:
             self.statements[name] = previous
-            self.described.add(name)  # perhaps it was
+            self.described[name] = FORGOTTEN
 
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""

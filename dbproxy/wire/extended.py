@@ -52,6 +52,20 @@ def statement_text(chunk: bytes, at: int) -> bytes:
     return chunk[start:stop] if stop >= 0 else chunk[start:]
 
 
+def columns_key(parameters: bytes, chunk: bytes, at: int) -> int:
+    """What a statement's Describe was answered (ParameterDescription, then RowDescription or NoData at `at`).
+
+    Equal for equal types, and names of columns; where the columns come from is nothing to the reader. Never 0.
+    """
+    told = [parameters]
+    position = at + 7
+    for _ in range(int.from_bytes(chunk[at + 5 : position], "big") if chunk[at] == ord("T") else 0):
+        stop = chunk.index(b"\0", position)
+        told += (chunk[position : stop + 1], chunk[stop + 7 : stop + 11], chunk[stop + 13 : stop + 17])
+        position = stop + 19
+    return hash(b"".join(told)) or 1
+
+
 def length_at(chunk: bytes, at: int) -> int:
     """The size of a message in bytes, kind byte included."""
     buffer = chunk

@@ -129,9 +129,9 @@ _CLIENT = {
 }
 _SERVER = {
     **dict.fromkeys("Ddc", (PASS, WHOLE)),
-    **dict.fromkeys("TGHWIns123V", (HEADER, WHOLE)),
+    **dict.fromkeys("GHWIns123V", (HEADER, WHOLE)),
     **dict.fromkeys(
-        "ZESCRKvNAt", (WHOLE, WHOLE)
+        "ZESCRKvNAtT", (WHOLE, WHOLE)
     ),  # N and A also come unasked: never half of one to half a loan
 }
 

@@ -158,17 +158,17 @@ async def test_flush_brings_the_faked_replies_behind_a_real_one(house: House):
 async def test_flush_does_not_bring_a_faked_reply_into_the_middle_of_another(house: House):
     client, server = await house.pair()
     ours = await prepare(client, server, "s1", "SELECT 1")
-    described = columns("a", "b", "c")
-    client.send(describe("s1"), parse("s2", "SELECT 1"), FLUSH)
-    await server.receives(describe(ours), FLUSH)
-    server.send(parameter_types(), described[:10])
-    await client.receives(parameter_types())
-    await client.receives_bytes(described[:10])
+    answer = row("long")
+    client.send(bind("s1"), execute(), parse("s2", "SELECT 1"), FLUSH)
+    await server.receives(bind(ours), execute(), FLUSH)
+    server.send(BIND_COMPLETE, answer[:10])
+    await client.receives(BIND_COMPLETE)
+    await client.receives_bytes(answer[:10])
     client.send(FLUSH)
     await server.receives(FLUSH)
-    server.send(described[10:])
-    await client.receives_bytes(described[10:])
-    await client.receives(PARSE_COMPLETE)
+    server.send(answer[10:], complete())
+    await client.receives_bytes(answer[10:])
+    await client.receives(complete(), PARSE_COMPLETE)
 
 
 async def test_error_comes_behind_the_faked_replies_before_it(house: House):
@@ -519,9 +519,30 @@ async def test_lost_statement_is_described_again_for_a_client_that_knows_its_col
     await server.receives(bind(old), *RUN)
     server.send(missing(old), IDLE)
     new = (await server.receive()).body.name
+    await server.receives(describe(new), FLUSH)
+    await server.hears_nothing()
+    server.send(PARSE_COMPLETE, parameter_types(), columns("a"))
     await server.receives(bind(new), *RUN)
-    server.send(PARSE_COMPLETE, BIND_COMPLETE, *ANSWER)
+    server.send(BIND_COMPLETE, *ANSWER)
     await client.receives(BIND_COMPLETE, *ANSWER)
+
+
+async def test_lost_statement_with_other_columns_is_refused_as_postgresql_would(house: House):
+    client, server = await house.pair()
+    client.send(parse("s1", "SELECT * FROM t"), describe("s1"), SYNC)
+    old = (await server.receive()).body.name
+    await server.receives(describe(old), SYNC)
+    server.send(PARSE_COMPLETE, parameter_types(), columns("a"), IDLE)
+    await client.receives(PARSE_COMPLETE, parameter_types(), columns("a"), IDLE)
+    client.send(bind("s1"), *RUN)
+    await server.receives(bind(old), *RUN)
+    server.send(missing(old), IDLE)
+    new = (await server.receive()).body.name
+    await server.receives(describe(new), FLUSH)
+    server.send(PARSE_COMPLETE, parameter_types(), columns("a", "b"))
+    await server.receives(bind("dbproxy/changed"), *RUN)
+    server.send(missing("dbproxy/changed"), IDLE)
+    await client.receives(CHANGED, IDLE)
 
 
 async def test_outdated_statement_in_a_transaction_is_the_clients_to_deal_with(house: House):
