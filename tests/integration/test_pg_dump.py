@@ -4,15 +4,13 @@ They SET and PREPARE for a whole session, which is what `pool.mode = session` is
 right as well, since it is one transaction.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dbproxy.demo.postgres import Postgres
 from tests.support.postgres import Database, connect, create_database
-from tests.support.programs import run
+from tests.support.programs import dump, run
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 
@@ -60,12 +58,6 @@ def schema(module_database: Database) -> None:
     with connect(module_database.server, module_database.name) as connection:
         connection.execute("SET ROLE app")
         connection.execute(SCHEMA)
-
-
-def dump(server: Postgres, dsn: str, *flags: object) -> str:
-    """A dump as text, without the random key that newer versions put around it."""
-    text = run(server, "pg_dump", "--large-objects", *flags, dsn=dsn)
-    return re.sub(r"^\\(un)?restrict \w+$", "", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("flags", [(), ("--inserts", "--rows-per-insert=100"), ("--schema-only",)])

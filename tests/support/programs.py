@@ -1,6 +1,7 @@
 """PostgreSQL's own programs (psql, pgbench, pg_dump …) as a client of the proxy."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
@@ -44,5 +45,13 @@ def run(
         timeout=TIMEOUT,
         check=False,
     )
-    assert bool(done.returncode) == fails, f"{tool}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert bool(done.returncode) == fails, (
+        f"{tool}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
     return done.stdout + done.stderr if fails else done.stdout
+
+
+def dump(server: Postgres, dsn: str, *flags: object) -> str:
+    """A dump as text, without the random key that pg_dump puts around it."""
+    text = run(server, "pg_dump", *flags, dsn=dsn)
+    return re.sub(r"^\\(un)?restrict \w+$", "", text, flags=re.MULTILINE)
