@@ -91,7 +91,7 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
     while not ready or not mailbox.empty():
         message = await mailbox.get()
         if message is None:
-            raise ServerUnavailable(f"{target.address} closed the connection during login")
+            raise ServerUnavailable("the server closed the connection during login")
         kind, payload = message
         if kind == ord("R"):
             answer = login.receive(*parse_authentication(payload))
@@ -109,7 +109,7 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
         elif kind == ord("Z"):
             ready = True
     if not login.done:
-        raise ProtocolViolation(f"{target.address} was ready before it had authenticated us")
+        raise ProtocolViolation("the server was ready before it had authenticated us")
     server.mailbox = None
 
 

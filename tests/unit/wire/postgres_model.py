@@ -36,9 +36,7 @@ class Postgres:
     def receive(self, step: Step) -> None:
         if self.copying is not None:
             self.copy(step, self.copying)
-        elif step.kind in "cfdH":
-            return
-        elif self.ignoring and step.kind != "S":
+        elif step.kind in "cfdH" or (self.ignoring and step.kind != "S"):
             return
         elif step.fails:
             self.fail(simple=step.kind in "QFS")

@@ -1,5 +1,6 @@
 """Any stream of messages, built by the declarations of wire.messages, and any way to split it."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,8 +21,16 @@ raw = st.fixed_dictionaries({"data": blobs})
 nothing = st.just({})
 copying = st.fixed_dictionaries({"format": st.integers(0, 1), "columns": formats})
 column = st.fixed_dictionaries(
-    {"name": texts, "table": uint32, "attribute": int16, "type": uint32, "size": int16, "modifier": int32, "format": int16}
-)  # fmt: skip
+    {
+        "name": texts,
+        "table": uint32,
+        "attribute": int16,
+        "type": uint32,
+        "size": int16,
+        "modifier": int32,
+        "format": int16,
+    }
+)
 
 FRONTEND = {
     Frontend.BIND: st.fixed_dictionaries(
@@ -91,4 +100,4 @@ def splitting(data: bytes) -> st.SearchStrategy[list[bytes]]:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *places, len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(edges)]

@@ -1,5 +1,6 @@
 import struct
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -96,7 +97,7 @@ def test_marks_are_where_the_declarations_find_messages(stream, data: st.DataObj
     framer = Framer([HEADER] * 256, [WHOLE] * 256)
     seen = read(framer, data.draw(splitting(sent)))
     edges = [at for at, _ in seen.marks] + [len(sent)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         message = messages.FRONTEND_MESSAGE.parse(sent[start:stop])
         assert messages.FRONTEND_MESSAGE.build(message) == sent[start:stop]
 

@@ -1,0 +1,371 @@
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbproxy.errors import ServerRefused, ServerUnavailable
+from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, TESTED
+from tests.unit.pool.fakes import FakeClient, FakePool
+
+UNREACHABLE = ServerUnavailable("cannot connect")
+UNKNOWN = ServerRefused('database "shop" does not exist', sqlstate="3D000")
+
+
+def fill(fake: FakePool, *names: str) -> list[Any]:
+    """Servers, opened in this order, all idle."""
+    fake.pool.waiting.update({FakeClient(name): 0.0 for name in names})
+    fake.pool.open_more(0)
+    waiting = list(fake.pool.waiting)
+    servers = [fake.open(name) for name in names]
+    for client in waiting:
+        fake.pool.checkin(client.server, 0)
+    return servers
+
+
+# --- lending ------------------------------------------------------------------------------------------------
+
+
+def test_idle_servers_are_lent_last_in_first_out():
+    fake = FakePool()
+    one, two, three = fill(fake, "one", "two", "three")
+    fake.lend(FakeClient())
+    lent = fake.lend(FakeClient())
+    fake.pool.checkin(lent, 1)
+    assert (lent, fake.lend(FakeClient())) == (two, two)
+    assert fake.lend(FakeClient()) is one
+    assert three.client is not None
+
+
+def test_waiting_clients_are_served_first_in_first_out():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient("holder"))
+    waiting = [FakeClient(str(number)) for number in range(5)]
+    for client in waiting:
+        assert fake.lend(client) is None
+    for client in waiting:
+        assert client.server is None
+        fake.pool.checkin(server, 1)
+        assert client.server is server
+
+
+def test_client_that_comes_while_others_wait_does_not_go_first():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient("holder"))
+    first, second = FakeClient("first"), FakeClient("second")
+    fake.lend(first)
+    fake.pool.paused = True  # the server that comes back meanwhile is closed, and another opened
+    fake.pool.checkin(server, 1)
+    fake.pool.resume(1)
+    fake.lend(second, 1)
+    fake.open("fresh")
+    assert (first.server is not None, second.server) == (True, None)
+
+
+def test_waiter_that_has_gone_is_never_handed_a_server():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient("holder"))
+    gone, patient = FakeClient("gone"), FakeClient("patient")
+    fake.lend(gone)
+    fake.lend(patient)
+    fake.pool.leave(gone)
+    fake.pool.checkin(server, 1)
+    assert (gone.server, patient.server) == (None, server)
+    fake.pool.leave(gone)  # twice is no matter
+
+
+def test_waiting_is_timed():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient("holder"), 10)
+    waited = fake.pool.stats.wait_time_us
+    fake.lend(FakeClient(), 11)
+    fake.pool.checkin(server, 13.5)
+    assert fake.pool.stats.wait_time_us - waited == 2_500_000
+
+
+steps = st.lists(
+    st.sampled_from(["come", "come", "go", "back", "open", "lose", "cancel", "dealt"]), max_size=60
+)
+
+
+@given(steps, st.data())
+def test_whatever_happens_each_server_is_in_one_list_and_lent_to_one(steps: list[str], data: st.DataObject):
+    """The state is the list; nobody waits while a server is idle; the longest wait ends first."""
+    fake = FakePool(size=3, reserve_size=0)
+    pool = fake.pool
+    queue: deque[FakeClient] = deque()
+    holders: list[FakeClient] = []
+    servers: list[Any] = []
+    for number, step in enumerate(steps):
+        cancelled = [server for server in servers if server.cancels]
+        if step == "come":
+            client = FakeClient(str(number))
+            fake.lend(client, number)
+            queue.append(client)
+        elif step == "go" and queue:
+            client = data.draw(st.sampled_from(sorted(queue, key=str)))
+            queue.remove(client)
+            pool.leave(client)
+        elif step == "back" and holders:
+            pool.checkin(holders.pop(0).server, number)
+        elif step == "open" and pool.opening:
+            servers.append(fake.open(f"s{number}", number))
+        elif step == "lose" and servers:
+            servers.pop().close("lost")
+        elif step == "cancel" and holders:
+            holders[0].server.cancels += 1
+        elif step == "dealt" and cancelled:
+            cancelled[0].cancels = 0
+            pool.canceled(cancelled[0])
+        while queue and queue[0].server is not None:
+            holders.append(queue.popleft())
+        holders = [client for client in holders if not client.server.closed_for]
+        assert list(pool.waiting) == list(queue), "not first come, first served"
+        assert not (pool.waiting and pool.idle)
+        for server in servers:
+            assert [state for state in range(CLOSED) if server in pool.lists[state]] == [server.state]
+        lent = [client.server for client in holders]
+        assert len(set(lent)) == len(lent)
+        assert all(server.state == ACTIVE for server in lent)
+        assert pool.size() <= 3
+
+
+# --- coming back --------------------------------------------------------------------------------------------
+
+
+def test_server_of_an_unconfirmed_cancel_is_closed():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient())
+    server.doubtful = True
+    fake.pool.checkin(server, 1)
+    assert "cancel" in server.closed_for
+
+
+def test_server_with_a_cancel_on_its_way_is_kept_from_those_who_wait():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient())
+    waiting = FakeClient()
+    fake.lend(waiting)
+    server.cancels = 1
+    fake.pool.checkin(server, 1)
+    assert (waiting.server, fake.pool.counts()["being_canceled"]) == (None, 1)
+    server.cancels = 0
+    fake.pool.canceled(server)
+    assert waiting.server is server
+
+
+def test_unconfirmed_cancel_of_a_server_that_came_back_closes_it():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient())
+    server.cancels = 1
+    fake.pool.checkin(server, 1)
+    server.cancels, server.doubtful = 0, True
+    fake.pool.canceled(server)
+    assert server.closed_for
+
+
+def test_cancel_dealt_with_during_the_loan_changes_nothing():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    client = FakeClient()
+    fake.lend(client)
+    fake.pool.canceled(server)
+    assert (server.state, server.closed_for) == (ACTIVE, "")
+
+
+def test_server_over_its_lifetime_is_closed_when_it_comes_back():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient())
+    server.expires_at = 100.0
+    fake.pool.checkin(server, 99)
+    assert server.state == IDLE
+    fake.lend(FakeClient(), 99)
+    fake.pool.checkin(server, 100)
+    assert server.closed_for == "server_lifetime"
+
+
+def test_retired_servers_are_closed_at_once_or_when_they_come_back():
+    fake = FakePool()
+    idle, lent = fill(fake, "idle", "lent")
+    fake.lend(FakeClient())
+    fake.pool.retire()
+    assert idle.closed_for
+    assert not lent.closed_for
+    fake.pool.checkin(lent, 1)
+    assert lent.closed_for == "settings changed"
+
+
+def test_paused_pool_lends_and_opens_nothing():
+    fake = FakePool(min_pool_size=2)
+    idle, lent = fill(fake, "idle", "lent")
+    fake.lend(FakeClient())
+    fake.pool.pause()
+    launched = fake.launched
+    waiting = FakeClient()
+    assert idle.closed_for == "paused"
+    assert fake.lend(waiting) is None
+    fake.pool.checkin(lent, 1)
+    assert lent.closed_for == "paused"
+    assert (waiting.server, fake.launched) == (None, launched)
+    fake.pool.resume(2)
+    assert fake.launched > launched
+    assert fake.open().client is waiting
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "pin", "cleaning"),
+    [
+        ("transaction", "I", "", []),
+        ("transaction", "T", "", ["ROLLBACK"]),
+        ("transaction", "E", "", ["ROLLBACK"]),
+        ("transaction", "I", "PREPARE", ["DEALLOCATE ALL"]),
+        ("session", "I", "", ["DISCARD ALL"]),
+        ("session", "T", "", ["ROLLBACK", "DISCARD ALL"]),
+    ],
+)
+def test_cleaning_undoes_what_a_client_left(mode: str, status: str, pin: str, cleaning: list[str]):
+    fake = FakePool(mode=mode)
+    (server,) = fill(fake, "only")
+    server.status, server.pin = ord(status), pin
+    assert fake.pool.cleaning(server) == cleaning
+
+
+def test_server_under_test_is_not_lent_until_it_has_answered():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.pool.check(server, 50.0)
+    waiting = FakeClient()
+    assert (server.state, server.asked, fake.lend(waiting)) == (TESTED, 1, None)
+    fake.pool.checkin(server, 51)
+    assert waiting.server is server
+
+
+def test_move_that_is_not_in_the_table_is_a_bug():
+    fake = FakePool()
+    (server,) = fill(fake, "only")
+    with pytest.raises(AssertionError, match="idle to new"):
+        fake.pool.move(server, LOGIN)
+
+
+# --- opening and losing -------------------------------------------------------------------------------------
+
+
+def test_reserve_is_opened_for_those_who_have_waited_and_for_no_others():
+    fake = FakePool(size=1, reserve_size=1, reserve_timeout=5.0)
+    fill(fake, "only")
+    fake.lend(FakeClient(), 0)
+    fake.lend(FakeClient(), 10)
+    fake.pool.open_more(14.9)
+    assert fake.pool.size() == 1
+    fake.pool.open_more(15)
+    assert fake.pool.size() == 2
+    fake.lend(FakeClient(), 16)
+    fake.pool.open_more(100)
+    assert fake.pool.size() == 2
+
+
+def test_min_pool_size_is_opened_without_clients_and_replaced():
+    fake = FakePool(min_pool_size=2, size=5)
+    fake.pool.open_more(0)
+    assert fake.launched == 2
+    one, _ = fake.open("one"), fake.open("two")
+    one.close("lost")
+    assert fake.launched == 3
+
+
+def test_failed_login_is_tried_again_after_a_growing_pause_and_one_at_a_time():
+    fake = FakePool(size=5)
+    for number in range(3):
+        fake.lend(FakeClient(str(number)), 0)
+    assert fake.launched == 3
+    for _ in range(3):
+        fake.pool.open_failed(UNREACHABLE, 0)
+    fake.pool.open_more(0.39)
+    assert fake.launched == 3
+    fake.pool.open_more(0.41)
+    assert fake.launched == 4
+    fake.pool.open_more(0.42)
+    assert fake.launched == 4
+    fake.open("it", now=0.5)
+    fake.pool.open_more(0.5)
+    assert (fake.pool.failures, fake.launched) == (0, 6)
+
+
+def test_who_waits_goes_on_waiting_when_no_server_can_be_reached():
+    fake = FakePool()
+    client, login = FakeClient(), FakeClient("login", impatient=True)
+    fake.lend(client)
+    fake.lend(login)
+    fake.pool.open_failed(UNREACHABLE, 0)
+    assert (client.refusal, login.refusal) == (None, UNREACHABLE)
+    assert list(fake.pool.waiting) == [client]
+
+
+def test_refusal_of_the_only_login_is_told_to_all():
+    fake = FakePool()
+    client = FakeClient()
+    fake.lend(client)
+    fake.pool.open_failed(UNKNOWN, 0)
+    assert client.refusal is UNKNOWN
+    assert not fake.pool.waiting
+
+
+def test_refusal_beside_servers_that_work_is_told_to_nobody():
+    fake = FakePool(size=2)
+    fill(fake, "one")
+    fake.lend(FakeClient())
+    waiting = FakeClient(impatient=True)
+    fake.lend(waiting)
+    fake.pool.open_failed(UNKNOWN, 0)
+    assert waiting.refusal is None
+    assert list(fake.pool.waiting) == [waiting]
+
+
+def test_lost_server_is_replaced_if_somebody_waits():
+    fake = FakePool(size=1)
+    (server,) = fill(fake, "only")
+    fake.lend(FakeClient())
+    fake.lend(FakeClient())
+    launched = fake.launched
+    server.close("lost")
+    assert fake.launched == launched + 1
+    assert server.state == CLOSED
+
+
+def test_given_up_attempt_makes_room():
+    fake = FakePool(size=1)
+    fake.lend(FakeClient())
+    assert fake.pool.size() == 1
+    fake.pool.opening_ended()
+    assert fake.pool.size() == 0
+
+
+def test_pool_is_forgettable_when_nothing_would_be_lost():
+    fake = FakePool()
+    assert fake.pool.forgettable(0)
+    client = FakeClient()
+    fake.lend(client)
+    assert not fake.pool.forgettable(0)
+    fake.pool.leave(client)
+    assert not fake.pool.forgettable(0)  # one is being opened
+    fake.pool.open_failed(UNREACHABLE, 10)
+    assert not fake.pool.forgettable(10)
+    assert fake.pool.forgettable(11)
+    fake.pool.pause()
+    assert not fake.pool.forgettable(11)
+    assert not FakePool(min_pool_size=1).pool.forgettable(0)
+
+
+def test_what_servers_say_at_login_is_what_clients_are_told():
+    fake = FakePool()
+    fill(fake, "only")
+    assert fake.pool.welcome == {"server_version": "18.1"}

@@ -1,0 +1,42 @@
+"""Who gets a cancel request: decided without a socket (what goes over the wire: tests/protocol/test_cancel.py)."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from dbproxy.errors import QueryCanceled
+from dbproxy.session.cancel import cancel_client
+
+
+def client(*, parked: bool = False, server: Any = None) -> Any:
+    made = SimpleNamespace(parked=parked, server=server, refusal=None, left=[])
+    made.pool = SimpleNamespace(leave=made.left.append)
+    made.refuse = lambda error: setattr(made, "refusal", error)
+    return made
+
+
+def server(*, answering: bool) -> Any:
+    return SimpleNamespace(pipeline=SimpleNamespace(empty=lambda: not answering))
+
+
+def test_server_that_owes_the_client_an_answer_is_cancelled():
+    busy = server(answering=True)
+    assert cancel_client(client(server=busy)) is busy
+
+
+def test_server_that_owes_nothing_is_left_alone():
+    assert cancel_client(client(server=server(answering=False))) is None
+    assert cancel_client(client()) is None
+
+
+def test_client_that_waits_is_refused_and_waits_no_more():
+    waiting = client(parked=True)
+    assert cancel_client(waiting) is None
+    assert isinstance(waiting.refusal, QueryCanceled)
+    assert (waiting.refusal.sqlstate, waiting.left) == ("57014", [waiting])
+
+
+def test_request_that_is_about_to_be_sent_again_is_cancelled_on_its_server():
+    busy = server(answering=True)
+    retrying = client(parked=True, server=busy)
+    assert cancel_client(retrying) is busy
+    assert retrying.refusal is None

@@ -1,0 +1,117 @@
+"""Deadlines compared with an explicit `now`."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dbproxy.config import PoolSettings, Settings
+from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
+from dbproxy.session.deadlines import STALL_LIMIT, judge, sweep_logins
+
+IDLE, BUSY, NO_SERVER = "idle", "busy", None
+
+
+class FakeClient:
+    """A client as far as its deadlines go; `last_active` at 0."""
+
+    def __init__(self, server: str | None = NO_SERVER, **limits: float) -> None:
+        self.pool = SimpleNamespace(settings=PoolSettings.model_validate(limits))
+        self.server = server and SimpleNamespace(pipeline=SimpleNamespace(empty=lambda: server == IDLE))
+        self.parked = self.gone = self.full = False
+        self.idle = True
+        self.stalled_since = 0.0
+        self.ended_for: ProxyError | None = None
+
+    def stranded(self) -> bool:
+        return self.gone
+
+    def is_idle(self) -> bool:
+        return self.idle
+
+    def last_active(self) -> float:
+        return 0.0
+
+    def disconnect(self, reason: str, error: ProxyError) -> None:
+        self.ended_for = error
+
+
+def verdict(client: FakeClient, now: float) -> tuple[type, str] | None:
+    error = judge(client, now)  # type: ignore[arg-type]
+    return error and (type(error), error.sqlstate)
+
+
+def test_client_without_limits_may_stay():
+    assert verdict(FakeClient(), 1e9) is None
+
+
+@pytest.mark.parametrize(("now", "ended"), [(9.9, None), (10.0, (AdminShutdown, "57P05"))])
+def test_idle_client(now: float, ended: Any):
+    assert verdict(FakeClient(client_idle_timeout=10), now) == ended
+
+
+@pytest.mark.parametrize(("now", "ended"), [(9.9, None), (10.0, (AdminShutdown, "25P03"))])
+def test_client_idle_in_a_transaction(now: float, ended: Any):
+    client = FakeClient(IDLE, idle_transaction_timeout=10, client_idle_timeout=5)
+    client.idle = False
+    assert verdict(client, now) == ended
+
+
+def test_client_that_waits_or_is_being_answered_is_not_idle():
+    limits = {"client_idle_timeout": 10, "idle_transaction_timeout": 10}
+    waiting, busy = FakeClient(**limits), FakeClient(BUSY, **limits)
+    waiting.parked = True
+    busy.idle = False
+    assert (verdict(waiting, 1e9), verdict(busy, 1e9)) == (None, None)
+
+
+def test_answer_left_unread_while_a_server_is_held():
+    client, free = FakeClient(BUSY), FakeClient()
+    client.stalled_since = free.stalled_since = 100.0
+    assert verdict(client, 100 + STALL_LIMIT - 1) is None
+    assert verdict(client, 100 + STALL_LIMIT) == (AdminShutdown, "57P01")
+    assert verdict(free, 100 + STALL_LIMIT) is None  # it keeps nobody from anything
+
+
+def test_client_of_whom_nothing_more_can_come_has_gone():
+    client = FakeClient(BUSY)
+    client.gone = True
+    assert verdict(client, 0) == (ProtocolViolation, "08P01")
+
+
+# --- all of them --------------------------------------------------------------------------------------------
+
+
+class FakeLogin:
+    def __init__(
+        self, client: FakeClient | None = None, connected_at: float = 0, console: object = None
+    ) -> None:
+        self.client = client
+        self.console = console
+        self.connected_at = connected_at
+        self.refusal: ProxyError | None = None
+        self.aborted = False
+        self.transport = SimpleNamespace(abort=lambda: setattr(self, "aborted", True))
+
+    def refuse(self, error: ProxyError) -> None:
+        self.refusal = error
+
+
+def test_sweep_ends_those_over_a_limit_and_nobody_else():
+    slow, quick = FakeLogin(connected_at=0), FakeLogin(connected_at=50)
+    console = FakeLogin(console=object())
+    idle, patient = FakeLogin(FakeClient(client_idle_timeout=10)), FakeLogin(FakeClient())
+    logins: Any = [slow, quick, console, idle, patient]
+    sweep_logins(logins, Settings(), 60.0)
+    assert isinstance(slow.refusal, LoginTimeout)
+    assert (quick.refusal, console.refusal, patient.client.ended_for) == (None, None, None)
+    assert idle.client.ended_for.sqlstate == "57P05"
+    assert not idle.aborted
+
+
+def test_who_reads_nothing_is_not_waited_for_at_the_end():
+    stalled = FakeLogin(FakeClient(BUSY))
+    stalled.client.stalled_since, stalled.client.full = 1.0, True
+    logins: Any = [stalled]
+    sweep_logins(logins, Settings(), 1 + STALL_LIMIT)
+    assert stalled.aborted
