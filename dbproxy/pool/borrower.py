@@ -41,8 +41,8 @@ class Borrower(Link):
         """Whether `retry` is possible; `changed`: the answer of this statement has other columns than before."""
         return False
 
-    def told(self, name: bytes, columns: int) -> None:
-        """The client's statement has these columns, and the client knows now."""
+    def told(self, name: bytes, statement: Any, columns: int) -> None:
+        """This statement, which was the client's by this name when it asked, has these columns: it knows now."""
 
     def retry(self) -> None:
         """The last request failed on an outdated statement; nothing of its answer was forwarded."""

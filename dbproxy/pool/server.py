@@ -379,7 +379,7 @@ class Server(Member):
             else:
                 statement.columns = key
         if name and self.client is not None:
-            self.client.told(name, key)
+            self.client.told(name, statement, key)
 
     def payload(self, chunk: bytes, at: int) -> bytes:
         return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]

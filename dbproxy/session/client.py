@@ -265,8 +265,9 @@ class Client(Borrower):
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
 
-    def told(self, name: bytes, columns: int) -> None:
-        self.prepared.described[name] = columns
+    def told(self, name: bytes, statement: Any, columns: int) -> None:
+        if self.prepared.statements.get(name) is statement:
+            self.prepared.described[name] = columns
 
     def restore(self, name: bytes, previous: Any) -> None:
         self.prepared.restore(name, previous)

@@ -527,6 +527,17 @@ async def test_lost_statement_is_described_again_for_a_client_that_knows_its_col
     await client.receives(BIND_COMPLETE, *ANSWER)
 
 
+async def test_name_closed_before_its_columns_were_told_means_nothing_any_more(house: House):
+    client, server = await house.pair()
+    client.send(parse("s1", "SELECT 1"), describe("s1"), close("s1"), SYNC)
+    one = (await server.receive()).body.name
+    await server.receives(describe(one), SYNC)
+    server.send(PARSE_COMPLETE, parameter_types(), columns("a"), IDLE)
+    await client.receives(PARSE_COMPLETE, parameter_types(), columns("a"), CLOSE_COMPLETE, IDLE)
+    two = await prepare(client, server, "s1", "SELECT 2")
+    await run(client, server, two, "s1")
+
+
 async def test_lost_statement_with_other_columns_is_refused_as_postgresql_would(house: House):
     client, server = await house.pair()
     client.send(parse("s1", "SELECT * FROM t"), describe("s1"), SYNC)
