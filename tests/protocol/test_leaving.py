@@ -259,9 +259,9 @@ async def test_server_taken_from_a_client_that_vanished_is_lent_only_when_it_is_
     other = await house.client()
     other.send(query("SELECT 1"))
     client.cut()
-    await server.receives(SYNC, query("ROLLBACK"))
+    await server.receives(query("ROLLBACK"))
     await server.hears_nothing()
-    server.send(INTRANS, complete("ROLLBACK"))
+    server.send(complete("ROLLBACK"))
     await server.hears_nothing()
     server.send(IDLE)
     await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
@@ -272,8 +272,8 @@ async def test_server_that_does_not_become_clean_is_closed(house: House):
     client, server = await house.pair()
     await begin(client, server)
     client.cut()
-    await server.receives(SYNC, query("ROLLBACK"))
-    server.send(INTRANS, complete("ROLLBACK"), INTRANS)
+    await server.receives(query("ROLLBACK"))
+    server.send(complete("ROLLBACK"), INTRANS)
     await server.receives(TERMINATE)
     await server.hears_the_end()
 
@@ -285,8 +285,8 @@ async def begin(client: RawClient, server: Backend) -> None:
 
 
 async def is_rolled_back(house: House, server: Backend) -> None:
-    await server.receives(SYNC, query("ROLLBACK"))
-    server.send(INTRANS, complete("ROLLBACK"), IDLE)
+    await server.receives(query("ROLLBACK"))
+    server.send(complete("ROLLBACK"), IDLE)
     await house.until(lambda: house.pool.counts()["idle"] == 1)
 
 

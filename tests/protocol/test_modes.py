@@ -36,9 +36,9 @@ async def test_session_mode_keeps_the_server_and_cleans_it_afterwards(enter):
     other.send(query("SELECT 2"))
     await server.hears_nothing()
     client.send(TERMINATE)
-    await server.receives(SYNC, query("DISCARD ALL"))
+    await server.receives(query("DISCARD ALL"))
     await server.hears_nothing()
-    server.send(IDLE, complete("DISCARD ALL"), IDLE)
+    server.send(complete("DISCARD ALL"), IDLE)
     await server.answers(rows("2"), IDLE, to=query("SELECT 2"))
     await other.receives(rows("2"), IDLE)
 
@@ -49,7 +49,7 @@ async def test_session_mode_rolls_back_before_it_cleans(enter):
     client.send(query("BEGIN"))
     await server.answers(complete("BEGIN"), INTRANS, to=query("BEGIN"))
     client.cut()
-    await server.receives(SYNC, query("ROLLBACK"), query("DISCARD ALL"))
+    await server.receives(query("ROLLBACK"), query("DISCARD ALL"))
 
 
 async def test_session_mode_leaves_statement_names_alone(enter):
@@ -75,8 +75,8 @@ async def test_session_mode_adopts_settings_again_for_the_next_session(enter):
         server.send(rows("named"), IDLE, rows("1"), IDLE)
         await client.receives(rows("1"), IDLE)
         client.send(TERMINATE)
-        await server.receives(SYNC, query("DISCARD ALL"))
-        server.send(IDLE, complete("DISCARD ALL"), IDLE)
+        await server.receives(query("DISCARD ALL"))
+        server.send(complete("DISCARD ALL"), IDLE)
         await house.until(lambda: house.pool.counts()["idle"] == 1)
 
 
@@ -97,7 +97,7 @@ async def test_statement_mode_allows_no_transaction(enter):
     await client.receives(complete("BEGIN"), INTRANS)
     await client.fails("0A000", "statement pooling mode")
     await client.hears_the_end()
-    await server.receives(SYNC, query("ROLLBACK"))
+    await server.receives(query("ROLLBACK"))
 
 
 async def test_server_is_free_again_when_a_client_only_prepared(house: House):
@@ -154,7 +154,7 @@ async def test_client_idle_in_a_transaction_is_ended_and_rolled_back(enter):
     house.sweep(later=11)
     await client.fails("25P03", "idle-in-transaction timeout")
     await client.hears_the_end()
-    await server.receives(SYNC, query("ROLLBACK"))
+    await server.receives(query("ROLLBACK"))
 
 
 async def test_client_that_does_not_sync_is_idle_in_a_transaction(enter):
