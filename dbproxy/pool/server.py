@@ -340,7 +340,7 @@ class Server(Member):
         if (first == ord("S") and chunk[at + 7] == ord("T")) or (
             first == ord("R") and chunk[at + 7] == ord("S")
         ):
-            if self.client is not None:
+            if self.client is not None and not self.skipping:
                 self.tainted_by = self.client
         elif first == ord("P") and chunk[at + 5 : at + 13] == b"PREPARE\0":
             self.pin = "PREPARE"

@@ -1,0 +1,101 @@
+"""A server is lent clean or not at all (promises 2 and 3 of docs/architecture.md)."""
+
+import asyncio
+
+from tests.support.house import House
+from tests.support.raw_client import RawClient
+from tests.support.scripted_server import Backend
+from tests.support.speech import (
+    BIND_COMPLETE,
+    FLUSH,
+    IDLE,
+    INTRANS,
+    PARSE_COMPLETE,
+    SYNC,
+    TERMINATE,
+    bind,
+    complete,
+    execute,
+    parameter_status,
+    parse,
+    query,
+    rows,
+)
+
+WRITE = (parse("", "INSERT INTO t VALUES (1)"), bind(""), execute())
+WRITTEN = (PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
+TIME = {"timezone": "Asia/Tokyo"}
+ADOPT = "SELECT set_config('timezone', 'Asia/Tokyo', false)"
+UNDO = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
+
+
+async def test_block_that_only_a_flush_began_is_rolled_back_and_not_synced(house: House):
+    client, server = await house.pair()
+    await query_behind_flush(client, server)
+    client.cut()
+    await server.receives(query("ROLLBACK"))  # a Sync would commit
+    server.send(complete("ROLLBACK"), IDLE)
+    await house.until(lambda: house.pool.counts()["idle"] == 1)
+
+
+async def test_server_after_a_sync_that_ended_a_block_is_not_lent_again(house: House):
+    """PostgreSQL 18 would fail the next command: "StartTransactionCommand: unexpected state STARTED"."""
+    client, server = await house.pair()
+    await query_behind_flush(client, server)
+    client.send(SYNC)
+    await server.answers(IDLE, to=SYNC)
+    await client.receives(IDLE)
+    await server.receives(TERMINATE)
+    await server.hears_the_end()
+
+
+async def query_behind_flush(client: RawClient, server: Backend) -> None:
+    client.send(*WRITE, FLUSH)
+    await server.receives(*WRITE, FLUSH)
+    server.send(*WRITTEN)
+    await client.receives(*WRITTEN)
+    client.send(query("SELECT 1"))
+    await server.answers(rows("1"), INTRANS, to=query("SELECT 1"))
+    await client.receives(rows("1"), INTRANS)
+
+
+async def test_settings_are_undone_once_for_the_next_client_and_not_for_the_one_after(house: House):
+    one, other, third = [await house.client() for _ in range(3)]
+    server = await house.server.accept()
+    await asks(one, server, "SET work_mem = '9MB'", complete("SET"))
+    other.send(query("SELECT 1"))
+    await server.answers(complete("SET"), complete("RESET"), IDLE, to=query(UNDO))
+    await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
+    await other.receives(rows("1"), IDLE)
+    await asks(third, server, "SELECT 2", rows("2"))
+
+
+async def test_reset_of_one_client_is_undone_for_another_with_the_same_settings(house: House):
+    one = asyncio.ensure_future(house.client(parameters=TIME))
+    server = await house.server.accept()
+    await server.answers(parameter_status("TimeZone", "Asia/Tokyo"), complete(), IDLE, to=query(ADOPT))
+    first, other = await one, await house.client(parameters=TIME)
+    await asks(first, server, "RESET TimeZone", complete("RESET"))
+    other.send(query("SELECT 1"))
+    await server.answers(complete("SET"), complete("RESET"), complete(), IDLE, to=query(f"{UNDO}; {ADOPT}"))
+    await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
+    await other.receives(rows("1"), IDLE)
+
+
+async def test_rolled_back_settings_of_a_client_that_left_are_told_to_nobody(house: House):
+    client, server = await house.pair()
+    named = parameter_status("application_name", "mine")
+    await asks(client, server, "SET application_name = 'mine'", named + complete("SET"))
+    client.send(query("BEGIN"))
+    await server.answers(complete("BEGIN"), INTRANS, to=query("BEGIN"))
+    await client.receives(complete("BEGIN"), INTRANS)
+    client.cut()
+    await server.answers(named, complete("ROLLBACK"), IDLE, to=query("ROLLBACK"))
+    await house.until(lambda: house.pool.counts()["idle"] == 1)
+    assert "application_name" not in (await house.client()).parameters
+
+
+async def asks(client: RawClient, server: Backend, sql: str, answer: bytes) -> None:
+    client.send(query(sql))
+    await server.answers(answer, IDLE, to=query(sql))
+    await client.receives(answer, IDLE)
