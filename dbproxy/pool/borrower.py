@@ -42,7 +42,7 @@ class Borrower(Link):
         return False
 
     def told(self, name: bytes, statement: Any, columns: int) -> None:
-        """This statement, which was the client's by this name when it asked, has these columns: it knows now."""
+        """The statement that was the client's by this name when it asked has so many columns: it knows now."""
 
     def retry(self) -> None:
         """The last request failed on an outdated statement; nothing of its answer was forwarded."""
