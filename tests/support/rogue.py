@@ -16,11 +16,13 @@ from tests.support.raw_client import RawClient
 from tests.support.speech import (
     COPY_DONE,
     FLUSH,
+    IDLE,
     SYNC,
     TERMINATE,
     bind,
     close,
     close_portal,
+    complete,
     copy_data,
     copy_fail,
     describe,
@@ -29,6 +31,7 @@ from tests.support.speech import (
     function_call,
     parse,
     query,
+    row,
     split,
 )
 from tests.support.witness import INT4PL, USER, dial
@@ -171,6 +174,7 @@ DEEDS: list[Callable[[Random], Deed]] = [
     ask, ask, ask, ask, prepare, prepare, run, run, shut, pipeline, copy_in, copy_in, stray, copy_out, select_much,
     call_function,
 ]  # fmt: skip
+SETTLED = row("settled") + complete("SELECT 1") + IDLE
 NEVER = "INSERT INTO things VALUES (0, 'never')"
 # What must not be committed, whenever the rogue vanishes: the last deed of one that writes it.
 LAST = [
@@ -219,29 +223,45 @@ class Rogue:
     def __init__(self, client: RawClient) -> None:
         self.client = client
         self.random = Random()
+        self.stays = False
         self.owed = 0
         self.heard = bytearray()
         self.messengers: list[RawClient] = []
         self.story: list[str] = []
 
     @classmethod
-    async def arrive(cls, port: int, database: str, parameters: Mapping[str, str]) -> "Rogue":
+    async def enter(cls, port: int, database: str, parameters: Mapping[str, str]) -> "Rogue":
         client = await dial(port)
         await client.log_in(USER, database, parameters)
         return cls(client)
 
     async def misbehave(self, random: Random) -> None:
-        """Do a few things, the last of them perhaps in part, and leave."""
+        """Do a few things, and stay or leave, perhaps in the middle of another."""
         self.random = random
-        deeds = [random.choice(DEEDS)(random) for _ in range(random.randrange(7))]
-        if random.random() < 0.4:
-            deeds.append(random.choice(LAST))
-        with suppress(ConnectionError):  # it may have been thrown out
-            for deed in deeds[:-1]:
-                await self.do(deed)
-            if deeds:
-                await self.do_in_part(deeds[-1])
+        self.stays = False
+        with suppress(OSError):  # it may have been thrown out
+            for _ in range(random.randrange(7)):
+                await self.do(random.choice(DEEDS)(random))
+            if random.random() < 0.2 and await self.settle():
+                self.stays = True
+                return
+            if random.random() < 0.7:
+                await self.do_in_part(random.choice([random.choice(DEEDS)(random), random.choice(LAST)]))
         await self.leave()
+
+    async def settle(self) -> bool:
+        """Have nothing open any more. Who has PREPAREd keeps a server, and must leave."""
+        if any("PREPARE" in told for told in self.story):
+            return False
+        self.tell(SYNC + query("ROLLBACK") + query("SELECT 'settled'"))
+        self.client.send(SYNC, query("ROLLBACK"), query("SELECT 'settled'"))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EARSHOT):
+                while not self.heard.endswith(SETTLED):
+                    await self.sip(65536)
+        settled = self.heard.endswith(SETTLED)
+        self.heard.clear()
+        return settled
 
     async def do(self, deed: Deed) -> None:
         self.tell(deed.messages)
@@ -275,8 +295,11 @@ class Rogue:
         self.story.append(ending.__name__)
         with suppress(OSError):  # it may have been thrown out, and its socket be closed
             await ending(self.client)
-        for messenger in self.messengers:
-            messenger.writer.close()
+        self.close()
+
+    def close(self) -> None:
+        for client in [self.client, *self.messengers]:
+            client.writer.close()
 
     async def cancel(self) -> None:
         """Ask for it with the right key or with a wrong one; perhaps wait until it has been dealt with."""

@@ -119,12 +119,23 @@ def in_transaction(answer: bytes) -> bytes:
 
 @dataclass
 class Witness:
-    """Logged in once made by `call`."""
+    """Logged in once made by `call`; its number is part of what it asks."""
 
     client: RawClient
     reference: Reference
     number: int
     looks: int = 0
+
+    @classmethod
+    async def call(cls, port: int, database: str, reference: Reference, number: int) -> "Witness":
+        """Log in; what is told at login is what the server itself would tell."""
+        client = await dial(port)
+        await client.log_in(USER, database, reference.parameters)
+        assert client.parameters == reference.told
+        return cls(client, reference, number)
+
+    def close(self) -> None:
+        self.client.writer.close()
 
     async def look(self, random: Random) -> None:
         """Ask everything, in any order, one by one or all at once."""
@@ -181,11 +192,3 @@ def tell_apart(found: list[str], expected: list[str]) -> str:
     pairs = zip_longest(found, expected, fillvalue="nothing")
     place, (one, other) = next((place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1])
     return f"was answered, after {found[:place]}, by\n{one}\ninstead of\n{other}"
-
-
-async def call(port: int, database: str, reference: Reference, number: int) -> Witness:
-    """Log in; what is told at login is what the server itself would tell."""
-    client = await dial(port)
-    await client.log_in(USER, database, reference.parameters)
-    assert client.parameters == reference.told
-    return Witness(client, reference, number)
