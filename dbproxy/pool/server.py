@@ -399,6 +399,8 @@ class Server(Member):
         if entry & KIND in b"QSF":
             if entry & SKIP:
                 raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+            if entry == ord("Q"):
+                self.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
             pipeline.fail()
             return False
         note = pipeline.failing_note()

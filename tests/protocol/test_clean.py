@@ -14,7 +14,9 @@ from tests.support.speech import (
     SYNC,
     TERMINATE,
     bind,
+    close,
     complete,
+    error,
     execute,
     parameter_status,
     parse,
@@ -93,6 +95,22 @@ async def test_rolled_back_settings_of_a_client_that_left_are_told_to_nobody(hou
     await server.answers(named, complete("ROLLBACK"), IDLE, to=query("ROLLBACK"))
     await house.until(lambda: house.pool.counts()["idle"] == 1)
     assert "application_name" not in (await house.client()).parameters
+
+
+async def test_unnamed_statement_that_an_unreadable_query_did_not_end_is_not_left_to_the_next_client(
+    house: House,
+):
+    client, server = await house.pair()
+    client.send(parse("", "SELECT 'mine'"), SYNC)
+    await server.answers(PARSE_COMPLETE, IDLE, to=parse("", "SELECT 'mine'") + SYNC)
+    unreadable = query("SELECT 'x'").replace(b"x", b"\xff")
+    wrong = error("22021", "invalid byte sequence")
+    client.send(unreadable)
+    await server.answers(wrong, IDLE, to=unreadable)
+    await client.receives(PARSE_COMPLETE, IDLE, wrong, IDLE)
+    other = await house.client()
+    other.send(bind(""), SYNC)
+    await server.receives(close(""), bind(""), SYNC)
 
 
 async def asks(client: RawClient, server: Backend, sql: str, answer: bytes) -> None:
