@@ -1,0 +1,60 @@
+"""What is known of a SQL text before it is sent: what it may do to the session that outlives its transaction.
+
+A text may hold several statements; what is said here is said of all of them together. It is always the safe side:
+a bit says that something *may* happen. Whether it did, the server is asked at the transaction's end (pool.audit), so
+a text that cannot be read costs a question, never a mistake.
+"""
+
+from dataclasses import dataclass
+
+# --- effects ---
+SETS = 1 << 0  # gives the settings in `settings` a value for the session
+RESETS = 1 << 1  # gives settings their default back: RESET, SET … TO DEFAULT, DISCARD ALL
+SETS_PARAMETER = 1 << 2  # set_config with a parameter for its name: one of the Bind's values
+SETS_UNKNOWN = 1 << 3  # set_config with a name that is computed
+LOCKS = 1 << 4  # takes session advisory locks
+UNLOCKS = 1 << 5  # gives session advisory locks up
+CREATES_TEMP = 1 << 6  # creates an object in the temporary schema
+DROPS = 1 << 7  # drops objects, or moves them: maybe temporary ones
+HOLDS = 1 << 8  # declares a cursor WITH HOLD
+CLOSES = 1 << 9  # closes cursors
+PREPARES = 1 << 10  # PREPARE; the names are in `prepares`
+DEALLOCATES = 1 << 11  # DEALLOCATE; the names are in `deallocates`, "" is ALL
+EXECUTES = 1 << 12  # EXECUTE; the names are in `executes`
+LISTENS = 1 << 13  # LISTEN or UNLISTEN; where, is in `listens`
+NOTIFIES = 1 << 14  # NOTIFY or pg_notify
+LOADS = 1 << 15  # LOAD
+SEEDS = 1 << 16  # setseed, SET seed
+ADVANCES = 1 << 17  # nextval, setval: what currval and lastval will say
+RECALLS = 1 << 18  # currval, lastval
+DISCARDS = 1 << 19  # DISCARD ALL
+LOOKS = 1 << 20  # reads what shows our own doings: pg_prepared_statements, pg_listening_channels
+UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """A LISTEN or UNLISTEN at bytes `start:end` of the text; `channel` is "" for `UNLISTEN *`."""
+
+    start: int
+    end: int
+    channel: str
+    begins: bool  # LISTEN
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL text, classified. Names are as PostgreSQL folds them; settings in lower case."""
+
+    effects: int = 0
+    settings: frozenset[str] = frozenset()
+    prepares: tuple[str, ...] = ()
+    deallocates: tuple[str, ...] = ()
+    executes: tuple[str, ...] = ()
+    listens: tuple[Listen, ...] = ()
+    functions: frozenset[str] = frozenset()  # called, unqualified, and not known to be harmless
+    defines: frozenset[str] = frozenset()  # functions created or replaced, with the effects of their body
+    single: bool = True  # the text is one statement
+
+
+HARMLESS = Statement()
