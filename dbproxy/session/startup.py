@@ -20,16 +20,16 @@ from dbproxy.errors import (
     AdminShutdown,
     FeatureNotSupported,
     InvalidAuthorization,
-    ProtocolViolation,
     ProxyError,
     TooManyConnections,
 )
-from dbproxy.net.link import PARKED, Link
+from dbproxy.net.link import Link
 from dbproxy.net.listen import describe_peer
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.session.client import Client
+from dbproxy.session.inbox import Inbox
 from dbproxy.session.registry import Registry
 from dbproxy.wire import build
 from dbproxy.wire.startup import (
@@ -45,8 +45,6 @@ from dbproxy.wire.startup import (
 log = structlog.get_logger()
 _ids = count(1)
 
-INBOX_LIMIT = 65536  # bytes read ahead of a login
-PASSWORD_LIMIT = 65535  # PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH
 CONSOLES = frozenset({"dbproxy", "pgbouncer"})
 NAME_LIMIT = 63  # bytes of an application_name (PostgreSQL's NAMEDATALEN - 1)
 
@@ -90,8 +88,7 @@ class Login(Link):
         self.pool: Pool | None = None
         self.client: Client | None = None
         self.console: Any = None
-        self.inbox = bytearray()
-        self.arrival: asyncio.Future[None] | None = None
+        self.inbox = Inbox(self)
         self.task: asyncio.Task[None] | None = None
 
     # --- asyncio.Protocol ---
@@ -103,11 +100,7 @@ class Login(Link):
         self.task = asyncio.get_running_loop().create_task(self.run())
 
     def data_received(self, data: bytes) -> None:
-        self.inbox += data
-        if len(self.inbox) > INBOX_LIMIT:
-            self.hold(PARKED)
-        if self.arrival is not None and not self.arrival.done():
-            self.arrival.set_result(None)
+        self.inbox.add(data)
 
     def eof_received(self) -> None:
         return None
@@ -140,8 +133,8 @@ class Login(Link):
 
     async def read_opening(self) -> StartupMessage | CancelRequest:
         while True:
-            header = await self.read(4)
-            opening = parse_startup(await self.read(payload_length(header)))
+            header = await self.inbox.read(4)
+            opening = parse_startup(await self.inbox.read(payload_length(header)))
             if isinstance(opening, SSLRequest | GSSENCRequest):
                 self.write(b"N")
             else:
@@ -185,7 +178,7 @@ class Login(Link):
                 break
             else:
                 self.write(build.authentication(step.code, step.payload))
-                step = exchange.receive(await self.read_password())
+                step = exchange.receive(await self.inbox.read_password())
         if step.last is not None:
             self.write(build.authentication(step.last.code, step.last.payload))
         if step.keys is not None:
@@ -255,10 +248,9 @@ class Login(Link):
         assert transport is not None
         self.task = None
         transport.set_protocol(heir)
-        self.free(PARKED)
+        data = self.inbox.take_rest()
         self.closed = True  # for this protocol: the heir closes the connection
-        if self.inbox:
-            data, self.inbox = bytes(self.inbox), bytearray()
+        if data:
             heir.data_received(data)
 
     def refuse(self, error: ProxyError) -> None:
@@ -303,25 +295,3 @@ class Login(Link):
             "database": self.database,
             "application_name": self.application_name,
         }
-
-    # --- reading ---
-
-    async def read(self, size: int) -> bytes:
-        while len(self.inbox) < size:
-            self.arrival = asyncio.get_running_loop().create_future()
-            await self.arrival
-        data = bytes(self.inbox[:size])
-        del self.inbox[:size]
-        if len(self.inbox) <= INBOX_LIMIT:
-            self.free(PARKED)
-        return data
-
-    async def read_password(self) -> bytes:
-        """The payload of a password message ('p')."""
-        header = await self.read(5)
-        if header[0] != ord("p"):
-            raise ProtocolViolation(f"expected password response, got message type {header[0]}")
-        length = int.from_bytes(header[1:], "big") - 4
-        if not 0 <= length <= PASSWORD_LIMIT:
-            raise ProtocolViolation("invalid password packet size")
-        return await self.read(length)

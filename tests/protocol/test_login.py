@@ -192,7 +192,7 @@ async def test_what_is_read_ahead_of_a_login_is_bounded(house: House):
     await house.until(lambda: house.server.logins == 1)
     await let_others_run(200)
     (login,) = house.proxy.registry
-    assert len(login.inbox) < 1_000_000
+    assert len(login.inbox.data) < 1_000_000
 
 
 # --- the server's part --------------------------------------------------------------------------------------

@@ -1,0 +1,52 @@
+"""What a connection sends before it is a client's: kept up to a limit, and awaited (slow lane)."""
+
+import asyncio
+
+from dbproxy.errors import ProtocolViolation
+from dbproxy.net.link import PARKED, Link
+
+LIMIT = 65536  # bytes read ahead of a login
+PASSWORD_LIMIT = 65535  # PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH
+
+
+class Inbox:
+    """The bytes that nobody has read yet; over the limit, `link` is not read from."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.data = bytearray()
+        self.arrival: asyncio.Future[None] | None = None
+
+    def add(self, data: bytes) -> None:
+        self.data += data
+        if len(self.data) > LIMIT:
+            self.link.hold(PARKED)
+        if self.arrival is not None and not self.arrival.done():
+            self.arrival.set_result(None)
+
+    async def read(self, size: int) -> bytes:
+        while len(self.data) < size:
+            self.arrival = asyncio.get_running_loop().create_future()
+            await self.arrival
+        data = bytes(self.data[:size])
+        del self.data[:size]
+        if len(self.data) <= LIMIT:
+            self.link.free(PARKED)
+        return data
+
+    async def read_password(self) -> bytes:
+        """The payload of a password message ('p')."""
+        header = await self.read(5)
+        if header[0] != ord("p"):
+            raise ProtocolViolation(f"expected password response, got message type {header[0]}")
+        length = int.from_bytes(header[1:], "big") - 4
+        if not 0 <= length <= PASSWORD_LIMIT:
+            raise ProtocolViolation("invalid password packet size")
+        return await self.read(length)
+
+    def take_rest(self) -> bytes:
+        """All that is left, for whoever reads the connection from now on."""
+        data = bytes(self.data)
+        self.data.clear()
+        self.link.free(PARKED)
+        return data
