@@ -106,10 +106,19 @@ class Proxy:
             query_id=client.stats.query_count,
         )
 
+    async def derive_keys(self) -> None:
+        """Of every user, before the first login asks: one that had to wait for it would tell that there is the user."""
+        users = dict(self.users)
+        self.keys.size = max(self.keys.size, 2 * len(users))  # a user's to us, and as the user to a server
+        if self.settings.auth.type != "trust":
+            for user, secret in users.items():
+                await asyncio.to_thread(self.authenticator.prepare, user, secret)
+
     # --- servers ---
 
     def warm_up(self) -> None:
-        """Open the pools that are to be warm before the first client comes: those of the logins in the URLs."""
+        """What is to be ready before the first client comes: keys, and the pools of the logins in the URLs."""
+        self.spawn(self.derive_keys())
         url = self.settings.primary.url
         names = {*self.settings.databases, (url.dbname or url.user) if url else ""}
         for database in names - {""}:
@@ -148,6 +157,7 @@ class Proxy:
         moved = [pool for pool in self.pools.values() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
+        self.spawn(self.derive_keys())
         for pool in self.pools.values():
             pool.settings = settings.pool_for(pool.database, pool.user)
             pool.slow_after = slow_after(settings)

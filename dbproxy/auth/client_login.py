@@ -1,9 +1,10 @@
 """A client logs in to us.
 
 An unknown user must not be told from a wrong password, neither by what is said nor by how long it takes. So
-such a login goes through the same exchange against a *mock* secret that nobody has (PostgreSQL's "mock
-authentication"), whose salt is the same each time, as a real one's is. And the first SCRAM login under any
-name derives keys once, whatever is known of it; after that none does.
+such a login goes through the same exchange against a *mock* verifier that no password fits (PostgreSQL's "mock
+authentication"), whose salt is the same each time, as a real one's is. Its keys are not derived: a flood of
+made-up names costs little. So that a known user's first login does not show by the time of it that there is
+such a user, the keys of all are derived before anybody asks (`prepare`).
 """
 
 import hmac
@@ -76,13 +77,26 @@ class Authenticator:
             return Md5Login(user, secret or Secret("plain", self._mock("password", user).hex()))
         return ScramLogin(user, lambda step: self._with_verifier(user, secret, step))
 
+    def prepare(self, user: str, secret: Secret) -> None:
+        """Derive now what this user's login by SCRAM will need: blocks for milliseconds, so it runs in a thread."""
+        if secret.kind == "plain":
+            self.keys.derive(secret.value, self._salt(user), scram.ITERATIONS)
+
     def _with_verifier(
         self, user: str, secret: Secret | None, step: Callable[[Verifier], Challenge]
     ) -> Challenge | Work[Challenge]:
-        stored = scram.parse_verifier(secret.value) if secret and secret.kind == "scram-sha-256" else None
-        plain = secret.value if secret and secret.kind == "plain" else self._mock("password", user).hex()
-        salt = self._mock("salt", user)[: scram.SALT_SIZE]
-        return self.keys.use(plain, salt, scram.ITERATIONS, lambda keys: step(stored or keys.verifier()))
+        if secret is not None and secret.kind == "plain":
+            salt = self._salt(user)
+            return self.keys.use(secret.value, salt, scram.ITERATIONS, lambda keys: step(keys.verifier()))
+        stored = scram.parse_verifier(secret.value) if secret is not None else None
+        return step(stored or self._mock_verifier(user))
+
+    def _mock_verifier(self, user: str) -> Verifier:
+        stored_key, server_key = self._mock("stored key", user), self._mock("server key", user)
+        return Verifier(self._salt(user), scram.ITERATIONS, stored_key, server_key)
+
+    def _salt(self, user: str) -> bytes:
+        return self._mock("salt", user)[: scram.SALT_SIZE]
 
     def _mock(self, purpose: str, user: str) -> bytes:
         return hmac.digest(self._mock_key, f"{purpose}:{user}".encode("utf-8", "surrogateescape"), "sha256")

@@ -1,9 +1,11 @@
 """PostgreSQL: "Start-up". Logins, and what is refused before one."""
 
 import struct
+from pathlib import Path
 
 import pytest
 
+from dbproxy.auth.client_login import Challenge
 from dbproxy.wire import build
 from dbproxy.wire.build import authentication_response
 from dbproxy.wire.codes import Startup
@@ -156,6 +158,29 @@ async def test_wrong_password_and_unknown_user_look_the_same(enter):
         client.send(authentication_response(b"md5" + b"0" * 32 + b"\0"))
         await client.fails("28P01", f'password authentication failed for user "{user}"')
         await client.hears_the_end()
+
+
+async def test_no_login_waits_for_keys_as_if_to_tell_that_there_is_the_user(enter, tmp_path: Path):
+    """An unknown user has no keys to be derived: who has to wait for them would be known."""
+    file = tmp_path / "userlist.txt"
+    file.write_text('"app" "secret"\n"bob" "secret"\n')
+    settings = {"auth.type": "scram-sha-256", "auth.file": file, "primary.url": "postgresql://h/shop"}
+    house = await enter(settings)
+
+    def answers_at_once(user: str) -> bool:
+        login = house.proxy.authenticator.begin("scram-sha-256", user, house.proxy.users.get(user))
+        first = b"n,,n=,r=abc"
+        return isinstance(
+            login.receive(b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first), Challenge
+        )
+
+    assert answers_at_once("nobody")
+    house.proxy.warm_up()
+    await house.until(lambda: answers_at_once("app") and answers_at_once("bob"))
+    file.write_text('"app" "other"\n')
+    house.proxy.apply(house.proxy.settings)
+    assert not answers_at_once("app")
+    await house.until(lambda: answers_at_once("app"))
 
 
 async def test_too_many_clients(enter):
