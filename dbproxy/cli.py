@@ -78,7 +78,11 @@ def check(config: ConfigFile = None, set_: Overrides = None) -> None:
     """Judge the settings: list the mistakes, or show what differs from the defaults."""
     overrides = parse_overrides(set_ or [])
     with reporting():
-        for line in describe(load_settings(config, overrides)):
+        settings = load_settings(config, overrides)
+        from dbproxy.app.proxy import read_users
+
+        read_users(settings)  # a mistake in the users' file is one, too
+        for line in describe(settings):
             typer.echo(line)
 
 

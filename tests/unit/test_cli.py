@@ -82,6 +82,16 @@ def test_mistakes_are_listed_with_exit_2(command: str, tmp_path: Path):
     assert "hunter2" not in result.output
 
 
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_mistake_in_the_users_file_is_told_with_its_line(command: str, tmp_path: Path):
+    users = tmp_path / "users.txt"
+    users.write_text('"app" "hunter2"\n"bob" hunter3\n')
+    result = run(command, "--set", f"auth.file={users}", DATABASE_URL=URL)
+    assert result.exit_code == 2
+    assert f"{users}:2: not a user" in result.stderr
+    assert "hunter" not in result.output
+
+
 def test_check_shows_what_differs_and_what_to_beware_of():
     result = run("check", "--set", "pool.size=7", DATABASE_URL=f"{URL}?schema=x", DBPROXY_ROUTING__MODE="on")
     assert result.exit_code == 0
