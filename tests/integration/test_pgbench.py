@@ -48,7 +48,11 @@ def test_reads(proxy: Proxy, module_database: Database, mode: str):
 def test_tpcb_sums_agree(proxy: Proxy, module_database: Database, mode: str):
     flags = ("-M", mode, "-c", CLIENTS, "-j", 2, "-t", 20)
     assert bench(proxy, module_database, *flags) == CLIENTS * 20
-    with connect(module_database.server, module_database.name) as connection:
+    assert_sums_agree(module_database)
+
+
+def assert_sums_agree(database: Database) -> None:
+    with connect(database.server, database.name) as connection:
         sums = connection.execute("""
             SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(tbalance) FROM pgbench_tellers),
                    (SELECT sum(bbalance) FROM pgbench_branches), (SELECT sum(delta) FROM pgbench_history)
@@ -59,7 +63,11 @@ def test_tpcb_sums_agree(proxy: Proxy, module_database: Database, mode: str):
 
 @MODES
 def test_a_connection_for_each_transaction(proxy: Proxy, module_database: Database, mode: str):
-    assert bench(proxy, module_database, "-S", "-C", "-M", mode, "-c", 10, "-j", 2, "-t", 10) == 100
+    flags = ("-C", "-M", mode, "-c", CLIENTS, "-j", 2, "-t", 2)
+    assert bench(proxy, module_database, "-S", *flags) == CLIENTS * 2
+    assert bench(proxy, module_database, *flags) == CLIENTS * 2
+    assert_sums_agree(module_database)
+    assert servers(module_database) <= SIZE
 
 
 def test_pipelines(proxy: Proxy, module_database: Database, tmp_path):
