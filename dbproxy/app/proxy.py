@@ -57,6 +57,7 @@ class Proxy:
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
         self.stopping = False
+        self.behind = False  # with those who are over a limit
         self.paused = False
         self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -223,7 +224,8 @@ class Proxy:
         if clients:
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
-            sweep_logins(self.registry, self.settings, now)
+        if clients or self.behind:
+            self.behind = sweep_logins(self.registry, self.settings, now)
 
 
 def read_users(settings: Settings) -> Users:

@@ -7,7 +7,7 @@ import pytest
 
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
-from dbproxy.session.deadlines import STALL_LIMIT, judge, sweep_logins
+from dbproxy.session.deadlines import AT_ONCE, STALL_LIMIT, judge, sweep_logins
 
 IDLE, BUSY, NO_SERVER = "idle", "busy", None
 
@@ -107,6 +107,19 @@ def test_sweep_ends_those_over_a_limit_and_nobody_else():
     assert (quick.refusal, console.refusal, patient.client.ended_for) == (None, None, None)
     assert idle.client.ended_for.sqlstate == "57P05"
     assert not idle.aborted
+
+
+def test_sweep_ends_only_so_many_at_once_and_says_that_more_are_left():
+    flood: Any = [FakeLogin() for _ in range(2 * AT_ONCE + 1)]
+    idle = FakeLogin(FakeClient(client_idle_timeout=10))
+    left = [idle, *flood]
+    for ended, more in ((AT_ONCE, True), (AT_ONCE, True), (2, False)):
+        assert sweep_logins(left, Settings(), 60.0) == more
+        now_left = [
+            login for login in left if not (login.refusal or (login.client and login.client.ended_for))
+        ]
+        assert len(left) - len(now_left) == ended
+        left = now_left
 
 
 def test_who_reads_nothing_is_not_waited_for_at_the_end():
