@@ -18,7 +18,7 @@ from tests.support.serving import serving, wait_until
 from tests.support.speech import FLUSH, SYNC, bind, close, execute, parse, query, row
 
 MIB = 1 << 20
-ROOM = 50 * MIB
+ROOM = 50_000_000
 SAMPLES = 0.01  # seconds between two looks at the proxy's memory
 LINE = b"x" * 1023 + b"\n"
 ENDLESS = "SELECT repeat('x', 1000) FROM generate_series(1, 10000) AS a, generate_series(1, 10000) AS b"
