@@ -2,11 +2,9 @@
 
 import asyncio
 
-from dbproxy.errors import ProtocolViolation
 from dbproxy.net.link import PARKED, Link
 
 LIMIT = 65536  # bytes read ahead of a login
-PASSWORD_LIMIT = 65535  # PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH
 
 
 class Inbox:
@@ -33,16 +31,6 @@ class Inbox:
         if len(self.data) <= LIMIT:
             self.link.free(PARKED)
         return data
-
-    async def read_password(self) -> bytes:
-        """The payload of a password message ('p')."""
-        header = await self.read(5)
-        if header[0] != ord("p"):
-            raise ProtocolViolation(f"expected password response, got message type {header[0]}")
-        length = int.from_bytes(header[1:], "big") - 4
-        if not 0 <= length <= PASSWORD_LIMIT:
-            raise ProtocolViolation("invalid password packet size")
-        return await self.read(length)
 
     def take_rest(self) -> bytes:
         """All that is left, for whoever reads the connection from now on."""

@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from dbproxy.auth.client_login import Authenticator, Done, Step
-from dbproxy.auth.exchange import Work
+from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.config.settings import Settings
@@ -28,6 +27,7 @@ from dbproxy.net.listen import describe_peer
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
 from dbproxy.session.inbox import Inbox
 from dbproxy.session.registry import Registry
@@ -170,19 +170,9 @@ class Login(Link):
     async def authenticate(self) -> None:
         house = self.house
         exchange = house.authenticator.begin(house.settings.auth.type, self.user, house.users.get(self.user))
-        step: Step = exchange.start()
-        while True:
-            if isinstance(step, Work):
-                step = await asyncio.to_thread(step.run)
-            elif isinstance(step, Done):
-                break
-            else:
-                self.write(build.authentication(step.code, step.payload))
-                step = exchange.receive(await self.inbox.read_password())
-        if step.last is not None:
-            self.write(build.authentication(step.last.code, step.last.payload))
-        if step.keys is not None:
-            house.learn(self.user, step.keys)
+        keys = await authenticate(exchange, self.inbox, self.write)
+        if keys is not None:
+            house.learn(self.user, keys)
 
     def check_limits(self) -> None:
         house = self.house

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from dbproxy.errors import ProtocolViolation
 from dbproxy.net.link import PARKED, Link
 from dbproxy.session.inbox import LIMIT, Inbox
 
@@ -48,16 +47,3 @@ async def test_who_takes_the_rest_reads_the_connection_again(inbox: Inbox):
     inbox.add(bytes(LIMIT + 1))
     assert len(inbox.take_rest()) == LIMIT + 1
     assert inbox.link.reasons == 0
-
-
-async def test_a_password_is_the_payload_of_its_message(inbox: Inbox):
-    inbox.add(b"p\0\0\0\x0bsecret\0next")
-    assert await inbox.read_password() == b"secret\0"
-    assert inbox.take_rest() == b"next"
-
-
-@pytest.mark.parametrize("header", [b"Q\0\0\0\x04", b"p\0\0\0\x03", b"p\0\1\0\x04", b"p\xff\xff\xff\xff"])
-async def test_what_is_no_password_is_refused_by_its_header(inbox: Inbox, header: bytes):
-    inbox.add(header)
-    with pytest.raises(ProtocolViolation):
-        await inbox.read_password()
