@@ -158,12 +158,12 @@ class Proxy:
         moved = [pool for pool in self.pools.values() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
-        self.spawn(self.derive_keys())
         for pool in self.pools.values():
             pool.settings = settings.pool_for(pool.database, pool.user)
             pool.slow_after = slow_after(settings)
         for pool in moved:
             pool.retire()
+        self.spawn(self.derive_keys())
 
     def place(self, settings: Settings, users: Users, pool: Pool) -> object:
         """What decides where a pool's connections go."""
