@@ -6,11 +6,10 @@ a view, EXPLAIN): the safe side. The names of nodes and fields are PostgreSQL's 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
-from dbproxy.sql.settings import TRANSACTIONS, fold, names_set
+from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, set_config, variable_set
 from dbproxy.sql.source import defines_functions
 from dbproxy.sql.statement import (
     CLOSES,
@@ -25,20 +24,11 @@ from dbproxy.sql.statement import (
     NOTIFIES,
     PREPARES,
     RESETS,
-    SEEDS,
-    SETS,
-    SETS_PARAMETER,
     SETS_UNKNOWN,
-    UNKNOWN,
     UNLOCKS,
 )
 
-Node = Any  # a protobuf message of libpg_query's, which publishes no types
-
-SKIP = True  # a handler's answer: the children don't count
-_TEMP = "pg_temp"  # also pg_temp_3
 _CURSOR_OPT_HOLD = 0x20
-_TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 _PLAIN = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "drop_stmt"})
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
@@ -81,96 +71,20 @@ def _names_temp(root: Node) -> bool:
         kind = node.DESCRIPTOR.name
         if kind in ("VariableSetStmt", "A_Const", "DefElem"):  # hold no name of what is created
             continue
-        if (kind == "RangeVar" and node.schemaname.startswith(_TEMP)) or (
-            kind == "String" and node.sval.startswith(_TEMP)
+        if (kind == "RangeVar" and node.schemaname.startswith(TEMP)) or (
+            kind == "String" and node.sval.startswith(TEMP)
         ):
             return True
         pending.extend(_children(node))
     return False
 
 
-def _variable_set(findings: Findings, node: Node) -> bool:
-    if node.name == "search_path":
-        _search(findings, *map(_literal, node.args))
-    kind = _enum(node, "kind")
-    if node.is_local or node.name in TRANSACTIONS:
-        return SKIP
-    if kind == "VAR_SET_MULTI":
-        if node.name == "SESSION CHARACTERISTICS":
-            findings.effects |= SETS
-            findings.settings.update(f"default_{item.def_elem.defname}" for item in node.args)
-        return SKIP
-    name = fold(node.name)
-    findings.effects |= SETS if kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT") else RESETS
-    if name == "seed":
-        findings.effects = findings.effects & ~SETS | SEEDS
-    elif name:
-        findings.settings.update(names_set(name))
-    return SKIP
-
-
-def _search(findings: Findings, *schemas: str | None) -> None:
-    findings.varies = True
-    if any(_TEMP in (schema or "") for schema in schemas):
-        findings.effects |= UNKNOWN  # tables may be temporary without saying so
-
-
 def _func_call(findings: Findings, node: Node) -> bool:
     *qualifiers, name = [part.string.sval for part in node.funcname]
     if name == SET_CONFIG:
-        _set_config(findings, node.args)
+        set_config(findings, node.args)
     findings.call(name, qualifiers[-1] if qualifiers else "")
     return False
-
-
-def _set_config(findings: Findings, arguments: Node) -> None:
-    findings.varies = True
-    given = dict(zip(("setting_name", "new_value", "is_local"), arguments, strict=False))
-    for argument in arguments:
-        if argument.WhichOneof("node") == "named_arg_expr":
-            given[argument.named_arg_expr.name] = argument.named_arg_expr.arg
-    name = _literal(given.get("setting_name"))
-    value = _literal(given.get("new_value"))
-    if name is not None and fold(name) == "search_path":
-        _search(findings, value)
-    if (_literal(given.get("is_local")) or "").strip().lower() in _TRUE:
-        return
-    if name is not None:
-        _set_setting(findings, fold(name))
-    elif _kind(given.get("setting_name")) == "param_ref":
-        findings.effects |= SETS_PARAMETER
-    else:
-        findings.effects |= SETS_UNKNOWN
-
-
-def _set_setting(findings: Findings, name: str) -> None:
-    if name == "seed":
-        findings.effects |= SEEDS
-    elif name not in TRANSACTIONS:
-        findings.effects |= SETS
-        findings.settings.update(names_set(name))
-
-
-def _uncast(node: Node) -> Node:
-    while node is not None and node.WhichOneof("node") == "type_cast":
-        node = node.type_cast.arg
-    return node
-
-
-def _kind(node: Node) -> str | None:
-    node = _uncast(node)
-    return None if node is None else node.WhichOneof("node")
-
-
-def _literal(node: Node) -> str | None:
-    """The text of a string or boolean literal, casts or not; None if it is neither."""
-    if _kind(node) != "a_const":
-        return None
-    constant = _uncast(node).a_const
-    which = constant.WhichOneof("val")
-    if which == "boolval":
-        return "true" if constant.boolval.boolval else "false"
-    return constant.sval.sval if which == "sval" else None
 
 
 def _range_var(findings: Findings, node: Node) -> bool:
@@ -181,7 +95,7 @@ def _range_var(findings: Findings, node: Node) -> bool:
 
 
 def _into_clause(findings: Findings, node: Node) -> bool:
-    if node.rel.schemaname.startswith(_TEMP):
+    if node.rel.schemaname.startswith(TEMP):
         findings.effects |= CREATES_TEMP
     return False
 
@@ -240,7 +154,7 @@ def _deallocate(findings: Findings, node: Node) -> bool:
 
 
 def _discard(findings: Findings, node: Node) -> bool:
-    target = _enum(node, "target")
+    target = enum_name(node, "target")
     if target == "DISCARD_ALL":
         findings.effects |= DISCARDS | RESETS | DROPS | UNLOCKS | CLOSES | DEALLOCATES
         findings.deallocates.append("")
@@ -252,21 +166,16 @@ def _discard(findings: Findings, node: Node) -> bool:
 def _change_object(findings: Findings, node: Node) -> bool:
     """DROP, RENAME, SET SCHEMA: of a function, or of what may hold one."""
     field = {"DropStmt": "remove_type", "RenameStmt": "rename_type"}.get(node.DESCRIPTOR.name, "object_type")
-    if _enum(node, field) in _FUNCTION_OWNERS:
+    if enum_name(node, field) in _FUNCTION_OWNERS:
         findings.defines.add("")
     return False
 
 
 def _move(findings: Findings, node: Node) -> bool:
     findings.effects |= DROPS
-    if node.newschema.startswith(_TEMP):
+    if node.newschema.startswith(TEMP):
         findings.effects |= CREATES_TEMP
     return _change_object(findings, node)
-
-
-def _enum(node: Node, field: str) -> str:
-    name: str = node.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[getattr(node, field)].name
-    return name
 
 
 def _redefine(findings: Findings, node: Node) -> bool:
@@ -287,7 +196,7 @@ def _note(effect: int) -> Callable[[Findings, Node], bool]:
 
 
 _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
-    "VariableSetStmt": _variable_set,
+    "VariableSetStmt": variable_set,
     "AlterSystemStmt": _skip,  # the settings of others: of new sessions
     "AlterRoleSetStmt": _skip,
     "AlterDatabaseSetStmt": _skip,

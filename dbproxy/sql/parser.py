@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, scan
 
 from dbproxy.sql.findings import Findings
-from dbproxy.sql.nodes import Node, judge
+from dbproxy.sql.nodes import judge
+from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import LISTENS, UNKNOWN, Listen, Statement
 

@@ -28,7 +28,7 @@ from dbproxy.sql.statement import (
     UNKNOWN,
 )
 
-_COMMENTS = re.compile(r"--[^\n\r]*|/\*.*?\*/", re.DOTALL)
+_COMMENTS = re.compile(r"--[^\n\r]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _BEGINS = r"""(?:\A|[;'"`$>{\[(|]|\b(?:begin|atomic|then|else|loop|declare|as|do)\b)\s*"""
 _NAME = r"""("?)([a-z_\x80-\U0010ffff][\w$]*(?:\.\w+)*)\1"""
 _FLAGS = re.IGNORECASE
@@ -64,7 +64,7 @@ _RESET = re.compile(
     _FLAGS,
 )
 _SET_CONFIG = re.compile(r"\bset_config\b", _FLAGS)
-_ARGUMENT = r"\s*((?:'(?:[^']|'')*'|\((?:[^()']|'[^']*')*\)|[^'(),])*?)\s*"
+_ARGUMENT = r"((?:'(?:[^']|'')*+'|\((?:[^()']|'[^']*+')*+\)|[^'(),])*+)"
 _ARGUMENTS = re.compile(rf'"?\s*\({_ARGUMENT},{_ARGUMENT}(?:,{_ARGUMENT})?\)')
 _LITERAL = re.compile(r"'([^'\\]+)'(?:\s*::\s*\w+)?")
 _TRUE = re.compile(r"true|'(?:t|true|y|yes|on|1)'(?:\s*::\s*bool(?:ean)?)?", _FLAGS)
@@ -73,11 +73,11 @@ _DEFINES = re.compile(r"\b(?:function|procedure|routine|aggregate|extension|trig
 
 _EXECUTE = re.compile(r"\bexecute\b(?!\s+(?:function|procedure|on)\b)\s*", _FLAGS)
 _EXECUTES_LITERAL = re.compile(
-    r"(?:'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$|format\s*\(\s*'(?:[^'%]|''|%[%IL])*'[^;]*\))\s*(?:;|into\b|using\b|loop\b|\Z)",
+    r"(?:'(?:[^']|'')*+'|\$(\w*)\$(?>.*?\$\1\$)|format\s*\(\s*'(?:[^'%]|''|%[%IL])*+'[^;]*\))\s*(?:;|into\b|using\b|loop\b|\Z)",
     _FLAGS | re.DOTALL,
 )
 
-_CALLED = re.compile(r'(?:([a-z_\x80-\U0010ffff][\w$]*)|"((?:[^"]|"")+)")\s*\(', _FLAGS)
+_CALLED = re.compile(r'(?:(?<![\w$])([a-z_\x80-\U0010ffff][\w$]*+)|"((?:[^"]|""){1,128}+)")\s*+\(', _FLAGS)
 _KEYWORDS = """
     all and any array as between by case check coalesce distinct else elsif end except execute exists filter for
     foreach from grouping having if in intersect interval into is join key lateral limit loop not null nullif numeric
@@ -135,8 +135,11 @@ def _find_sets(text: str, settings: set[str]) -> int:
         else:
             effects |= SETS_UNKNOWN
             continue
+        if names == ("seed",):
+            effects |= SEEDS
+            continue
         settings.update(names)
-        effects |= SEEDS if names == ("seed",) else SETS
+        effects |= SETS
     return effects
 
 
@@ -156,9 +159,9 @@ def _find_set_config(text: str, settings: set[str]) -> int:
     effects = 0
     for call in _SET_CONFIG.finditer(text):
         found = _ARGUMENTS.match(text, call.end())
-        if found and found[3] and _TRUE.fullmatch(found[3]):
+        if found and found[3] and _TRUE.fullmatch(found[3].strip()):
             continue
-        name = _LITERAL.fullmatch(found[1]) if found else None
+        name = _LITERAL.fullmatch(found[1].strip()) if found else None
         effects |= SETS if name else SETS_UNKNOWN
         if name:
             settings.add(fold(name[1]))
