@@ -24,7 +24,7 @@ import re
 _OTHER, _SPACE, _WORD, _DIGIT = 0, 1, 2, 3
 _BLANK, _NEWLINE, _RETURN, _QUOTE, _DOUBLE_QUOTE, _BACKSLASH = 0x20, 0x0A, 0x0D, 0x27, 0x22, 0x5C
 _DOLLAR, _AND, _PAREN, _STAR, _PLUS, _COMMA, _DASH = 0x24, 0x26, 0x28, 0x2A, 0x2B, 0x2C, 0x2D
-_DOT, _SLASH, _ZERO, _BRACKET, _UNDERSCORE = 0x2E, 0x2F, 0x30, 0x5B, 0x5F
+_DOT, _SLASH, _ZERO, _BRACKET, _UNDERSCORE, _QUESTION = 0x2E, 0x2F, 0x30, 0x5B, 0x5F, 0x3F
 _A, _B, _E, _F, _N, _O, _U, _X = 0x61, 0x62, 0x65, 0x66, 0x6E, 0x6F, 0x75, 0x78
 _LOWER = 0x20  # the bit that makes a letter a small one
 
@@ -50,32 +50,41 @@ _LISTS = re.compile(
 
 def shape(text: bytes, backslashes: bool = False) -> bytes:
     """`text` without its literals; idempotent. `backslashes`: `standard_conforming_strings` is off."""
-    pieces: list[bytes] = []
     n = len(text)
-    text = text + b"\0\0"  # spares every look at the next two bytes its bounds check
-    i = start = last = 0  # text[start:i] is kept and not in `pieces` yet; `last` is the last byte kept
+    padded = text + b"\0\0"  # spares every look at the next two bytes its bounds check
+    source = padded
+    room = bytearray(3 * n)  # at most " $?" for one byte
+    out = room
+    i = size = last = 0  # `last` is the last byte kept that is no white space
     listed = False
     while i < n:
-        end = _gap_end(text, i, n)
+        end = _gap_end(source, i, n)
         if end > i:
-            if end - i > 1 or text[i] != _BLANK:
-                pieces.append(text[start:i])
-                pieces.append(b" ")
-                start = end
             i = end
+            if size > 0:
+                out[size] = _BLANK
+                size += 1
             continue
-        end = _literal_end(text, i, n, backslashes)
+        end = _literal_end(source, i, n, backslashes)
         if end > i:
+            i = end
             listed = listed or last in (_PAREN, _COMMA, _BRACKET, _DASH)
-            pieces.append(text[start:i])
-            pieces.append(b" $?" if i > start and _is_wordlike(text[i - 1]) else b"$?")
-            start = end
-        else:
-            end = _kept_end(text, i, n)
-            last = text[end - 1]
-        i = end
-    pieces.append(text[start:n])
-    found = b"".join(pieces).strip(b" ")
+            if size > 0 and _is_wordlike(out[size - 1]):
+                out[size] = _BLANK
+                size += 1
+            out[size] = _DOLLAR
+            out[size + 1] = _QUESTION
+            size += 2
+            continue
+        end = _kept_end(source, i, n)
+        while i < end:
+            out[size] = source[i]
+            size += 1
+            i += 1
+        last = source[i - 1]
+    if size > 0 and out[size - 1] == _BLANK:
+        size -= 1
+    found = b"" + out[:size]  # compiled, it is bytes already and not copied
     return _LISTS.sub(_fold, found) if listed else found
 
 
@@ -210,9 +219,13 @@ def _dollar_end(text: bytes, i: int, n: int) -> int:
         end += 1
     if text[end] != _DOLLAR:
         return 0
+    size = end + 1 - i
     tag = text[i : end + 1]
-    found = text.find(tag, end + 1, n)
-    return n if found < 0 else found + len(tag)
+    while end < n:
+        end += 1
+        if text[end] == _DOLLAR and end + size <= n and text[end : end + size] == tag:
+            return end + size
+    return n
 
 
 def _number_end(text: bytes, i: int) -> int:

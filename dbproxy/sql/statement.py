@@ -53,7 +53,13 @@ class Statement:
     executes: tuple[str, ...] = ()
     listens: tuple[Listen, ...] = ()
     functions: frozenset[str] = frozenset()  # called, unqualified, and not known to be harmless
-    defines: frozenset[str] = frozenset()  # functions created or replaced, with the effects of their body
+    defines: frozenset[str] = (
+        frozenset()
+    )  # functions created or replaced; "": the catalog is to be read again
+    defined_effects: int = 0  # of the bodies of those in `defines`, as far as they can be told
+    defined_settings: frozenset[str] = frozenset()  # that those bodies set or reset
+    defined_calls: frozenset[str] = frozenset()  # what those bodies call
+    varies: bool = False  # a literal decides: another text of the same shape may do something else
     single: bool = True  # the text is one statement
 
 

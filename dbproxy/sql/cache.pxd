@@ -1,0 +1,15 @@
+import cython
+
+cdef class Generations:
+    cdef readonly Py_ssize_t size, bytes
+    cdef readonly dict young, old
+
+    cpdef object find(self, bytes key)
+    cpdef object add(self, bytes key, object statement)
+
+cdef class StatementCache:
+    cdef readonly Py_ssize_t parse_limit
+    cdef readonly Generations texts, shapes
+
+    cpdef object find(self, bytes text, bint backslashes=*)
+    cdef object _find_by_shape(self, bytes text, bint backslashes)

@@ -1,0 +1,56 @@
+"""What has been found in a text so far; a `Statement` in the making."""
+
+from dataclasses import dataclass, field
+
+from dbproxy.sql.builtins import BUILTINS
+from dbproxy.sql.functions import EFFECTS
+from dbproxy.sql.source import called_names, judge_source
+from dbproxy.sql.statement import HARMLESS, Listen, Statement
+
+
+@dataclass(slots=True)
+class Findings:
+    effects: int = 0
+    settings: set[str] = field(default_factory=set)
+    prepares: list[str] = field(default_factory=list)
+    deallocates: list[str] = field(default_factory=list)
+    executes: list[str] = field(default_factory=list)
+    listens: tuple[Listen, ...] = ()
+    functions: set[str] = field(default_factory=set)
+    defines: set[str] = field(default_factory=set)
+    varies: bool = False
+    bodies: "Findings | None" = None  # of the functions that are defined
+
+    def call(self, name: str, schema: str = "") -> None:
+        """Note a call of `schema.name`; "" is what the search path finds."""
+        self.effects |= EFFECTS.get(name, 0)
+        if schema not in ("", "pg_catalog") or not (name in BUILTINS or name in EFFECTS):
+            self.functions.add(name)
+
+    def add_source(self, source: str) -> None:
+        """Note what a source does that is run, or is the body that these findings are of."""
+        self.varies = True
+        effects, settings = judge_source(source)
+        self.effects |= effects
+        self.settings |= settings
+        for name in called_names(source):
+            self.call(name)
+
+    def statement(self, single: bool) -> Statement:
+        bodies = self.bodies or Findings()
+        found = Statement(
+            effects=self.effects,
+            settings=frozenset(self.settings),
+            prepares=tuple(self.prepares),
+            deallocates=tuple(self.deallocates),
+            executes=tuple(self.executes),
+            listens=self.listens,
+            functions=frozenset(self.functions),
+            defines=frozenset(self.defines),
+            defined_effects=bodies.effects,
+            defined_settings=frozenset(bodies.settings),
+            defined_calls=frozenset(bodies.functions),
+            varies=self.varies,
+            single=single,
+        )
+        return HARMLESS if found == HARMLESS else found

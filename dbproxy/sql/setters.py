@@ -1,0 +1,95 @@
+"""Nodes of PostgreSQL's parse tree that set a setting: SET, RESET and calls of set_config."""
+
+from typing import Any
+
+from dbproxy.sql.findings import Findings
+from dbproxy.sql.settings import TRANSACTIONS, fold, names_set
+from dbproxy.sql.statement import RESETS, SEEDS, SETS, SETS_PARAMETER, SETS_UNKNOWN, UNKNOWN
+
+Node = Any  # a protobuf message of libpg_query's, which publishes no types
+
+SKIP = True  # a handler's answer: the children don't count
+TEMP = "pg_temp"  # also pg_temp_3
+_TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
+
+
+def variable_set(findings: Findings, node: Node) -> bool:
+    if node.name == "search_path":
+        _search(findings, *map(_literal, node.args))
+    kind = enum_name(node, "kind")
+    if node.is_local or node.name in TRANSACTIONS:
+        return SKIP
+    if kind == "VAR_SET_MULTI":
+        if node.name == "SESSION CHARACTERISTICS":
+            findings.effects |= SETS
+            findings.settings.update(f"default_{item.def_elem.defname}" for item in node.args)
+        return SKIP
+    name = fold(node.name)
+    findings.effects |= SETS if kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT") else RESETS
+    if name == "seed":
+        findings.effects = findings.effects & ~SETS | SEEDS
+    elif name:
+        findings.settings.update(names_set(name))
+    return SKIP
+
+
+def _search(findings: Findings, *schemas: str | None) -> None:
+    findings.varies = True
+    if any(TEMP in (schema or "") for schema in schemas):
+        findings.effects |= UNKNOWN  # tables may be temporary without saying so
+
+
+def set_config(findings: Findings, arguments: Node) -> None:
+    findings.varies = True
+    given = dict(zip(("setting_name", "new_value", "is_local"), arguments, strict=False))
+    for argument in arguments:
+        if argument.WhichOneof("node") == "named_arg_expr":
+            given[argument.named_arg_expr.name] = argument.named_arg_expr.arg
+    name = _literal(given.get("setting_name"))
+    value = _literal(given.get("new_value"))
+    if name is not None and fold(name) == "search_path":
+        _search(findings, value)
+    if (_literal(given.get("is_local")) or "").strip().lower() in _TRUE:
+        return
+    if name is not None:
+        _set_setting(findings, fold(name))
+    elif _kind(given.get("setting_name")) == "param_ref":
+        findings.effects |= SETS_PARAMETER
+    else:
+        findings.effects |= SETS_UNKNOWN
+
+
+def _set_setting(findings: Findings, name: str) -> None:
+    if name == "seed":
+        findings.effects |= SEEDS
+    elif name not in TRANSACTIONS:
+        findings.effects |= SETS
+        findings.settings.update(names_set(name))
+
+
+def _uncast(node: Node) -> Node:
+    while node is not None and node.WhichOneof("node") == "type_cast":
+        node = node.type_cast.arg
+    return node
+
+
+def _kind(node: Node) -> str | None:
+    node = _uncast(node)
+    return None if node is None else node.WhichOneof("node")
+
+
+def _literal(node: Node) -> str | None:
+    """The text of a string or boolean literal, casts or not; None if it is neither."""
+    if _kind(node) != "a_const":
+        return None
+    constant = _uncast(node).a_const
+    which = constant.WhichOneof("val")
+    if which == "boolval":
+        return "true" if constant.boolval.boolval else "false"
+    return constant.sval.sval if which == "sval" else None
+
+
+def enum_name(node: Node, field: str) -> str:
+    """The name of the value that an enumeration field has."""
+    name: str = node.DESCRIPTOR.fields_by_name[field].enum_type.values_by_number[getattr(node, field)].name
+    return name
