@@ -17,10 +17,13 @@ HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "compat"
 TEST_TIMEOUT = 60  # seconds for each test
 RUN_TIMEOUT = 3600.0  # and for all of them
+LINTERS = "test__sourcecode.py"  # over asyncpg's own sources
+# A race of an error against 4 MiB into the sockets' buffers: without any proxy it is lost one time in four, too.
+RACE = "test_execute.py::TestExecuteMany::test_executemany_server_failure_during_writes"
 FLAGS = (
     *("-c", os.devnull, "--rootdir", ".", "--import-mode=importlib", "-p", "plugin", "-W", "default"),
     *("-p", "no:asyncio", "-p", "no:xdist", "-p", "no:cacheprovider", "--timeout", str(TEST_TIMEOUT)),
-    *("--tb=short", "-q", "--ignore", "test__sourcecode.py"),  # that one runs linters over asyncpg
+    *("--tb=short", "-q", "--ignore", LINTERS, "--deselect", RACE),
 )
 
 
