@@ -12,7 +12,7 @@ BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 CODE     := $(wildcard dbproxy tests benchmarks setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak check format bench clean
+.PHONY: help venv demo test soak compat check format bench clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
@@ -41,6 +41,9 @@ test: venv  ## All tests; those that need no PostgreSQL also on the uncompiled m
 
 soak: venv  ## Minutes of random rounds and gigabytes: no leak, no growth; SEED=… repeats a run
 	$(BIN)/python -m pytest -m soak
+
+compat: venv  ## asyncpg's own tests, direct and through the proxy; docs/compatibility.md explains what differs
+	$(BIN)/python -m tests.compat
 
 check: venv  ## Format, lint, types, layers
 	$(BIN)/ruff format --check $(CODE)
