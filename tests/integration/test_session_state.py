@@ -8,9 +8,9 @@
 
 `ONLY` takes the groups of tests.support.session_sql and tests.support.deeds: characteristics, cursors, discards,
 functions, locks, looks, notifications, portals, prepared, roles, sequences, settings, statements, temporary,
-transactions, breaks (cancels, timeouts), others (COPY, function calls), and two that run only if they are named: serials
-(`lastval()` after a plain INSERT), sources (by which way a setting came about). Looks, transactions and leaving are
-always there. A failure tells the shortest story that hypothesis finds: who did what, and the first difference.
+transactions, breaks (cancels, timeouts), others (COPY, function calls), and two that run only if they are named:
+serials (`lastval()` after a plain INSERT), sources (by which way a setting came about). Looks, transactions and leaving
+are always there. A failure tells the shortest story that was found: who did what, and the first difference.
 """
 
 import os
@@ -22,10 +22,11 @@ from dataclasses import replace
 import pytest
 
 from dbproxy.demo.postgres import Postgres
-from tests.support.hunt import POOL_SIZE, Hunt, World
+from tests.support.hunt import Hunt
 from tests.support.postgres import Database, connect, create_database
 from tests.support.serving import serving
 from tests.support.session_sql import SCHEMA
+from tests.support.stage import POOL_SIZE, World
 from tests.support.witness import USER
 
 SEED = os.environ.get("SEED", "")

@@ -1,4 +1,4 @@
-"""What a client of the leak hunt does in one step: strategies over `tests.support.session_sql`, and over the protocol."""
+"""What a client of the leak hunt does in one step: strategies over tests.support.session_sql, and the protocol."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +37,10 @@ class Deed:
     frees: frozenset[str] = frozenset()
     blocks: bool = False
     ending: Ending = ""
+
+    @property
+    def leaves(self) -> bool:
+        return self.ending not in ("", "cancel")
 
     def __str__(self) -> str:
         return " ".join(filter(None, [*told(self.messages), self.ending.upper()]))

@@ -102,7 +102,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "SET ROLE app", "SET ROLE 'app'", "SET ROLE NONE", "RESET ROLE", "SET LOCAL ROLE app", "SET SESSION ROLE app",
         "SET ROLE pg_monitor", "SELECT set_config('role', 'app', false)", "SET SESSION AUTHORIZATION app_trust",
         "SET SESSION AUTHORIZATION DEFAULT", "RESET SESSION AUTHORIZATION", "SET SESSION AUTHORIZATION app_md5",
-        "SET LOCAL SESSION AUTHORIZATION app_trust", "SELECT count(*) FROM private", "SELECT session_user, current_user",
+        "SET LOCAL SESSION AUTHORIZATION app_trust", "SELECT count(*) FROM private",
+        "SELECT session_user, current_user",
     ]},
     "characteristics": {"": [
         "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
@@ -113,7 +114,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "SHOW transaction_read_only", "SHOW default_transaction_isolation", "INSERT INTO kept VALUES ('row')",
     ]},
     "prepared": {"": [
-        "PREPARE s1 AS SELECT 'sql s1'", "PREPARE s1(text) AS SELECT $1 || ' of sql'", "PREPARE s2 AS SELECT 'sql s2', 2",
+        "PREPARE s1 AS SELECT 'sql s1'", "PREPARE s1(text) AS SELECT $1 || ' of sql'",
+        "PREPARE s2 AS SELECT 'sql s2', 2",
         "PREPARE s2(int) AS SELECT name FROM things WHERE id = $1", "PREPARE s1 AS SELEC",
         "EXECUTE s1", "EXECUTE s1('x')", "EXECUTE s2", "EXECUTE s2(3)", "EXECUTE s1('x', 'y')", "DEALLOCATE s1",
         "DEALLOCATE PREPARE s2", "DEALLOCATE s2", "DEALLOCATE ALL", "EXPLAIN (COSTS OFF) EXECUTE s1",
@@ -156,7 +158,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "BEGIN; DECLARE c1 CURSOR WITH HOLD FOR SELECT 1; ROLLBACK",
         "BEGIN; DECLARE c1 CURSOR WITH HOLD FOR SELECT id FROM things; COMMIT",
     ], "": [
-        "DECLARE c1 CURSOR FOR SELECT 'without hold'", "FETCH 2 FROM c1", "FETCH ALL FROM c2", "FETCH BACKWARD 1 FROM c2",
+        "DECLARE c1 CURSOR FOR SELECT 'without hold'", "FETCH 2 FROM c1", "FETCH ALL FROM c2",
+        "FETCH BACKWARD 1 FROM c2",
         "MOVE 3 IN c1", "CLOSE c1", "CLOSE c2", "CLOSE ALL",
         "SELECT name, statement, is_holdable FROM pg_cursors WHERE name <> '' ORDER BY 1",
     ]},
