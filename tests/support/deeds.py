@@ -6,6 +6,7 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
+from dbproxy.wire.messages import FRONTEND_MESSAGE
 from tests.support.session_sql import ALWAYS, ASKED_FOR, ERROR, GROUPS, Sql, statements
 from tests.support.speech import (
     COPY_DONE,
@@ -21,8 +22,10 @@ from tests.support.speech import (
     function_call,
     parse,
     query,
+    spell,
+    split,
 )
-from tests.support.witness import INT4PL, told
+from tests.support.witness import INT4PL
 
 Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
 SLEEP = "SELECT pg_sleep(30)"
@@ -43,7 +46,8 @@ class Deed:
         return self.ending not in ("", "cancel")
 
     def __str__(self) -> str:
-        return " ".join(filter(None, [*told(self.messages), self.ending.upper()]))
+        said = spell(split(self.messages), FRONTEND_MESSAGE)
+        return " ".join(filter(None, [*said, self.ending.upper()]))
 
     __repr__ = __str__
 

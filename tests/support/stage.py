@@ -91,6 +91,7 @@ class Stage:
     judged: World
     clients: dict[int, Twins] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
 
     def play(self, steps: Iterable[Step]) -> str:
         """The first difference, or nothing."""
@@ -109,10 +110,14 @@ class Stage:
             return
         self.done.append(step)
         if step.number not in self.clients:
-            entered = Twins(self.direct.enter(step.start), self.judged.enter(step.start))
-            self.clients[step.number] = entered
+            self.clients[step.number] = self.enter(step.start)
         self.do(step.number, step.deed)
         self.settle()
+
+    def enter(self, start: Mapping[str, str]) -> Twins:
+        for world in (self.direct, self.judged):
+            self.lines.append(world.enter(start))
+        return Twins(*self.lines[-2:])
 
     def allows(self, number: int, deed: Deed) -> bool:
         holders = {other for other, twins in self.clients.items() if twins.holds} - {number}
@@ -178,9 +183,8 @@ class Stage:
                     raise AssertionError(f"client {number}: {difference}") from None
 
     def close(self) -> None:
-        for twins in self.clients.values():
-            for line in (twins.direct, twins.judged):
-                with suppress(OSError):
-                    line.vanish()
+        for line in self.lines:
+            with suppress(OSError):  # most have left already
+                line.vanish()
         for world in (self.direct, self.judged):
             world.renew()
