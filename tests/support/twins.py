@@ -91,7 +91,8 @@ class Line(BlockingClient):
                 self.status, self.broken = answer[-1][1].decode(), False
             if came == "E" and self.open:
                 self.broken = True
-            if came in ENDINGS[kind] or self.broken:
+                return
+            if came in ENDINGS[kind]:
                 return
 
     def _take(self) -> Message | None:
@@ -134,6 +135,11 @@ class Twins:
         return expected
 
     def judge(self, expected: list[Message], found: list[Message]) -> None:
+        for kind, _ in expected:
+            assert kind not in ("no more", "closed"), f"the direct connection itself fell silent: {expected}"
+        assert self.direct.buffer[:1] in (b"", b"A"), (
+            f"unread in the direct world: {bytes(self.direct.buffer)!r}"
+        )
         compare([*map(spell, found)], [*map(spell, expected)], "it")
 
     def compare_notifications(self) -> None:
