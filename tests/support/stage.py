@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 import psycopg
 
+from tests.support.blocking_client import Message
 from tests.support.deeds import Deed
 from tests.support.session_sql import RENEW
 from tests.support.speech import SYNC
-from tests.support.twins import PATIENCE, Line, Twins
+from tests.support.twins import CLOSED, PATIENCE, Line, Twins
 from tests.support.witness import USER
 
 POOL_SIZE = 2
@@ -131,10 +132,10 @@ class Stage:
             self.cancel(twins, deed)
         elif deed.leaves:
             self.leave(self.clients.pop(number), deed)
-        else:
-            self.say(twins, deed)
+        elif CLOSED in self.say(twins, deed):
+            self.see_off(self.clients.pop(number).direct.pid)  # a FATAL error
 
-    def say(self, twins: Twins, deed: Deed) -> None:
+    def say(self, twins: Twins, deed: Deed) -> list[Message]:
         alone = twins.idle
         answer = twins.ask(deed.messages)
         twins.listens |= b"listen" in deed.messages.lower()
@@ -143,6 +144,7 @@ class Stage:
             twins.holds -= {"transaction", "open"}
             if alone and all(kind != "E" for kind, _ in answer):
                 twins.holds -= deed.frees
+        return answer
 
     def cancel(self, twins: Twins, deed: Deed) -> None:
         answers = []
