@@ -1,0 +1,205 @@
+"""What a client of the leak hunt does in one step: strategies over tests.support.session_sql, and the protocol."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from hypothesis import strategies as st
+
+from dbproxy.wire.messages import FRONTEND_MESSAGE
+from tests.support.session_sql import ALWAYS, ASKED_FOR, ERROR, GROUPS, Sql, statements
+from tests.support.speech import (
+    COPY_DONE,
+    FLUSH,
+    SYNC,
+    bind,
+    close,
+    close_portal,
+    copy_data,
+    describe,
+    describe_portal,
+    execute,
+    function_call,
+    parse,
+    query,
+    spell,
+    split,
+)
+from tests.support.witness import INT4PL
+
+Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
+SLEEP = "SELECT pg_sleep(30)"
+
+
+@dataclass(frozen=True)
+class Deed:
+    """Messages sent at once; what they may hold from then on, what they surely give up, and how the step ends."""
+
+    messages: bytes = b""
+    holds: frozenset[str] = frozenset()
+    frees: frozenset[str] = frozenset()
+    blocks: bool = False
+    ending: Ending = ""
+
+    @property
+    def leaves(self) -> bool:
+        return self.ending not in ("", "cancel")
+
+    def __str__(self) -> str:
+        said = spell(split(self.messages), FRONTEND_MESSAGE)
+        return " ".join(filter(None, [*said, self.ending.upper()]))
+
+    __repr__ = __str__
+
+
+def deed(messages: bytes, said: Iterable[Sql] = (), *, free: bool = False, hold: str = "") -> Deed:
+    """`free`: it is one statement, which gives up what it gives up."""
+    said = list(said)
+    holds = {sql.holds for sql in said} | {hold}
+    frees = said[0].frees if free else set()
+    return Deed(messages, frozenset(holds - {""}), frozenset(frees), any(sql.blocks for sql in said))
+
+
+# --- ways to say SQL ----------------------------------------------------------------------------------------
+
+Way = Callable[[st.SearchStrategy[Sql]], st.SearchStrategy[Deed]]
+
+
+def run(name: str, sql: str, *, portal: str = "") -> bytes:
+    return parse(name, sql) + bind(name, portal=portal) + describe_portal(portal) + execute(portal)
+
+
+def simply(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    return sql.map(lambda said: deed(query(said.text), [said], free=True))
+
+
+def extended(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    return sql.map(lambda said: deed(run("", said.text) + SYNC, [said], free=True))
+
+
+def several(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    """In one Query, often with an error among them."""
+    return mixed(sql).map(lambda said: deed(query("; ".join(one.text for one in said)), said))
+
+
+def pipelined(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    """Extended queries in one breath, with Syncs here and there and at the end."""
+    syncs = st.lists(st.booleans(), min_size=4, max_size=4)
+    return st.tuples(mixed(sql), syncs).map(lambda drawn: pipeline(*drawn))
+
+
+def pipeline(said: Sequence[Sql], syncs: Sequence[bool]) -> Deed:
+    pieces = (run("", one.text) + SYNC * sync for one, sync in zip(said, syncs, strict=False))
+    return deed(b"".join(pieces) + SYNC, said)
+
+
+def in_a_row(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    """Simple queries in one breath."""
+    return mixed(sql).map(lambda said: deed(b"".join(query(one.text) for one in said), said))
+
+
+def unfinished(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    """Extended, with Flush and no Sync."""
+    return sql.map(lambda said: deed(run("", said.text) + FLUSH, [said], hold="open"))
+
+
+def prepared_ahead(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
+    """Parse and Describe, a Sync, and then the rest: two round trips of one step."""
+    return sql.map(
+        lambda said: deed(
+            parse("s1", said.text) + describe("s1") + SYNC + bind("s1") + execute() + SYNC, [said]
+        )
+    )
+
+
+def mixed(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[list[Sql]]:
+    return st.lists(st.one_of(sql, sql, sql, st.just(Sql(ERROR))), min_size=2, max_size=4)
+
+
+WAYS: list[Way] = [*[simply] * 10, extended, extended, several, several, pipelined, in_a_row, unfinished,
+                   prepared_ahead]  # fmt: skip
+
+# --- by the protocol alone ----------------------------------------------------------------------------------
+
+TEXTS = ["SELECT 'parsed'", "SELECT name FROM things ORDER BY id", "SELECT 'two', 2", "SELECT 1/0", "SELEC"]
+PARAMETERS = [
+    deed(parse("", "SELECT set_config($1, $2, $3::bool)") + bind("", name, value, local) + execute() + SYNC)
+    for name, value in [("work_mem", "16MB"), ("app.user", "parameter"), ("TimeZone", "Asia/Tokyo"), ("role", "app")]
+    for local in ("f", "t")
+]  # fmt: skip
+NAMED = [
+    step
+    for name in ("s1", "s2", "")
+    for step in [
+        *(deed(parse(name, text) + SYNC) for text in TEXTS),
+        deed(parse(name, "SELECT $1::text") + describe(name) + SYNC),
+        deed(parse(name, TEXTS[0]) + FLUSH, hold="open"),
+        deed(bind(name) + execute() + SYNC),
+        deed(bind(name) + execute() + SYNC + bind(name) + execute() + SYNC),
+        deed(bind(name, "value") + describe_portal() + execute() + SYNC),
+        deed(bind(name) + execute(max_rows=2) + FLUSH, hold="open"),
+        deed(describe(name) + SYNC),
+        deed(close(name) + SYNC),
+        deed(close(name) + FLUSH, hold="open"),
+        deed(close(name) + parse(name, TEXTS[1]) + bind(name) + execute(max_rows=3) + SYNC),
+        deed(parse(name, TEXTS[0]) + parse("s2", TEXTS[3]) + bind("s2") + execute() + close(name) + SYNC),
+        deed(query(f"EXECUTE {name or 's1'}")),
+        deed(query(f"DEALLOCATE {name or 'ALL'}")),
+    ]
+]
+PORTALS = [
+    step
+    for portal in ("p", "")
+    for step in [
+        deed(parse("", TEXTS[1]) + bind("", portal=portal) + execute(portal, 2) + FLUSH, hold="open"),
+        deed(parse("", TEXTS[1]) + bind("", portal=portal) + execute(portal, 2) + SYNC),
+        deed(execute(portal, 2) + FLUSH, hold="open"),
+        deed(execute(portal, 2) + SYNC),
+        deed(describe_portal(portal) + execute(portal) + SYNC),
+        deed(close_portal(portal) + SYNC),
+        deed(query("BEGIN") + parse("s1", TEXTS[1]) + bind("s1", portal=portal) + SYNC, hold="transaction"),
+        deed(FLUSH, hold="open"),
+        deed(SYNC),
+    ]
+]
+OTHER = [
+    deed(function_call(INT4PL, b"3", b"4")),
+    deed(query("COPY kept FROM STDIN") + copy_data(b"copied\n") + COPY_DONE),
+    deed(query("COPY kept FROM STDIN") + copy_data(b"too\tmany\n") + COPY_DONE),
+    deed(query("COPY (SELECT name FROM things ORDER BY id) TO STDOUT")),
+]
+LIMIT = "SET statement_timeout = 150"
+BREAKS = [
+    Deed(query(SLEEP), ending="cancel"),
+    Deed(run("", SLEEP) + SYNC, ending="cancel"),
+    deed(query(LIMIT) + query(SLEEP) + query("RESET statement_timeout")),
+    deed(query(f"BEGIN; SET LOCAL statement_timeout = 150; {SLEEP}"), hold="transaction"),
+]
+LEAVES = [
+    Deed(ending="terminate"),
+    Deed(ending="vanish"),
+    Deed(query("BEGIN; SELECT 'half of it'"), ending="vanish in part"),
+    Deed(query(SLEEP), ending="vanish asleep"),
+]
+PROTOCOL = {
+    "settings": PARAMETERS,
+    "statements": NAMED,
+    "portals": PORTALS,
+    "others": OTHER,
+    "breaks": BREAKS,
+}
+NAMES = sorted({*GROUPS, *PROTOCOL})
+
+
+def deeds(groups: Sequence[str] = ()) -> st.SearchStrategy[Deed]:
+    """Of these groups, or of all but `ASKED_FOR`; looks, transactions and leaving are always among them."""
+    unknown = set(groups) - set(NAMES)
+    assert not unknown, f"no such groups: {sorted(unknown)}; there are {NAMES}"
+    chosen = {*(groups or set(NAMES) - set(ASKED_FOR)), *ALWAYS}
+    spoken = [st.sampled_from(statements(group)) for group in sorted(chosen) if group in GROUPS]
+    sql = st.one_of(*spoken)
+    said = st.sampled_from(WAYS).flatmap(lambda way: way(sql))
+    mute = [st.sampled_from(PROTOCOL[group]) for group in sorted(chosen) if group in PROTOCOL]
+    rare = st.sampled_from([*LEAVES, *BREAKS] if "breaks" in chosen else LEAVES)
+    kinds = [*[said] * 14, *[st.one_of(*mute)] * (3 if mute else 0), rare]
+    return st.integers(0, len(kinds) - 1).flatmap(kinds.__getitem__)

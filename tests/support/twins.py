@@ -1,0 +1,198 @@
+"""One client in two worlds: what it asks goes to a direct connection and to another one, and is answered alike.
+
+Alike is byte for byte, but for what PostgreSQL itself numbers as it likes: backends' process ids (told apart are a
+client's own and another's), temporary schemas (`pg_temp_3`), and oids of what users made. Notifications come when they
+come: they are compared in their order, apart from answers.
+"""
+
+import re
+import select
+import struct
+import time
+
+from tests.support.blocking_client import BlockingClient, Message
+from tests.support.speech import SYNC, split
+from tests.support.witness import tell_apart
+
+PATIENCE = 5.0  # seconds until an answer that does not come is a difference
+FIRST_USER_OID = 16384  # PostgreSQL: access/transam.h, FirstNormalObjectId
+TEMP_SCHEMA = re.compile(rb"pg_(toast_)?temp_\d+")
+CLOSED = ("closed", b"")
+COLUMN = struct.Struct("!IhIhih")
+# The replies that end the answer to each message; an error does, too.
+ENDINGS = {"Q": "Z", "F": "Z", "S": "Z", "P": "1", "B": "2", "D": "Tn", "E": "CsI", "C": "3"}
+
+
+class Line(BlockingClient):
+    """A connection in one world; `heard` are the notifications that came."""
+
+    def __init__(self, host: str, port: int, **parameters: str) -> None:
+        self.buffer = bytearray()
+        self.heard: list[Message] = []
+        self.broken = False  # an error: all is ignored up to the next Sync
+        self.open = False  # the last request is not ended by Sync
+        self.patience = PATIENCE
+        super().__init__(host, port, **parameters)
+
+    def be_patient(self, seconds: float) -> None:
+        """So long, and no longer, is an answer waited for."""
+        self.patience = seconds
+        self.socket.settimeout(seconds)
+
+    def ask(self, *messages: bytes) -> list[Message]:
+        try:
+            self.send(*messages)
+        except ConnectionError:
+            return [CLOSED]
+        return self.answer(b"".join(messages))
+
+    def answer(self, messages: bytes) -> list[Message]:
+        """What comes to `messages`, as far as it comes; the last says what went wrong with the line itself."""
+        answer: list[Message] = []
+        try:
+            for message in split(messages):
+                self._hear(chr(message[0]), answer)
+        except TimeoutError:
+            answer.append(("no more", b"within %.1f seconds" % self.patience))
+        except ConnectionError:
+            answer.append(CLOSED)
+        return answer
+
+    def ask_again(self) -> None:
+        """A Sync of our own: notifications that are due come before its answer."""
+        self.ask(SYNC)
+
+    def read(self) -> Message:
+        """The next message that is no notification."""
+        while True:
+            while not (message := self._take()):
+                self._fill()
+            if message[0] != "A":
+                return message
+            self.heard.append(message)
+
+    def overhear(self, count: int) -> list[Message]:
+        """Notifications: all that are there, and until there are `count`, if they come in time."""
+        deadline = time.monotonic() + self.patience
+        while self._readable(max(0.0, deadline - time.monotonic()) if len(self.heard) < count else 0.0):
+            self._fill()
+            while self.buffer[:1] == b"A" and (message := self._take()):
+                self.heard.append(message)
+        found, self.heard = self.heard, []
+        return found
+
+    def _hear(self, kind: str, answer: list[Message]) -> None:
+        if kind not in ENDINGS or (self.broken and kind != "S"):
+            return
+        self.open = kind not in "QFS"
+        while True:
+            answer.append(self.read())
+            came = answer[-1][0]
+            if came == "Z":
+                self.status, self.broken = answer[-1][1].decode(), False
+            if came == "E" and self.open:
+                self.broken = True
+                return
+            if came in ENDINGS[kind]:
+                return
+
+    def _take(self) -> Message | None:
+        if len(self.buffer) < 5:
+            return None
+        size = int.from_bytes(self.buffer[1:5], "big") + 1
+        if len(self.buffer) < size:
+            return None
+        message = chr(self.buffer[0]), bytes(self.buffer[5:size])
+        del self.buffer[:size]
+        return message
+
+    def _fill(self) -> None:
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionResetError("the connection was closed")
+        self.buffer += data
+
+    def _readable(self, timeout: float) -> bool:
+        return bool(select.select([self.socket], [], [], timeout)[0])
+
+
+class Twins:
+    """The direct connection and the judged one of one client; `holds` says why it may keep a server."""
+
+    def __init__(self, direct: Line, judged: Line) -> None:
+        self.direct, self.judged = direct, judged
+        self.holds: set[str] = set()
+        self.listens = False
+        compare(sorted(judged.parameters.items()), sorted(direct.parameters.items()), "the login")
+
+    @property
+    def idle(self) -> bool:
+        return self.direct.status == "I" and not self.direct.open
+
+    def ask(self, *messages: bytes) -> list[Message]:
+        """The direct answer; AssertionError if the other is different."""
+        expected = self.direct.ask(*messages)
+        self.judge(expected, self.judged.ask(*messages))
+        return expected
+
+    def judge(self, expected: list[Message], found: list[Message]) -> None:
+        for kind, _ in expected:
+            assert kind != "no more", f"the direct connection itself fell silent: {expected}"
+        assert self.direct.buffer[:1] in (b"", b"A"), (
+            f"unread in the direct world: {bytes(self.direct.buffer)!r}"
+        )
+        compare([*map(spell, found)], [*map(spell, expected)], "it")
+
+    def compare_notifications(self) -> None:
+        if self.idle:
+            self.direct.ask_again()
+        expected = self.direct.overhear(0)
+        found = self.judged.overhear(len(expected))
+        told = [[spell_notification(message, line.pid) for message in heard] for line, heard in
+                ((self.judged, found), (self.direct, expected))]  # fmt: skip
+        compare(*told, "the one who listens")
+
+
+def compare(found: list[object], expected: list[object], whom: str) -> None:
+    if found != expected:
+        raise AssertionError(f"{whom} {tell_apart([*map(str, found)], [*map(str, expected)])}")
+
+
+def spell(message: Message) -> str:
+    """What is compared of a message."""
+    kind, payload = message
+    if kind == "T":
+        return f"T {read_columns(payload)}"
+    if b"pg_" in payload and TEMP_SCHEMA.search(payload):
+        if kind == "D":
+            payload = b"|".join(read_row(payload))
+        payload = TEMP_SCHEMA.sub(rb"pg_temp_N", payload)
+    return f"{kind} {payload!r}"
+
+
+def spell_notification(message: Message, own_pid: int) -> str:
+    _, payload = message
+    whose = "own" if int.from_bytes(payload[:4], "big") == own_pid else "another's"
+    return f"A {whose} {payload[4:]!r}"
+
+
+def read_columns(description: bytes) -> list[tuple[bytes, ...]]:
+    """The columns of a RowDescription, without oids of users' making."""
+    columns, place = [], 2
+    while place < len(description):
+        end = description.index(0, place)
+        table, number, kind, *rest = COLUMN.unpack_from(description, end + 1)
+        own = [table if table < FIRST_USER_OID else "a table", kind if kind < FIRST_USER_OID else "a type"]
+        columns.append((description[place:end], number, *own, *rest))
+        place = end + 1 + COLUMN.size
+    return columns
+
+
+def read_row(row: bytes) -> list[bytes]:
+    """The values of a DataRow."""
+    values, place = [], 2
+    while place < len(row):
+        size = int.from_bytes(row[place : place + 4], "big", signed=True)
+        values.append(row[place + 4 : place + 4 + size] if size >= 0 else b"NULL")
+        place += 4 + max(size, 0)
+    return values
