@@ -15,7 +15,10 @@ NAME_LIMIT = 63  # bytes (PostgreSQL's NAMEDATALEN - 1)
 
 
 class Listener(Protocol):
-    """Who subscribes. Both may be called once more in the turn of the loop in which it leaves."""
+    """Who subscribes. Both may be called once more in the turn of the loop in which it leaves.
+
+    They never wait: who does not read what it is told has to be bounded by the listener (promise 7).
+    """
 
     def notify(self, message: bytes) -> None:
         """A whole NotificationResponse, shared by all who get it; its texts are in UTF-8 (see session.hub)."""
@@ -45,6 +48,11 @@ class Channel:
         """LISTEN is sent."""
         self.state = ASKED
 
+    def await_answer(self) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(answer)
+        return answer
+
     def heard(self) -> None:
         """The server listens."""
         self.state = HEARD
@@ -71,9 +79,11 @@ class Subscriptions:
         self.misled: dict[Listener, None] = {}
 
     def find(self, name: str) -> Channel:
+        """The channel, to be used soon."""
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name)
+        channel.unused_since = 0.0
         return channel
 
     def add(self, listener: Listener, name: str) -> Channel:

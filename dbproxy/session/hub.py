@@ -71,8 +71,7 @@ class Hub(Borrower):
         self.error: ServerRefused | None = None
         self.served_at = self.asked_at = self.heard_at = 0.0
         self.unneeded_since = 0.0
-        self.received = 0  # notifications
-        self.delivered = 0  # messages to listeners
+        self.received = self.delivered = 0  # notifications, and messages to listeners
         self.losses = 0  # of a connection on which somebody listened
 
     # --- what clients ask ---
@@ -85,17 +84,10 @@ class Hub(Borrower):
         if self.closed:
             raise AdminShutdown("the proxy is shutting down")
         found = [self.subscriptions.find(name) for name in names]
-        for channel in found:
-            channel.unused_since = 0.0
-        answers = [self.await_answer(channel) for channel in found if channel.state != HEARD]
+        answers = [channel.await_answer() for channel in found if channel.state != HEARD]
         if answers:
             self.listen(found)
             await self.be_patient(answers)
-
-    def await_answer(self, channel: Channel) -> asyncio.Future[None]:
-        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        channel.waiting.append(answer)
-        return answer
 
     async def be_patient(self, answers: list[asyncio.Future[None]]) -> None:
         assert self.pool is not None  # it was just asked
@@ -104,9 +96,7 @@ class Hub(Borrower):
             async with asyncio.timeout(patience or None):
                 await asyncio.gather(*answers)
         except TimeoutError:
-            raise QueryWaitTimeout(
-                f"query_wait_timeout: LISTEN was not confirmed within {patience:g} s"
-            ) from None
+            raise QueryWaitTimeout(f"query_wait_timeout: LISTEN took {patience:g} s") from None
 
     def subscribe(self, listener: Listener, channels: Iterable[str]) -> None:
         """From now on the listener gets what comes. For a channel that was not heard it is told so, when it is."""

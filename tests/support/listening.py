@@ -41,5 +41,9 @@ class Ear:
         """Return when it was told as much."""
         async with asyncio.timeout(PATIENCE):
             while len(self.raw) < notifications or len(self.notices) < notices:
-                self._news.clear()
-                await self._news.wait()
+                await self.has_more()
+
+    async def has_more(self) -> None:
+        """Return when it is told something."""
+        self._news.clear()
+        await self._news.wait()
