@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from time import monotonic, time
 
 from dbproxy.admin.figures import client_state
-from dbproxy.admin.house import House
+from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
@@ -27,9 +27,7 @@ def show_clients(house: House) -> Table:
 
 
 def show_servers(house: House) -> Table:
-    return Table(
-        SOCKETS, (server_row(server) for pool in list(house.pools.values()) for server in pool.servers())
-    )
+    return Table(SOCKETS, (server_row(server) for pool in list_pools(house, "") for server in pool.servers()))
 
 
 def client_row(login: Login) -> tuple[Value, ...]:

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dbproxy.admin.house import House
 from dbproxy.errors import ConfigurationError
-from dbproxy.observe.figures import DatabaseFigures, PoolFigures, ProxyFigures
+from dbproxy.observe.figures import DatabaseFigures, HubFigures, PoolFigures, ProxyFigures
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
 from dbproxy.session.client import Client
+from dbproxy.session.hub import Hub
 
 NOWHERE = ("", 0, "")  # of a database for which no primary is configured
 
@@ -25,6 +26,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
     return ProxyFigures(
         pools=pools,
         databases=databases,
+        hubs=[hub_figures(hub) for hub in house.hubs.values()],
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),
@@ -104,6 +106,25 @@ def total_servers(pools: Iterable[PoolFigures]) -> dict[str, int]:
     return dict(totals)
 
 
+# --- listening ---
+
+
+def hub_figures(hub: Hub) -> HubFigures:
+    return HubFigures(
+        database=hub.database,
+        connections=count_connections(hub),
+        channels=len(hub.channels),
+        listeners=len(hub.subscriptions.names),
+        notifications=hub.received,
+        delivered=hub.delivered,
+        losses=hub.losses,
+    )
+
+
+def count_connections(hub: Hub) -> int:
+    return hub.pool.size() if hub.pool is not None else 0
+
+
 # --- databases ---
 
 
@@ -120,6 +141,8 @@ def list_databases(house: House, pools: Iterable[PoolFigures]) -> list[DatabaseF
     for pool in pools:
         servers[pool.database] += count_servers(pool)
         clients[pool.database] += pool.cl_active + pool.cl_waiting
+    for hub in house.hubs.values():
+        servers[hub.database] += count_connections(hub)
     return [database_figures(house, name, servers[name], clients[name]) for name in database_names(house)]
 
 
@@ -180,7 +203,7 @@ def list_figures(
         "used_clients": sum(clients.values()) - clients["login"],
         "login_clients": clients["login"],
         "free_servers": 0,
-        "used_servers": sum(count_servers(pool) for pool in pools),
+        "used_servers": sum(map(count_servers, pools)) + sum(map(count_connections, house.hubs.values())),
         "dns_names": 0,
         "dns_zones": 0,
         "dns_queries": 0,

@@ -7,6 +7,7 @@ from dbproxy.admin.averages import Averages
 from dbproxy.auth.users import Users
 from dbproxy.config import Settings
 from dbproxy.pool.pool import Pool
+from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 
 
@@ -19,6 +20,8 @@ class House(Protocol):
     def users(self) -> Users: ...
     @property
     def pools(self) -> Mapping[tuple[str, str], Pool]: ...
+    @property
+    def hubs(self) -> Mapping[str, Hub]: ...
     @property
     def registry(self) -> Registry: ...
     @property
@@ -39,5 +42,6 @@ class House(Protocol):
 
 
 def list_pools(house: House, database: str) -> list[Pool]:
-    """The pools of one database, or of all."""
-    return [pool for pool in house.pools.values() if not database or pool.database == database]
+    """The pools of one database, or of all, with those on which notifications are heard."""
+    pools = [*house.pools.values(), *(hub.pool for hub in house.hubs.values() if hub.pool is not None)]
+    return [pool for pool in pools if not database or pool.database == database]

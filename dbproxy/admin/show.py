@@ -1,4 +1,4 @@
-"""The SHOW commands: PgBouncer's, with its columns, and SHOW PREPARED, which is ours."""
+"""The SHOW commands: PgBouncer's, with its columns, and SHOW PREPARED and LISTENS, which are ours."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from dbproxy.config import list_entries
 from dbproxy.config.settings import given
 from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.pool import Pool
+from dbproxy.session.channels import NAMES
 
 POOLS = columns(
     "database:s user:s cl_active:i cl_waiting:i cl_active_cancel_req:i cl_waiting_cancel_req:i "
@@ -34,6 +35,7 @@ LISTS = columns("list:s items:i")
 CONFIG = columns("key:s value:s default:s changeable:s")
 STATE = columns("key:s value:s")
 VERSION = columns("version:s")
+LISTENS = columns("database:s channel:s state:s listeners:i delivered:q")
 PREPARED = columns("database:s user:s name:s servers:i statement:s")
 
 _counted = attrgetter(*(name for name, _, _ in POOLS[:13]))
@@ -124,10 +126,23 @@ def _prepared(pool: Pool) -> Iterator[tuple[Value, ...]]:
         yield pool.database, pool.user, statement.name.decode(), servers[statement.name], shown
 
 
+def show_listens(house: House) -> Table:
+    """The channels that clients listen to; `delivered` counts messages to clients."""
+    return Table(
+        LISTENS,
+        (
+            (hub.database, channel.name, NAMES[channel.state], len(channel.listeners), channel.delivered)
+            for hub in list(house.hubs.values())
+            for channel in list(hub.channels.values())
+        ),
+    )
+
+
 SHOWS: dict[str, Callable[[House], Table]] = {
     "clients": show_clients,
     "config": show_config,
     "databases": show_databases,
+    "listens": show_listens,
     "lists": show_lists,
     "pools": show_pools,
     "prepared": show_prepared,

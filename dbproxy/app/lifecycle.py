@@ -143,7 +143,9 @@ class Lifecycle:
         if len(proxy.registry):
             log.warning("transactions cut off", clients=len(proxy.registry))
         self.dismiss(idle_only=False)
-        for pool in proxy.pools.values():
+        for hub in proxy.hubs.values():
+            hub.close()
+        for pool in proxy.all_pools():
             for server in pool.servers():
                 server.close("the proxy stops")
         await asyncio.sleep(0)  # the transports write their last words

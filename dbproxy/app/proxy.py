@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any
 
@@ -16,7 +16,7 @@ from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
-from dbproxy.config import Host, Settings
+from dbproxy.config import Host, PoolSettings, Settings
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.janitor import sweep
@@ -26,7 +26,9 @@ from dbproxy.pool.server import Server
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
+from dbproxy.session.hub import STARTUP, Hub, limit
 from dbproxy.session.registry import Registry
+from dbproxy.session.senders import Senders
 from dbproxy.session.startup import Login
 from dbproxy.wire.extended import statement_text
 
@@ -53,6 +55,8 @@ class Proxy:
         self.registry = Registry()
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.pools: dict[tuple[str, str], Pool] = {}
+        self.hubs: dict[str, Hub] = {}
+        self.senders = Senders()
         self.learned: dict[str, Keys] = {}
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
@@ -67,16 +71,23 @@ class Proxy:
     def find_pool(self, database: str, user: str) -> Pool:
         pool = self.pools.get((database, user))
         if pool is None:
-            pool = self.pools[database, user] = Pool(
-                database,
-                user,
-                self.settings.pool_for(database, user),
-                lambda pool: self.spawn(self.open(pool)),
-                lambda server: self.cancel_query(server),
-                slow_after(self.settings),
-            )
-            pool.paused = self.is_paused(database)
+            limits = self.settings.pool_for(database, user)
+            pool = self.pools[database, user] = self.make_pool(database, user, limits, {})
         return pool
+
+    def find_hub(self, database: str, user: str) -> Hub:
+        """The hub of this database; it logs in as `user` if it has to."""
+        hub = self.hubs.get(database)
+        if hub is None:
+            hub = self.hubs[database] = Hub(
+                database,
+                lambda user: self.make_pool(
+                    database, user, limit(self.settings.pool_for(database, user)), STARTUP
+                ),
+                lambda address, pid: self.senders.find(address, pid, monotonic()),
+            )
+        hub.user = user
+        return hub
 
     def learn(self, user: str, keys: Keys) -> None:
         self.learned[user] = keys
@@ -127,10 +138,34 @@ class Proxy:
             if user and self.settings.pool_for(database, user).min_pool_size:
                 self.find_pool(database, user).open_more(monotonic())
 
-    async def open(self, pool: Pool) -> None:
-        await open_server(pool, self.target(pool), self.keys)
+    def make_pool(
+        self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
+    ) -> Pool:
+        """`parameters` are for the start-up packets of its connections."""
+        pool = Pool(
+            database,
+            user,
+            limits,
+            lambda pool: self.spawn(self.open(pool, parameters)),
+            lambda server: self.cancel_query(server),
+            slow_after(self.settings),
+        )
+        pool.paused = self.is_paused(database)
+        return pool
 
-    def target(self, pool: Pool) -> Target:
+    async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
+        server = await open_server(pool, self.target(pool, parameters), self.keys)
+        if server is not None:
+            self.senders.add(server)
+
+    def all_pools(self) -> Iterator[Pool]:
+        """The clients' and the hubs'."""
+        yield from self.pools.values()
+        for hub in self.hubs.values():
+            if hub.pool is not None:
+                yield hub.pool
+
+    def target(self, pool: Pool, parameters: Mapping[str, str]) -> Target:
         host: Host = self.settings.server_for(pool.database)
         secret = self.users.get(pool.user)
         usable = secret is not None and secret.kind != "scram-sha-256"
@@ -141,6 +176,7 @@ class Proxy:
             database=host.dbname,
             user=pool.user,
             credentials=secret if usable else self.learned.get(pool.user, secret),
+            parameters=parameters,
         )
 
     def cancel_query(self, server: Server) -> asyncio.Task[None]:
@@ -155,11 +191,13 @@ class Proxy:
     def apply(self, settings: Settings) -> None:
         """Use other settings. ConfigurationError if their users' file is bad: then nothing has changed."""
         users = read_users(settings)
-        moved = [pool for pool in self.pools.values() if self.place(self.settings, self.users, pool)
+        moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
-        for pool in self.pools.values():
-            pool.settings = settings.pool_for(pool.database, pool.user)
+        for pool in self.all_pools():
+            limits = settings.pool_for(pool.database, pool.user)
+            own = pool is self.pools.get((pool.database, pool.user))
+            pool.settings = limits if own else limit(limits)
             pool.slow_after = slow_after(settings)
         for pool in moved:
             pool.retire()
@@ -179,9 +217,11 @@ class Proxy:
             self.paused_databases.add(database)
         else:
             self.paused = True
-        for pool in self.pools.values():
+        for pool in self.all_pools():
             if self.is_paused(pool.database):
                 pool.pause()
+        for hub in self.hubs.values():
+            hub.renew()
 
     def resume(self, database: str) -> None:
         """Take back `pause(database)`; what was paused by another stays so."""
@@ -189,7 +229,7 @@ class Proxy:
             self.paused_databases.discard(database)
         else:
             self.paused = False
-        for pool in self.pools.values():
+        for pool in self.all_pools():
             if pool.paused and not self.is_paused(pool.database):
                 pool.resume(monotonic())
 
@@ -221,7 +261,13 @@ class Proxy:
             sweep(pool, now)
             if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
                 del self.pools[key]
+        for hub in self.hubs.values():
+            if hub.pool is not None:
+                sweep(hub.pool, now)
         if clients:
+            for hub in self.hubs.values():
+                hub.sweep(now)
+            self.senders.sweep()
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:

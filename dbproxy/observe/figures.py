@@ -91,11 +91,25 @@ class DatabaseFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubFigures:
+    """What is listened to in one database; the last three are since start."""
+
+    database: str
+    connections: int = 0
+    channels: int = 0
+    listeners: int = 0
+    notifications: int = 0
+    delivered: int = 0
+    losses: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
     pools: Sequence[PoolFigures] = ()
     databases: Sequence[DatabaseFigures] = ()
+    hubs: Sequence[HubFigures] = ()
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state

@@ -23,7 +23,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dbproxy.observe.figures import PoolFigures, PoolStats, ProxyFigures
+from dbproxy.observe.figures import HubFigures, PoolFigures, PoolStats, ProxyFigures
 from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
 from dbproxy.observe.pgbouncer_names import pgbouncer_metrics
 
@@ -52,6 +52,7 @@ class ProxyCollector(Collector):
         yield from _process_metrics(figures)
         yield from _pool_counters(figures.pools)
         yield from self._histograms(figures.pools)
+        yield from _hub_metrics(figures.hubs)
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
@@ -126,3 +127,25 @@ def _pool_counters(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
         for pool in pools:
             family.add_metric(pool_labels(pool), read(pool.stats))
         yield family
+
+
+_HUB_GAUGES: dict[str, tuple[str, Callable[[HubFigures], int]]] = {
+    "dbproxy_listen_connections": ("Server connections to hear notifications", lambda hub: hub.connections),
+    "dbproxy_listen_channels": ("Channels listened to", lambda hub: hub.channels),
+    "dbproxy_listeners": ("Clients that listen", lambda hub: hub.listeners),
+}
+_HUB_COUNTERS: dict[str, tuple[str, Callable[[HubFigures], int]]] = {
+    "dbproxy_notifications_received": ("Notifications from servers", lambda hub: hub.notifications),
+    "dbproxy_notifications_delivered": ("Notifications to clients", lambda hub: hub.delivered),
+    "dbproxy_listen_losses": ("Listening connections lost in use", lambda hub: hub.losses),
+}
+
+
+def _hub_metrics(hubs: Sequence[HubFigures]) -> Iterator[Metric]:
+    kinds = ((GaugeMetricFamily, _HUB_GAUGES), (CounterMetricFamily, _HUB_COUNTERS))
+    for family_class, metrics in kinds:
+        for name, (help_text, read) in metrics.items():
+            family = family_class(name, help_text, labels=["database"])
+            for hub in hubs:
+                family.add_metric((label(hub.database),), read(hub))
+            yield family

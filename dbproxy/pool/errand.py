@@ -42,6 +42,8 @@ class Errand(Borrower):
         finally:
             self.pool.leave(self)
             server, self.server = self.server, None
+            if server is not None:
+                server.borrower = None  # an errand notifies nobody
             if server is not None and server.pipeline.empty():
                 server.release(monotonic())
             elif server is not None:

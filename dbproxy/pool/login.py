@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -39,9 +40,10 @@ class Target:
     database: str
     user: str
     credentials: Credentials = field(repr=False)
+    parameters: Mapping[str, str] = field(default_factory=dict)  # of the start-up packet, beside these
 
 
-async def open_server(pool: Pool, target: Target, keys: KeyCache) -> None:
+async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | None:
     """Open one connection and give it to the pool, or tell the pool why not."""
     server = Server(pool)
     server.address = target.address
@@ -55,6 +57,7 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> None:
         log.warning("server login failed", address=target.address, database=pool.database, user=pool.user,
                     error=failure.message, sqlstate=failure.sqlstate)  # fmt: skip
         pool.open_failed(failure, monotonic())
+        return None
     except BaseException:
         server.close("cancelled")
         pool.opening_ended()
@@ -66,6 +69,7 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> None:
         log.info("server connected", server=server.id, address=target.address, database=pool.database,
                  user=pool.user, pid=server.pid)  # fmt: skip
         pool.opened(server, now)
+        return server
 
 
 def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyError:
@@ -84,7 +88,9 @@ def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyErr
 async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
     """PostgreSQL: "Start-up". Raises ServerRefused with PostgreSQL's own words."""
     login = ServerLogin(target.user, target.address, target.credentials, keys)
-    server.write(build.startup_message({"user": target.user, "database": target.database}))
+    server.write(
+        build.startup_message({"user": target.user, "database": target.database, **target.parameters})
+    )
     mailbox = server.mailbox
     assert mailbox is not None
     ready = False

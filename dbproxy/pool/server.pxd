@@ -14,6 +14,8 @@ cdef class Server(Member):
     cdef readonly Pool pool
     cdef readonly PoolStats stats
     cdef public Borrower client
+    cdef public Borrower borrower
+    cdef readonly double left_at
     cdef public int status
     cdef readonly Framer framer
     cdef readonly Pipeline pipeline

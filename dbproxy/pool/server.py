@@ -58,6 +58,8 @@ class Server(Member):
         self.pool: Any = pool
         self.stats = pool.stats
         self.client: Any = None  # a Borrower, while lent
+        self.borrower: Any = None  # who was lent the server last, and when the one before was last answered
+        self.left_at = 0.0
         self.status = ord("I")
         self.framer = server_framer()
         self.pipeline = Pipeline()
@@ -135,6 +137,10 @@ class Server(Member):
     # --- lending ---
 
     def lend(self, client: Any, now: float) -> None:
+        if client is not self.borrower:
+            if self.borrower is not None:
+                self.left_at = self.busy_since
+            self.borrower = client
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = self.forwarded = self.flushing = False

@@ -46,7 +46,9 @@ class House:
         for login in self.proxy.registry:
             if login.transport is not None:
                 login.transport.abort()  # one that is not read does not hear that it was cut
-        for pool in self.proxy.pools.values():
+        for hub in self.proxy.hubs.values():
+            hub.close()
+        for pool in self.proxy.all_pools():
             for server in pool.servers():
                 server.close("the test is over")
         await let_others_run()

@@ -13,6 +13,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
 from dbproxy.session.client import Client
+from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
@@ -75,6 +76,7 @@ class FakeHouse:
     settings: Settings = field(default_factory=settings)
     users: Users = field(default_factory=Users)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
+    hubs: dict[str, Hub] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     started_at: float = field(default_factory=monotonic)
     stopping: bool = False

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from dbproxy.observe.figures import DatabaseFigures, PoolFigures, ProxyFigures
+from dbproxy.observe.figures import DatabaseFigures, HubFigures, PoolFigures, ProxyFigures
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 
 BOUNDS = [1000, 2000]
@@ -43,6 +43,11 @@ def figures() -> ProxyFigures:
         ],
         databases=[
             DatabaseFigures(name="app", host="h", port=5432, database="app", pool_size=50, paused=True)
+        ],
+        hubs=[
+            HubFigures(
+                database="app", connections=1, channels=2, listeners=3, notifications=4, delivered=5, losses=6
+            )
         ],
         lists={"pools": 2, "users": 2},
         clients={"active": 4, "waiting": 3},
@@ -83,6 +88,12 @@ APP_A = {"database": "app", "user": "a"}
         ("dbproxy_query_duration_seconds_sum", APP_A, 3.0),
         ("dbproxy_transaction_duration_seconds_count", APP_A, 4),
         ("dbproxy_wait_duration_seconds_sum", APP_A, 0.5),
+        ("dbproxy_listen_connections", {"database": "app"}, 1),
+        ("dbproxy_listen_channels", {"database": "app"}, 2),
+        ("dbproxy_listeners", {"database": "app"}, 3),
+        ("dbproxy_notifications_received_total", {"database": "app"}, 4),
+        ("dbproxy_notifications_delivered_total", {"database": "app"}, 5),
+        ("dbproxy_listen_losses_total", {"database": "app"}, 6),
         ("pgbouncer_up", {}, 1),
         ("pgbouncer_version_info", {"version": "dbproxy 0.1.0"}, 1),
         ("pgbouncer_pools", {}, 2),

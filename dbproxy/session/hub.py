@@ -1,0 +1,299 @@
+"""LISTEN in transaction pooling: one server connection of a database, on which all is heard that any client listens to.
+
+A client's LISTEN is `hear`, which returns when the server listens, and then `subscribe`, when its transaction commits.
+Each channel is a LISTEN of its own, sent behind those that are under way: they need not wait for each other, one that
+fails harms no other, and an UNLISTEN is never overtaken by the LISTEN that follows it. A connection that was lost is
+opened again by its pool; when all is heard again, who may have missed something is told so.
+
+What is not as on a direct connection:
+- Texts are in UTF-8, whatever a client's `client_encoding`: whoever has another one has to transcode them.
+- A client's own notification comes soon after its COMMIT was answered, not before; one that was sent just before its
+  LISTEN may come, too.
+- The process id in it is the sender's where that is certain (session.senders).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+import structlog
+
+from dbproxy.config import PoolSettings
+from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRefused
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.login import refusal
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.session.channels import HEARD, WANTED, Channel, Listener, Subscriptions, check_name, quote
+from dbproxy.wire import build
+from dbproxy.wire.extended import length_at
+from dbproxy.wire.framer import server_framer
+from dbproxy.wire.startup import parse_error_response
+
+log = structlog.get_logger()
+
+STARTUP = {"client_encoding": "UTF8", "application_name": "dbproxy LISTEN"}  # of the connection
+UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given up
+SHORT_LIFE = 1.0  # seconds: a connection that was lost sooner is opened again by the sweep, not at once
+RELEASE_AFTER = 60.0  # seconds without channels until the connection is closed
+LOST = build.notice_response(
+    "notifications may have been lost: the listening connection to the server was re-established",
+    severity="WARNING",
+    sqlstate="01000",
+)
+
+
+def limit(settings: PoolSettings) -> PoolSettings:
+    """The settings of a hub's own pool: one connection."""
+    return settings.model_copy(update={"size": 1, "min_pool_size": 0, "reserve_size": 0})
+
+
+class Hub(Borrower):
+    """`make_pool(user)` makes the hub's own pool; `find_sender(address, pid)` says which client a backend served."""
+
+    impatient = True  # who waits in `hear` is told at once when no server can be reached
+
+    def __init__(
+        self, database: str, make_pool: Callable[[str], Pool], find_sender: Callable[[str, int], int]
+    ) -> None:
+        Borrower.__init__(self)
+        self.database = database
+        self.make_pool = make_pool
+        self.find_sender = find_sender
+        self.user = ""  # whose login the next pool uses
+        self.pool: Pool | None = None
+        self.server: Server | None = None
+        self.subscriptions = Subscriptions()
+        self.channels = self.subscriptions.channels
+        self.framer = server_framer()
+        self.sent: deque[Channel | None] = deque()  # what each ReadyForQuery will be about
+        self.error: ServerRefused | None = None
+        self.served_at = self.asked_at = self.heard_at = 0.0
+        self.unneeded_since = 0.0
+        self.received = self.delivered = 0  # notifications, and messages to listeners
+        self.losses = 0  # of a connection on which somebody listened
+
+    # --- what clients ask ---
+
+    async def hear(self, channels: Iterable[str]) -> None:
+        """Return once the server listens to all of them; ProxyError if it cannot be."""
+        names = list(dict.fromkeys(channels))
+        for name in names:
+            check_name(name)
+        if self.closed:
+            raise AdminShutdown("the proxy is shutting down")
+        found = [self.subscriptions.find(name) for name in names]
+        answers = [channel.await_answer() for channel in found if channel.state != HEARD]
+        if answers:
+            self.listen(found)
+            await self.be_patient(answers)
+
+    async def be_patient(self, answers: list[asyncio.Future[None]]) -> None:
+        assert self.pool is not None  # it was just asked
+        patience = self.pool.settings.query_wait_timeout
+        try:
+            async with asyncio.timeout(patience or None):
+                await asyncio.gather(*answers)
+        except TimeoutError:
+            raise QueryWaitTimeout(f"query_wait_timeout: LISTEN took {patience:g} s") from None
+
+    def subscribe(self, listener: Listener, channels: Iterable[str]) -> None:
+        """From now on the listener gets what comes. For a channel that was not heard it is told so, when it is."""
+        if not self.closed:
+            self.listen([self.subscriptions.add(listener, name) for name in channels])
+
+    def unsubscribe(self, listener: Listener, channels: Iterable[str]) -> None:
+        self.subscriptions.remove(listener, channels)
+
+    def leave(self, listener: Listener) -> None:
+        """Unsubscribe from everything."""
+        self.subscriptions.remove(listener, self.channels_of(listener))
+
+    def channels_of(self, listener: Listener) -> set[str]:
+        return set(self.subscriptions.names.get(listener, ()))
+
+    # --- what is said to the server ---
+
+    def listen(self, channels: Iterable[Channel]) -> None:
+        """Ask for those that were not asked for yet, or for a connection, which asks for all."""
+        wanted = [channel for channel in channels if channel.state == WANTED]
+        if self.server is None:
+            if wanted:
+                self.connect(monotonic())
+            return
+        for channel in wanted:
+            channel.ask()
+        self.run([(f"LISTEN {quote(channel.name)}", channel) for channel in wanted])
+
+    def run(self, statements: list[tuple[str, Channel | None]]) -> None:
+        """Send each as a Query of its own."""
+        server = self.server
+        if server is None or not statements:
+            return
+        now = monotonic()
+        if not self.sent:
+            self.asked_at = now
+        for _, channel in statements:
+            server.pipeline.expect(ord("Q"), (b"", -1, now))
+            self.sent.append(channel)
+        server.write(b"".join(build.query(sql) for sql, _ in statements))
+
+    def connect(self, now: float) -> None:
+        """Wait for a connection, unless there is one or it is waited for."""
+        if self.closed or self.server is not None:
+            return
+        pool = self.pool = self.find_pool()
+        if self not in pool.waiting:
+            server = pool.checkout(self, now)
+            if server is not None:
+                self.serve(server, now)
+
+    def find_pool(self) -> Pool:
+        """The pool; another if its login was refused, and somebody else's can be tried."""
+        pool = self.pool
+        if pool is None:
+            return self.make_pool(self.user)
+        if pool.user != self.user and not pool.size() and isinstance(pool.last_error, ServerRefused):
+            pool.leave(self)
+            return self.make_pool(self.user)
+        return pool
+
+    # --- what the server says ---
+
+    def reply(self, data: bytes) -> None:
+        self.heard_at = monotonic()
+        marks = self.framer.feed(data)
+        chunk = self.framer.chunk
+        for mark in marks:
+            kind, at = mark & 255, mark >> 8
+            if kind == ord("A"):
+                self.deliver(chunk[at : at + length_at(chunk, at)])
+            elif kind == ord("E"):
+                self.error = refusal(parse_error_response(chunk[at + 5 : at + length_at(chunk, at)]))
+            elif kind == ord("Z"):
+                self.answered()
+
+    def deliver(self, message: bytes) -> None:
+        """A NotificationResponse: to all who listen, with the sender's process id as its client knows it."""
+        self.received += 1
+        name = message[9 : message.index(0, 9)].decode("utf-8", "surrogateescape")
+        channel = self.channels.get(name)
+        if channel is None or not channel.listeners:
+            return
+        pid = int.from_bytes(message[5:9], "big")
+        sender = self.find_sender(self.server.address, pid) if self.server is not None else pid
+        message = message[:5] + sender.to_bytes(4, "big") + message[9:]
+        listeners = tuple(channel.listeners)  # one may leave while it is told
+        channel.delivered += len(listeners)
+        self.delivered += len(listeners)
+        for listener in listeners:
+            try:
+                listener.notify(message)
+            except Exception:  # our own bug costs this listener its notification, and nobody else anything
+                log.exception("internal error", database=self.database, channel=name)
+
+    def answered(self) -> None:
+        """The oldest statement is over."""
+        channel = self.sent.popleft()
+        error, self.error = self.error, None
+        if error is None:
+            if channel is not None:
+                channel.heard()
+            return
+        error.severity = "ERROR"
+        log.warning("LISTEN failed", database=self.database, sqlstate=error.sqlstate, error=error.message)
+        if channel is not None:
+            self.subscriptions.refuse(channel, error)
+
+    # --- Borrower ---
+
+    def serve(self, server: Server, now: float) -> None:
+        self.server = server
+        self.served_at = self.heard_at = now
+        self.listen(self.channels.values())
+
+    def refuse(self, error: ProxyError) -> None:
+        """No connection for now; as long as somebody has subscribed it is tried again, when the pool thinks fit."""
+        for channel in list(self.channels.values()):
+            self.subscriptions.refuse(channel, error)
+        if self.channels:
+            self.connect(monotonic())
+
+    def finished(self, status: int) -> bool:
+        """All is answered. The server is kept."""
+        for listener in self.subscriptions.take_informed():
+            try:
+                listener.notice(LOST)
+            except Exception:  # as in `deliver`
+                log.exception("internal error", database=self.database)
+        return False
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        self.server = self.error = None
+        self.framer = server_framer()
+        self.sent.clear()
+        self.losses += bool(self.subscriptions.names)
+        self.subscriptions.interrupt()
+        now = monotonic()
+        if self.channels and now - self.served_at >= SHORT_LIFE:
+            self.connect(now)
+
+    def hold(self, reason: int) -> None:
+        """A hub writes too little to be stopped."""
+
+    def free(self, reason: int) -> None:
+        """As above."""
+
+    # --- deadlines ---
+
+    def sweep(self, now: float) -> None:
+        """The janitor's, once a second: give up what nobody uses, ask again for what is missing."""
+        unused = self.subscriptions.take_unused(now, UNUSED_LIMIT)
+        self.run([(f"UNLISTEN {quote(channel.name)}", None) for channel in unused])
+        self.renew()
+        if self.channels:
+            self.unneeded_since = 0.0
+            self.listen(self.channels.values())
+            self.check(now)
+        else:
+            self.release(now)
+
+    def renew(self) -> None:
+        """Give up a connection that is not to be used any more: the pool is paused, or its settings have changed."""
+        server, pool = self.server, self.pool
+        if server is not None and pool is not None and (pool.paused or server.generation != pool.generation):
+            server.close("paused" if pool.paused else "settings changed")
+
+    def check(self, now: float) -> None:
+        """A connection that is only heard on may be dead without a word: ask it now and then."""
+        if self.server is None or self.pool is None:
+            return
+        settings = self.pool.settings
+        quiet = now - max(self.heard_at, self.asked_at)
+        if self.sent and settings.server_connect_timeout and quiet >= settings.server_connect_timeout:
+            self.server.close("no answer to a check or LISTEN")
+        elif not self.sent and settings.server_check_delay and quiet >= settings.server_check_delay:
+            self.run([("", None)])
+
+    def release(self, now: float) -> None:
+        """Nobody listens: after a while the connection is closed, and its pool forgotten."""
+        if self.pool is not None:
+            self.pool.leave(self)
+        if not self.unneeded_since:
+            self.unneeded_since = now
+        elif now - self.unneeded_since >= RELEASE_AFTER:
+            if self.server is not None:
+                self.server.close("nobody listens")
+            if self.pool is not None and self.pool.forgettable(now):
+                self.pool = None
+
+    def close(self) -> None:
+        """The proxy stops."""
+        self.closed = True
+        for channel in list(self.channels.values()):
+            self.subscriptions.refuse(channel, AdminShutdown("the proxy is shutting down"))
+        if self.pool is not None:
+            self.pool.leave(self)
+        if self.server is not None:
+            self.server.close("the proxy stops")
