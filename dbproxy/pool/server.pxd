@@ -8,6 +8,8 @@ from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
+cdef int CLOSED, FAKE, KIND, PARTNER_FULL, SKIP, TESTED
+
 
 cdef class Server(Member):
     cdef readonly object id

@@ -11,6 +11,8 @@ from dbproxy.wire.extended cimport length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
+cdef int BACKLOG_LIMIT, DUE_LIMIT, FLOODING, NOTHING_YET, PARKED, PARTNER_FULL, SELF_FULL, SPOILED
+
 
 cdef class Client(Borrower):
     cdef readonly object login
