@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """Which replies a server owes, and what becomes of each.
 
 Every message that the server answers leaves an entry here, in the order sent: the message's own kind byte. Most
