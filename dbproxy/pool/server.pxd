@@ -5,6 +5,7 @@ from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 

@@ -4,7 +4,7 @@ from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.extended cimport (
-    bind_name, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
+    bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
 
 
