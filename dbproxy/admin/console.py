@@ -19,7 +19,8 @@ from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError
 from dbproxy.net.link import PARKED, Link
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
-from dbproxy.wire.framer import HEADER, Framer
+from dbproxy.wire.codes import HEADER
+from dbproxy.wire.framer import Framer, Rules
 from dbproxy.wire.messages import decode
 
 log = structlog.get_logger()
@@ -197,7 +198,7 @@ def show(house: House, command: Command) -> Iterable[bytes]:
 
 def console_framer(limit: int) -> Framer:
     """Marks every message, and only when it is whole."""
-    return Framer([limit] * 256, [limit] * 256)
+    return Framer(Rules([limit] * 256, [limit] * 256))
 
 
 def cut(chunk: bytes, mark: int) -> tuple[int, bytes]:

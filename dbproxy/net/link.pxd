@@ -5,6 +5,7 @@ from dbproxy.net.direct cimport send_now
 
 cdef class Link:
     cdef public object transport
+    cdef object is_closing
     cdef readonly int fd
     cdef bint buffered
     cdef public int reasons

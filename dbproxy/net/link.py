@@ -8,6 +8,8 @@ Only what the kernel does not take is left to the transport, and until that is g
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from dbproxy.net.direct import send_now
 
@@ -22,6 +24,9 @@ class Link:
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
+        self.is_closing: Callable[[], bool] | None = (
+            None  # the transport's: looked up for every write, it costs more
+        )
         self.fd = -1
         self.buffered = False
         self.reasons = 0
@@ -31,13 +36,14 @@ class Link:
     def attach(self, transport: asyncio.Transport) -> None:
         """Take the transport; its socket is written to directly."""
         self.transport = transport
+        self.is_closing = transport.is_closing
         self.fd = transport.get_extra_info("socket").fileno()
         self.buffered = transport.get_write_buffer_size() > 0
 
     def write(self, data: bytes) -> None:
-        transport = self.transport
-        if self.closed or transport is None or transport.is_closing():
+        if self.closed or self.is_closing is None or self.is_closing():
             return  # a descriptor that is closed may be somebody else's by now
+        transport: Any = self.transport
         if self.buffered and not transport.get_write_buffer_size():
             self.buffered = False
         if not self.buffered:

@@ -5,6 +5,9 @@ from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
 
+cdef double QUIET
+cdef int ACTIVE, BEING_CANCELED, CLOSED, IDLE
+
 
 cdef class Pool:
     cdef readonly str database

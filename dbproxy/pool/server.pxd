@@ -3,10 +3,14 @@ cimport cython
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
+
+cdef int CLOSED, FAKE, KIND, PARTNER_FULL, SKIP, TESTED
 
 
 cdef class Server(Member):
@@ -46,9 +50,9 @@ cdef class Server(Member):
     cpdef lend(self, client, double now)
     cpdef close(self, str reason)
     cpdef bytes adopt(self, settings)
-    cpdef bytes keep(self, statement)
-    cpdef bytes prepare(self, statement, bint describe=*)
-    cpdef bytes compare(self, statement, bint describe=*)
+    cpdef bytes keep(self, Statement statement)
+    cpdef bytes prepare(self, Statement statement, bint describe=*)
+    cpdef bytes compare(self, Statement statement, bint describe=*)
     @cython.locals(
         framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
         now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, mark="long long",

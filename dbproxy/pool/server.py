@@ -18,7 +18,7 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.prepared import CHANGED, Statement
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
 from dbproxy.wire import build
-from dbproxy.wire.extended import columns_key, length_at, write_close, write_describe, write_parse
+from dbproxy.wire.extended import columns_key, cut, length_at, write_close, write_describe, write_parse
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.pipeline import FAKE, KIND, SKIP, Pipeline
 from dbproxy.wire.startup import parse_error_response, parse_parameter_status
@@ -222,7 +222,7 @@ class Server(Member):
                 if pipeline.unsure:
                     self.expires_at = 0.0  # not to be lent again: another's reply might be on its way
             elif kind == ord("t"):
-                self.withheld = chunk[at : at + length_at(chunk, at)]
+                self.withheld = cut(chunk, at, at + length_at(chunk, at))
                 skip = True
             else:
                 if pipeline.fakes:
@@ -236,7 +236,7 @@ class Server(Member):
                 if pieces is None:
                     pieces = []
                 if not self.skipping and at > position:
-                    pieces.append(chunk[position:at])
+                    pieces.append(cut(chunk, position, at))
                 if ahead:
                     pieces.append(ahead)
                 position = at
@@ -284,7 +284,7 @@ class Server(Member):
                     self.stats.bytes_sent += len(chunk)
                     self.client.reply(chunk)
                 return
-            pieces.append(chunk[position:end])
+            pieces.append(cut(chunk, position, end))
         if pieces and self.client is not None:
             chunk = b"".join(pieces)
             self.stats.bytes_sent += len(chunk)

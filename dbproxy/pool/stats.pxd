@@ -1,8 +1,11 @@
 cimport cython
 
 
-@cython.locals(octave=int, index=int)
-cpdef int bucket(long long microseconds)
+cdef int LAST_OCTAVE
+
+
+@cython.locals(octave=int)
+cpdef int bucket(long long microseconds) noexcept
 
 
 cdef class PoolStats:
@@ -20,9 +23,9 @@ cdef class PoolStats:
     cdef public long long login_count
     cdef public long long slow_query_count
     cdef public long long error_count
-    cdef readonly list query_buckets
-    cdef readonly list xact_buckets
-    cdef readonly list wait_buckets
+    cdef readonly long long[45] query_buckets
+    cdef readonly long long[45] xact_buckets
+    cdef readonly long long[45] wait_buckets
 
     cpdef query(self, long long microseconds)
     cpdef xact(self, long long microseconds)

@@ -4,9 +4,12 @@ Durations go into log-linear buckets, two for each doubling: bucket `i` holds th
 and not under the one before; the last holds the rest. 16 µs to 67 s with an error of at most 41 %, in 45 ints.
 """
 
-OCTAVES = range(4, 26)
-BOUNDS_US: list[int] = [edge for octave in OCTAVES for edge in (1 << octave, 3 << octave - 1)]
+LAST_OCTAVE = 25
+BOUNDS_US: list[int] = [
+    edge for octave in range(4, LAST_OCTAVE + 1) for edge in (1 << octave, 3 << octave - 1)
+]
 BUCKETS = len(BOUNDS_US) + 1
+NONE = [0] * BUCKETS
 
 
 def bucket(microseconds: int) -> int:
@@ -16,8 +19,9 @@ def bucket(microseconds: int) -> int:
     octave = 4
     while microseconds >> octave + 1:
         octave += 1
-    index = 1 + (octave - 4) * 2 + (microseconds >> octave - 1 & 1)
-    return index if index < BUCKETS else BUCKETS - 1
+    if octave > LAST_OCTAVE:
+        return BUCKETS - 1
+    return 1 + (octave - 4) * 2 + (microseconds >> octave - 1 & 1)
 
 
 class PoolStats:
@@ -38,9 +42,9 @@ class PoolStats:
         self.login_count = 0
         self.slow_query_count = 0
         self.error_count = 0
-        self.query_buckets = [0] * BUCKETS
-        self.xact_buckets = [0] * BUCKETS
-        self.wait_buckets = [0] * BUCKETS
+        self.query_buckets = NONE.copy()
+        self.xact_buckets = NONE.copy()
+        self.wait_buckets = NONE.copy()
 
     def query(self, microseconds: int) -> None:
         self.query_count += 1

@@ -7,9 +7,11 @@ from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.replay cimport Replay
 from dbproxy.session.statements cimport ClientStatements
-from dbproxy.wire.extended cimport length_at
+from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
+
+cdef int BACKLOG_LIMIT, DUE_LIMIT, FLOODING, NOTHING_YET, PARKED, PARTNER_FULL, SELF_FULL, SPOILED
 
 
 cdef class Client(Borrower):

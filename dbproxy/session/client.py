@@ -21,7 +21,7 @@ from dbproxy.pool.server import Server
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
 from dbproxy.session.statements import ClientStatements
 from dbproxy.wire import build
-from dbproxy.wire.extended import length_at
+from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import client_framer
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Client(Borrower):
                     if pieces is None:
                         pieces = []
                     if at > position:
-                        pieces.append(chunk[position:at])
+                        pieces.append(cut(chunk, position, at))
                     pieces.append(new)
                     position = stop
                     if prepared.asks:
@@ -212,7 +212,7 @@ class Client(Borrower):
             server.write(chunk if position == 0 and end == len(chunk) else chunk[position:end])
             return
         if end > position:
-            pieces.append(chunk[position:end])
+            pieces.append(cut(chunk, position, end))
         server.write(b"".join(pieces))
 
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:

@@ -1,10 +1,11 @@
 cimport cython
 
 from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.extended cimport (
-    bind_name, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
+    bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
 
 
@@ -29,7 +30,7 @@ cdef class ClientStatements:
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
-    @cython.locals(where=tuple, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
+    @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

@@ -15,6 +15,7 @@ from dbproxy.pool.server import Server
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
     bind_name,
+    cut,
     length_at,
     parse_parts,
     target_name,
@@ -148,7 +149,7 @@ class ClientStatements:
             prepares = self.unnamed_on(server)
             server.pipeline.expect(ord("B"))
             return prepares + chunk[at:stop] if prepares else None
-        name = chunk[start:end]
+        name = cut(chunk, start, end)
         statement = self.statements.get(name)
         if statement is None:
             server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
@@ -166,7 +167,8 @@ class ClientStatements:
                 return server.prepare(statement, describe=True) + FLUSH
         prepares = server.prepare(statement)
         server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
-        return prepares + write_bind(chunk, at, start, end, stop, statement.name)
+        bind = write_bind(chunk, at, start, end, stop, statement.name)
+        return prepares + bind if prepares else bind
 
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None

@@ -4,6 +4,8 @@ PostgreSQL: "Message Formats"; a letter means one thing from a client (frontend)
 (backend).
 """
 
+HEADER = 5  # bytes before the payload of every message after the start-up: its kind, and an int32 length
+
 
 class Frontend:
     """Kind bytes of what a client sends."""

@@ -1,5 +1,10 @@
 cimport cython
 
+cdef list BIND_HEADERS
+
+
+@cython.locals(buffer="const unsigned char *")
+cpdef bytes cut(bytes chunk, Py_ssize_t start, Py_ssize_t stop)
 
 @cython.locals(buffer="const unsigned char *")
 cdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end)
@@ -18,7 +23,7 @@ cpdef Py_ssize_t length_at(bytes chunk, Py_ssize_t at) except -1
 
 cpdef bytes write_parse(bytes name, bytes body)
 
-@cython.locals(length=Py_ssize_t)
+@cython.locals(length=Py_ssize_t, header=bytes)
 cpdef bytes write_bind(bytes chunk, Py_ssize_t at, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t end, bytes name)
 
 cpdef bytes write_describe(bytes name)

@@ -1,9 +1,15 @@
 cimport cython
 
+cdef int HEADER
+
+
+cdef class Rules:
+    cdef readonly long long[256] needs
+    cdef readonly long long[256] limits
+
 
 cdef class Framer:
-    cdef readonly list needs
-    cdef readonly list limits
+    cdef readonly Rules rules
     cdef readonly bytes chunk
     cdef readonly Py_ssize_t start
     cdef readonly Py_ssize_t end
@@ -15,8 +21,8 @@ cdef class Framer:
     cpdef list feed(self, bytes data)
 
     @cython.locals(
-        marks=list, buffer="const unsigned char *", size=Py_ssize_t, position=Py_ssize_t, available=Py_ssize_t,
-        kind=int, length="long long", need=Py_ssize_t, whole=Py_ssize_t,
+        rules=Rules, marks=list, buffer="const unsigned char *", size=Py_ssize_t, position=Py_ssize_t,
+        available=Py_ssize_t, kind=int, length="long long", need="long long", whole="long long",
     )
     cdef list mark(self, bytes data)
 

@@ -14,26 +14,33 @@ int32 length that counts itself.
 from functools import cache
 
 from dbproxy.errors import MessageTooLarge, ProtocolViolation
+from dbproxy.wire.codes import HEADER
 
-HEADER = 5
 UNKNOWN = -1  # need: this kind is not allowed here
 PASS = 0  # need: no mark, whatever its length
 
 
+class Rules:
+    """`needs[kind]` bytes of a message must be there for its mark; `limits[kind]` bytes is the longest allowed.
+
+    A message whose need is its limit and that is longer raises `MessageTooLarge`.
+    """
+
+    def __init__(self, needs: list[int], limits: list[int]) -> None:
+        self.needs = needs
+        self.limits = limits
+
+
 class Framer:
     """Marks one direction of one connection.
-
-    `needs[kind]` bytes of a message must be there for its mark; `limits[kind]` bytes is the longest allowed, and a
-    message whose need is its limit and that is longer raises `MessageTooLarge`.
 
     After `feed`: `chunk` is what the marks point into, `start` where its first message begins (bytes before it
     continue the message before), `end` where the bytes held back begin, `left` how many bytes of the last message
     are still to come.
     """
 
-    def __init__(self, needs: list[int], limits: list[int]) -> None:
-        self.needs = needs
-        self.limits = limits
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
         self.chunk = b""
         self.start = 0
         self.end = 0
@@ -59,6 +66,7 @@ class Framer:
     def mark(self, data: bytes) -> list[int]:
         marks: list[int] = []
         buffer = data
+        rules = self.rules
         size = len(data)
         self.chunk = data
         position = self.left
@@ -78,17 +86,15 @@ class Framer:
             length = length << 8 | buffer[position + 2]
             length = length << 8 | buffer[position + 3]
             length = (length << 8 | buffer[position + 4]) + 1
-            need = self.needs[kind]
-            if need != PASS:
+            need = rules.needs[kind]
+            if need < 0 or length < HEADER or length > rules.limits[kind]:
+                self.refuse(kind, length)
+            if need:  # it is not to PASS
                 whole = length if length < need else need
-                if need == UNKNOWN or length < HEADER or length > self.limits[kind]:
-                    self.refuse(kind, length)
                 if available < whole:
                     self.wanted = whole
                     break
                 marks.append(position << 8 | kind)
-            elif length < HEADER or length > self.limits[kind]:
-                self.refuse(kind, length)
             position += length
             if position > size:
                 self.left = position - size
@@ -101,13 +107,14 @@ class Framer:
 
     def refuse(self, kind: int, length: int) -> None:
         """Raise what is wrong with a header."""
-        if self.needs[kind] == UNKNOWN:
+        need, limit = self.rules.needs[kind], self.rules.limits[kind]
+        if need == UNKNOWN:
             raise ProtocolViolation(f"invalid message type {kind} ({chr(kind)!r})")
         if length < HEADER:
             raise ProtocolViolation(f"invalid length of message {chr(kind)!r}: shorter than its header")
-        if self.needs[kind] == self.limits[kind] and length <= GIGABYTE:
+        if need == limit and length <= GIGABYTE:
             raise MessageTooLarge(
-                f"message {chr(kind)!r} of {length} bytes is over the limit of {self.limits[kind]} bytes",
+                f"message {chr(kind)!r} of {length} bytes is over the limit of {limit} bytes",
                 hint="Raise listen.max_message_size.",
             )
         raise ProtocolViolation(f"invalid length of message {chr(kind)!r}: {length} bytes")
@@ -136,26 +143,26 @@ _SERVER = {
 }
 
 
-def _tables(kinds: dict[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
+def _rules(kinds: dict[str, tuple[int, int]]) -> Rules:
     needs, limits = [UNKNOWN] * 256, [WHOLE] * 256
     for kind, (need, limit) in kinds.items():
         needs[ord(kind)], limits[ord(kind)] = need, limit
-    return needs, limits
+    return Rules(needs, limits)
 
 
-_SERVER_TABLES = _tables(_SERVER)
+_SERVER_RULES = _rules(_SERVER)
 
 
 @cache
-def _client_tables(max_message_size: int) -> tuple[list[int], list[int]]:
-    return _tables({**_CLIENT, "P": (max_message_size, max_message_size)})
+def _client_rules(max_message_size: int) -> Rules:
+    return _rules({**_CLIENT, "P": (max_message_size, max_message_size)})
 
 
 def client_framer(max_message_size: int) -> Framer:
     """For what a logged-in client sends; a Parse may have `max_message_size` bytes."""
-    return Framer(*_client_tables(max_message_size))
+    return Framer(_client_rules(max_message_size))
 
 
 def server_framer() -> Framer:
     """For what a server sends, from its first byte."""
-    return Framer(*_SERVER_TABLES)
+    return Framer(_SERVER_RULES)

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False
 """Which replies a server owes, and what becomes of each.
 
 Every message that the server answers leaves an entry here, in the order sent: the message's own kind byte. Most
@@ -25,6 +26,8 @@ KIND = 255  # entry & KIND: the message's kind byte
 SKIP = 256  # the message is ours: the client never sees the reply
 FAKE = 512  # the server never sees the message: the reply is ours
 UNSURE = 1024  # a COPY with a Sync in its data: if it fails, the server may yet see that Sync
+
+KEPT = 256  # entries that are over before their places are given up: an empty list would give up its memory each time
 
 PARSE_COMPLETE = b"1\x00\x00\x00\x04"
 CLOSE_COMPLETE = b"3\x00\x00\x00\x04"
@@ -193,14 +196,10 @@ class Pipeline:
 
     def advance(self) -> None:
         """The oldest entry is over, and so is an end of COPY data behind it."""
+        self.notes[self.head] = None
         self.head += 1
-        if self.head == len(self.due):
-            self.due.clear()
-            self.notes.clear()
-            self.head = 0
-            return
-        if self.due[self.head] == ord("c"):
-            self.advance()
-        elif self.head >= 256:
+        if self.head >= KEPT:
             del self.due[: self.head], self.notes[: self.head]
             self.head = 0
+        if self.head < len(self.due) and self.due[self.head] == ord("c"):
+            self.advance()

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from dbproxy.errors import MessageTooLarge, ProtocolViolation, ProxyError
 from dbproxy.wire import messages
+from dbproxy.wire.codes import HEADER
 from dbproxy.wire.framer import (
     GIGABYTE,
-    HEADER,
     PASS,
     SMALL,
     UNKNOWN,
     WHOLE,
     Framer,
+    Rules,
     client_framer,
     server_framer,
 )
@@ -49,7 +50,9 @@ def read(framer: Framer, pieces: list[bytes]) -> Seen:
             assert framer.start <= at < framer.end
             assert framer.chunk[at] == kind
             length = int.from_bytes(framer.chunk[at + 1 : at + 5], "big") + 1
-            assert framer.end - at >= min(framer.needs[kind], length), "marked before what decides is there"
+            assert framer.end - at >= min(framer.rules.needs[kind], length), (
+                "marked before what decides is there"
+            )
             seen.marks.append((base + at, kind))
         assert framer.start == min(was_left, len(framer.chunk))
         seen.forwarded += framer.chunk[: framer.end]
@@ -70,7 +73,7 @@ def test_any_stream_of_a_client_in_any_splitting_gives_the_same_bytes_and_marks(
     sent = b"".join(message for _, message in stream)
     framer = client_framer(LIMIT)
     seen = read(framer, data.draw(splitting(sent)))
-    assert seen == Seen(sent, marks_of(stream, framer.needs))
+    assert seen == Seen(sent, marks_of(stream, framer.rules.needs))
     assert (framer.left, framer.held_size) == (0, 0)
 
 
@@ -79,7 +82,7 @@ def test_any_stream_of_a_server_in_any_splitting_gives_the_same_bytes_and_marks(
     sent = b"".join(message for _, message in stream)
     framer = server_framer()
     seen = read(framer, data.draw(splitting(sent)))
-    assert seen == Seen(sent, marks_of(stream, framer.needs))
+    assert seen == Seen(sent, marks_of(stream, framer.rules.needs))
     assert (framer.left, framer.held_size) == (0, 0)
 
 
@@ -87,14 +90,14 @@ def test_any_stream_of_a_server_in_any_splitting_gives_the_same_bytes_and_marks(
 def test_whatever_is_needed_of_a_message_nothing_is_lost(stream, needs: list[int], data: st.DataObject):
     needs = [need if need == PASS or need >= HEADER else HEADER for need in needs]
     sent = b"".join(message for _, message in stream)
-    framer = Framer(needs, [WHOLE] * 256)
+    framer = Framer(Rules(needs, [WHOLE] * 256))
     assert read(framer, data.draw(splitting(sent))) == Seen(sent, marks_of(stream, needs))
 
 
 @given(client_streams, st.data())
 def test_marks_are_where_the_declarations_find_messages(stream, data: st.DataObject):
     sent = b"".join(message for _, message in stream)
-    framer = Framer([HEADER] * 256, [WHOLE] * 256)
+    framer = Framer(Rules([HEADER] * 256, [WHOLE] * 256))
     seen = read(framer, data.draw(splitting(sent)))
     edges = [at for at, _ in seen.marks] + [len(sent)]
     for start, stop in pairwise(edges):
@@ -196,7 +199,7 @@ def test_long_query_is_held_only_until_what_decides_is_there():
 
 
 def test_table_knows_every_message_of_the_protocol():
-    client, server = client_framer(LIMIT).needs, server_framer().needs
+    client, server = client_framer(LIMIT).rules.needs, server_framer().rules.needs
     assert {kind for kind, need in enumerate(client) if need != UNKNOWN} == messages.FRONTEND.keys() - {
         ord("p")
     }

@@ -1,0 +1,5 @@
+cdef class Statement:
+    cdef readonly bytes body
+    cdef public bytes name
+    cdef public bint parsed
+    cdef public object columns
