@@ -126,3 +126,9 @@ class ServerLost(ProxyError):
 
     sqlstate = "08006"
     severity = "FATAL"
+
+
+class SessionLost(ProxyError):
+    """What a client has set cannot be set on the server connection that it is lent; SQLSTATE is PostgreSQL's."""
+
+    severity = "FATAL"

@@ -1,5 +1,6 @@
 """Servers that tests share. Each pytest-xdist worker has its own."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,20 @@ settings.register_profile(
     "shared machine", deadline=None
 )  # a slow moment is no failure; pytest-timeout ends hangs
 settings.load_profile("shared machine")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """No garbage is collected while a failure is told.
+
+    The failed test's sockets are garbage; that they were not closed is told by a traceback, and Python before 3.11.8
+    breaks off when it parses the source of one traceback inside another (python/cpython#106905).
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

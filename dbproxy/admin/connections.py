@@ -1,4 +1,7 @@
-"""SHOW CLIENTS and SHOW SERVERS: a row for each connection; `link` is the `ptr` at the other end."""
+"""SHOW CLIENTS and SHOW SERVERS: a row for each connection; `link` is the `ptr` at the other end.
+
+The columns are PgBouncer's, and two of ours behind them: since when the link is, and why it outlives transactions.
+"""
 
 import asyncio
 from datetime import UTC, datetime
@@ -14,7 +17,7 @@ from dbproxy.session.startup import Login
 SOCKETS = columns(
     "type:s user:s database:s replication:s state:s addr:s port:i local_addr:s local_port:i connect_time:s "
     "request_time:s wait:i wait_us:i close_needed:i ptr:s link:s remote_pid:i tls:s application_name:s "
-    "prepared_statements:i id:i"
+    "prepared_statements:i id:i link_time:s pins:s"
 )
 Address = tuple[str, int]
 
@@ -32,6 +35,7 @@ def show_servers(house: House) -> Table:
 
 def client_row(login: Login) -> tuple[Value, ...]:
     client = login.client
+    server = client.server if client is not None else None
     wait = waiting_time(client) if client is not None else 0.0
     return (
         "C",
@@ -50,12 +54,14 @@ def client_row(login: Login) -> tuple[Value, ...]:
         int(wait % 1 * 1e6),
         0,
         client_pointer(login),
-        server_pointer(client.server) if client is not None and client.server is not None else "",
+        server_pointer(server) if server is not None else "",
         0,
         "",
         login.application_name,
         len(client.prepared) if client is not None else 0,
         login.id,
+        link_time(server),
+        held_pins(client, monotonic()) if client is not None else "",
     )
 
 
@@ -82,6 +88,8 @@ def server_row(server: Server) -> tuple[Value, ...]:
         server.parameters.get("application_name", ""),
         len(server.prepared),
         server.id,
+        link_time(server if isinstance(server.client, Client) else None),
+        ",".join(sorted(server.pins)),
     )
 
 
@@ -89,6 +97,16 @@ def waiting_time(client: Client) -> float:
     """Seconds that it has waited for a server by now."""
     since: float | None = client.pool.waiting.get(client)
     return 0.0 if since is None else max(0.0, monotonic() - since)
+
+
+def link_time(server: Server | None) -> str:
+    """When the server was lent to who has it now."""
+    return "" if server is None else show_time(wall_clock(server.lent_at))
+
+
+def held_pins(client: Client, now: float) -> str:
+    """Each reason with the seconds that it has lasted."""
+    return ",".join(f"{reason}:{int(now - since)}" for reason, since in sorted(client.state.pins.items()))
 
 
 def client_pointer(login: Login) -> str:

@@ -20,7 +20,8 @@ NOWHERE = ("", 0, "")  # of a database for which no primary is configured
 def read_figures(house: House, now: float) -> ProxyFigures:
     """`now` is monotonic seconds."""
     clients = client_states(house)
-    pools = [pool_figures(pool, clients, now) for pool in house.pools.values()]
+    pins = client_pins(house)
+    pools = [pool_figures(pool, clients, pins.get(pool, {}), now) for pool in house.pools.values()]
     databases = list_databases(house, pools)
     totals = total_clients(house, clients)
     return ProxyFigures(
@@ -53,6 +54,15 @@ def client_states(house: House) -> Counter[tuple[Pool, str]]:
     return Counter((client.pool, client_state(client)) for client in clients if client is not None)
 
 
+def client_pins(house: House) -> dict[Pool, Counter[str]]:
+    """How many clients of each pool keep a server beyond their transaction, by reason."""
+    found: dict[Pool, Counter[str]] = {}
+    for login in house.registry:
+        if login.client is not None and login.client.state.pins:
+            found.setdefault(login.client.pool, Counter()).update(login.client.state.pins.keys())
+    return found
+
+
 def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict[str, int]:
     totals = dict.fromkeys(("active", "idle", "waiting", "login", "console"), 0)
     for (_, state), number in clients.items():
@@ -66,7 +76,9 @@ def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict
 # --- pools ---
 
 
-def pool_figures(pool: Pool, clients: Mapping[tuple[Pool, str], int], now: float) -> PoolFigures:
+def pool_figures(
+    pool: Pool, clients: Mapping[tuple[Pool, str], int], pins: Mapping[str, int], now: float
+) -> PoolFigures:
     """Of cancel requests only those on their way to a server of the pool are known."""
     cancels = sum(server.cancels for server in pool.servers())
     return PoolFigures(
@@ -83,6 +95,7 @@ def pool_figures(pool: Pool, clients: Mapping[tuple[Pool, str], int], now: float
         sv_tested=len(pool.lists[TESTED]),
         sv_login=pool.opening,
         maxwait_us=int(1e6 * longest_wait(pool, now)),
+        pins=pins,
         pool_mode=pool.settings.mode,
     )
 

@@ -1,4 +1,4 @@
-"""The SHOW commands: PgBouncer's, with its columns, and SHOW PREPARED and LISTENS, which are ours."""
+"""The SHOW commands: PgBouncer's, with its columns, and SHOW PINS, PREPARED and LISTENS, which are ours."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ from dbproxy import __version__
 from dbproxy.admin.connections import show_clients, show_servers
 from dbproxy.admin.figures import read_figures, user_names
 from dbproxy.admin.house import House
+from dbproxy.admin.pins import show_pins
 from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
 from dbproxy.admin.table import Columns, Table, Value, columns
 from dbproxy.config import list_entries
@@ -144,6 +145,7 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "databases": show_databases,
     "listens": show_listens,
     "lists": show_lists,
+    "pins": show_pins,
     "pools": show_pools,
     "prepared": show_prepared,
     "servers": show_servers,

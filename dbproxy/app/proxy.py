@@ -17,11 +17,14 @@ from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.config import Host, PoolSettings, Settings
+from dbproxy.errors import ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
+from dbproxy.pool.errand import Errand
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.routines import REFRESH
 from dbproxy.pool.server import Server
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
@@ -30,6 +33,7 @@ from dbproxy.session.hub import STARTUP, Hub, limit
 from dbproxy.session.registry import Registry
 from dbproxy.session.senders import Senders
 from dbproxy.session.startup import Login
+from dbproxy.sql.cache import StatementCache
 from dbproxy.wire.extended import statement_text
 
 log = structlog.get_logger()
@@ -55,6 +59,7 @@ class Proxy:
         self.registry = Registry()
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.pools: dict[tuple[str, str], Pool] = {}
+        self.classifier = StatementCache(settings.pool.statement_cache_size)
         self.hubs: dict[str, Hub] = {}
         self.senders = Senders()
         self.learned: dict[str, Keys] = {}
@@ -89,6 +94,10 @@ class Proxy:
         hub.user = user
         return hub
 
+    def hear(self, client: Client, channels: list[str]) -> None:
+        """Let the hub hear these, and the client go on then (`Client.heard`)."""
+        self.spawn(hear(client, channels))
+
     def learn(self, user: str, keys: Keys) -> None:
         self.learned[user] = keys
 
@@ -104,7 +113,7 @@ class Proxy:
 
     def log_slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         login = client.login
-        chunk, at, _ = request
+        chunk, at, *_ = request
         self.slowlog.record(
             monotonic(),
             statement_text(chunk, at),
@@ -149,9 +158,31 @@ class Proxy:
             lambda pool: self.spawn(self.open(pool, parameters)),
             lambda server: self.cancel_query(server),
             slow_after(self.settings),
+            self.classifier,
+            lambda: self.forget_statements(database),
         )
         pool.paused = self.is_paused(database)
         return pool
+
+    def vacate(self, databases: tuple[str, ...]) -> None:
+        """Close what is idle there: DROP DATABASE waits for all others to leave."""
+        for hub in self.hubs.values():
+            if not hub.subscriptions.names and hub.server is not None and self.is_at(hub.database, databases):
+                hub.server.close("the database is to be dropped")
+        for pool in self.pools.values():
+            if self.is_at(pool.database, databases):
+                for server in list(pool.idle):
+                    server.close("the database is to be dropped")
+
+    def is_at(self, database: str, names: tuple[str, ...]) -> bool:
+        """Whether this database has one of these names on its server."""
+        return self.settings.server_for(database).dbname in names
+
+    def forget_statements(self, database: str) -> None:
+        """After DDL: in all pools of the database."""
+        for pool in self.pools.values():
+            if pool.database == database:
+                pool.statements.forget()
 
     async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
         server = await open_server(pool, self.target(pool, parameters), self.keys)
@@ -268,10 +299,31 @@ class Proxy:
             for hub in self.hubs.values():
                 hub.sweep(now)
             self.senders.sweep()
+            for pool in self.pools.values():
+                if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:
+                    self.spawn(refresh_routines(pool))
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:
             self.behind = sweep_logins(self.registry, self.settings, now)
+
+
+async def hear(client: Client, channels: list[str]) -> None:
+    try:
+        await client.find_hub().hear(channels)
+    except ProxyError as error:
+        client.heard(error)
+    else:
+        client.heard(None)
+
+
+async def refresh_routines(pool: Pool) -> None:
+    """Read again what the functions of a database do; what was known stays if that fails."""
+    pool.routines_read_at = monotonic()  # not twice at a time
+    try:
+        await Errand(pool).refresh_routines()
+    except ProxyError as error:
+        log.warning("functions not read", database=pool.database, user=pool.user, error=error.message)
 
 
 def read_users(settings: Settings) -> Users:

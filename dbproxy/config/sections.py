@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,6 +23,19 @@ from dbproxy.config.url import Host, parse_url
 
 PoolMode = Literal["transaction", "session", "statement"]
 AuthType = Literal["scram-sha-256", "md5", "trust"]
+
+
+PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
+
+
+def check_pins(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = next((name for name in names if name not in PINS), None)
+    if unknown is not None:
+        raise ValueError(f"no such pin: {unknown}; one of {', '.join(PINS)}")
+    return names
+
+
+PinNames = Annotated[Names, AfterValidator(check_pins)]
 
 
 def setting(default: Any, description: str, *, restart: bool = False, **limits: Any) -> Any:
@@ -159,6 +173,21 @@ class PoolKeys(Section):
     )
     cancel_wait_timeout: Duration = setting(
         "10s", "How long a cancel request may wait for its connection to the server; 0 is for ever."
+    )
+    read_functions: bool = setting(
+        default=True,
+        description="Whether the sources of a database's functions are read (pg_proc), to know which of them change "
+        "a session.",
+    )
+    refuse_pins: PinNames = setting(
+        [],
+        "Reasons for which no client may keep a server connection beyond its transaction: `temp`, `lock`, `cursor`, "
+        "`load`, `seed`, `sequence`, `set_config`, `function`. A statement that would is refused with an error.",
+    )
+    application_name_add_host: bool = setting(
+        default=False,
+        description="Whether PostgreSQL sees each client's address behind its `application_name`, as in "
+        "`app - 10.0.0.1:5432`; the settings of no two clients are equal then. For those that log in from then on.",
     )
     server_reset_query: str = setting(
         "DISCARD ALL", "Cleans a server connection that leaves its client in session mode; empty for nothing."

@@ -51,6 +51,7 @@ class ProxyCollector(Collector):
         yield GaugeMetricFamily("dbproxy_uptime_seconds", "Time since start", figures.uptime_s)
         yield from _process_metrics(figures)
         yield from _pool_counters(figures.pools)
+        yield from _pin_metrics(figures.pools)
         yield from self._histograms(figures.pools)
         yield from _hub_metrics(figures.hubs)
         yield from pgbouncer_metrics(figures, self.build["version"])
@@ -116,6 +117,8 @@ _COUNTERS: dict[str, tuple[str, Callable[[PoolStats], int]]] = {
     "dbproxy_slow_queries": ("Queries over the slow-query threshold", lambda stats: stats.slow_query_count),
     "dbproxy_errors": ("ErrorResponse messages that servers sent", lambda stats: stats.error_count),
     "dbproxy_logins": ("Client logins", lambda stats: stats.login_count),
+    "dbproxy_audits": ("Questions what a transaction left behind", lambda stats: stats.audit_count),
+    "dbproxy_replays": ("Loans that began by giving the server settings", lambda stats: stats.replay_count),
     "dbproxy_received_bytes": ("Bytes received from clients", lambda stats: stats.bytes_received),
     "dbproxy_sent_bytes": ("Bytes sent to clients", lambda stats: stats.bytes_sent),
 }
@@ -127,6 +130,21 @@ def _pool_counters(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
         for pool in pools:
             family.add_metric(pool_labels(pool), read(pool.stats))
         yield family
+
+
+def _pin_metrics(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
+    labels = [*POOL_LABELS, "reason"]
+    held = GaugeMetricFamily(
+        "dbproxy_pins", "Clients that keep a server beyond their transaction", labels=labels
+    )
+    begun = CounterMetricFamily("dbproxy_pins", "Pins that began", labels=labels)
+    refused = CounterMetricFamily("dbproxy_refused_pins", "Statements refused for their pin", labels=labels)
+    for pool in pools:
+        counts = ((held, pool.pins), (begun, pool.stats.pin_counts), (refused, pool.stats.refused_pin_counts))
+        for family, by_reason in counts:
+            for reason, count in by_reason.items():
+                family.add_metric((*pool_labels(pool), reason), count)
+    yield from (held, begun, refused)
 
 
 _HUB_GAUGES: dict[str, tuple[str, Callable[[HubFigures], int]]] = {

@@ -2,6 +2,11 @@ from dbproxy.net.link cimport Link
 
 
 cdef class Borrower(Link):
+    cdef public object settings
+    cdef public bint by_hub
+    cdef readonly list news
+    cdef readonly dict reported
+
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)
     cpdef reply(self, bytes data)

@@ -11,6 +11,15 @@ class Borrower(Link):
 
     impatient = False  # told at once when no server can be reached
 
+    def __init__(self) -> None:
+        Link.__init__(self)
+        self.by_hub = False  # notifications come to it by the hub, not by the server it is lent
+        self.settings: Any = None  # that it needs its server to have
+        self.reported: dict[str, str] = {}  # the ParameterStatus values that it was told, by lower-case name
+        self.news: list[
+            bytes
+        ] = []  # for it, once no transaction is open: ahead of ReadyForQuery, as PostgreSQL does
+
     def serve(self, server: Any, now: float) -> None:
         """The wait is over: this server is lent."""
         raise NotImplementedError
@@ -27,6 +36,12 @@ class Borrower(Link):
         """Nothing more is due; `status` is the TransactionStatus. True gives the server back."""
         raise NotImplementedError
 
+    def owe_ready(self) -> None:
+        """The ReadyForQuery that ended its transaction is kept back: the borrower sends it when it is time."""
+
+    def listen_early(self) -> None:
+        """A LISTEN was committed, and requests behind it are under way: they may notify the borrower itself."""
+
     def caught_up(self) -> None:
         """All that was asked for has been answered, and no Sync has been sent after it."""
 
@@ -39,6 +54,10 @@ class Borrower(Link):
 
     def may_retry(self, name: bytes, changed: bool) -> bool:
         """Whether `retry` is possible; `changed`: the answer of this statement has other columns than before."""
+        return False
+
+    def knows(self, name: bytes) -> bool:
+        """Whether it has a prepared statement of this name."""
         return False
 
     def told(self, name: bytes, statement: Any, columns: int) -> None:

@@ -1,6 +1,8 @@
 """Borrowing a server for something of our own, in the slow lane: as a client does, in its turn."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from dbproxy.errors import ProxyError, ServerRefused
@@ -8,8 +10,10 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.routines import QUERY, judge_routines, may_set
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
+from dbproxy.wire.extended import length_at, row_values
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.startup import parse_error_response
 
@@ -26,19 +30,53 @@ class Errand(Borrower):
         self.arrival: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.framer = server_framer()
+        self.framer.look_at_rows()
+        self.rows: list[list[bytes]] = []
         self.error: ServerRefused | None = None
 
     async def judge(self, settings: Parameters) -> None:
         """Fill `settings.reported` with what a server reports under them; ServerRefused if it rejects them."""
-        server: Server | None = None
-        try:
-            server = await self.borrow()
+        async with self.loan() as server:
+            if not self.pool.knows_routines():
+                await self.read_routines(server)
             if settings.values:
-                await self.apply(server, settings)
+                await self.ask(server, settings.difference(server.settings))
+                server.settings = settings
                 welcome = self.pool.welcome
                 settings.reported = {
                     name: value for name, value in server.parameters.items() if welcome.get(name) != value
                 }
+
+    async def refresh_routines(self) -> None:
+        """Read again what the database's functions do."""
+        async with self.loan() as server:
+            await self.read_routines(server)
+
+    async def read_routines(self, server: Server) -> None:
+        rows = await self.ask(server, QUERY)
+        sources = [(_unhex(name), _unhex(source)) for name, source in rows]
+        self.pool.routines = await asyncio.to_thread(judge_routines, sources)
+        self.pool.sets_unseen = may_set(self.pool.routines)
+        self.pool.routines_read_at = monotonic()
+
+    async def ask(self, server: Server, sql: str) -> list[list[bytes]]:
+        """Run one Query; its rows. ServerRefused if it fails."""
+        self.answer = asyncio.get_running_loop().create_future()
+        self.rows = []
+        server.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
+        server.unnamed = None
+        server.write(build.query(sql))
+        await self.answer
+        server.effects = 0  # what it did to the session, it knows
+        if self.error is not None:
+            raise self.error
+        return self.rows
+
+    @asynccontextmanager
+    async def loan(self) -> AsyncIterator[Server]:
+        """A server for as long as it takes; one with a reply due is not lent again."""
+        try:
+            yield await self.borrow()
         finally:
             self.pool.leave(self)
             server, self.server = self.server, None
@@ -48,16 +86,6 @@ class Errand(Borrower):
                 server.release(monotonic())
             elif server is not None:
                 server.abandon(half_sent=False)
-
-    async def apply(self, server: Server, settings: Parameters) -> None:
-        server.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
-        server.write(build.query(server.spell_difference(settings)))
-        server.unnamed = None
-        await self.answer
-        if self.error is not None:
-            raise self.error
-        server.settings = settings
-        server.tainted_by = None
 
     async def borrow(self) -> Server:
         now = monotonic()
@@ -84,9 +112,11 @@ class Errand(Borrower):
     def reply(self, data: bytes) -> None:
         for mark in self.framer.feed(data):
             at = mark >> 8
+            payload = self.framer.chunk[at + 5 : at + length_at(self.framer.chunk, at)]
             if mark & 255 == ord("E"):
-                length = int.from_bytes(self.framer.chunk[at + 1 : at + 5], "big")
-                self.error = refusal(parse_error_response(self.framer.chunk[at + 5 : at + 1 + length]))
+                self.error = refusal(parse_error_response(payload))
+            elif mark & 255 == ord("D"):
+                self.rows.append(row_values(payload))
 
     def finished(self, status: int) -> bool:
         if not self.answer.done():
@@ -103,3 +133,7 @@ class Errand(Borrower):
 
     def free(self, reason: int) -> None:
         """As above."""
+
+
+def _unhex(text: bytes) -> str:
+    return bytes.fromhex(text.decode()).decode(errors="replace")

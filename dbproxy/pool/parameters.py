@@ -1,4 +1,4 @@
-"""Session settings that clients ask for at start-up, kept equal on the server that they are lent.
+"""Session settings, kept equal on the server that a client is lent.
 
 Equal settings are one object per pool, so that "does this server have what this client wants" is one comparison. A
 server that has other ones gets exactly the difference, in one Query whose replies are skipped.
@@ -6,6 +6,8 @@ server that has other ones gets exactly the difference, in one Query whose repli
 
 from collections.abc import Mapping
 from weakref import WeakValueDictionary
+
+ROLES = ("session_authorization", "role")  # in the order in which they are set: the first resets the second
 
 
 class Parameters:
@@ -16,20 +18,37 @@ class Parameters:
         self.reported: dict[str, str] | None = None if values else {}
 
     def difference(self, current: "Parameters") -> str:
-        """SQL that turns a server with `current` settings into one with these.
+        """SQL that turns a server with `current` settings into one with these."""
+        return "; ".join(self.steps(current))
 
-        `set_config` takes a value as the start-up packet does (`search_path = a, b` is a list of two).
+    def steps(self, current: "Parameters") -> list[str]:
+        """The statements of `difference`.
+
+        `set_config` takes a value as the start-up packet does (`search_path = a, b` is a list of two). Whoever is
+        somebody else on the server is itself again first: what it may set, the other may not.
         """
-        gone = [f"RESET {_identifier(name)}" for name in current.values if name not in self.values]
-        new = [
-            f"set_config({_literal(name)}, {_literal(value)}, false)"
-            for name, value in self.values.items()
-            if current.values.get(name) != value
+        before, after = _without_roles(current.values), _without_roles(self.values)
+        roles = [
+            f"SET {_ROLE_WORDS[name]} {literal(self.values[name])}" for name in ROLES if name in self.values
         ]
-        return "; ".join(gone + ([f"SELECT {', '.join(new)}"] if new else []))
+        same = before == after and _roles(current.values) == _roles(self.values)
+        if same:
+            return []
+        statements = [BE_YOURSELF] if _roles(current.values) else []
+        statements += [f"RESET {_setting(name)}" for name in before if name not in after]
+        new = [
+            f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
+            for name, value in after.items()
+            if before.get(name) != value
+        ]
+        if new:
+            statements.append(f"SELECT {', '.join(new)}")
+        return statements + roles
 
 
 NOTHING = Parameters({})
+BE_YOURSELF = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE"
+_ROLE_WORDS = {"session_authorization": "SESSION AUTHORIZATION", "role": "ROLE"}
 
 
 class ParameterSets:
@@ -48,15 +67,35 @@ class ParameterSets:
         return parameters
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'" if "\\" not in text else _escaped(text)
+def literal(text: str) -> str:
+    """A string constant that means the same whatever standard_conforming_strings and client_encoding say."""
+    if text.isascii() and "\\" not in text:
+        return "'" + text.replace("'", "''") + "'"
+    return "E'" + "".join(map(_escaped, text)) + "'"
 
 
-def _escaped(text: str) -> str:
-    """An `E''` literal means the same whatever standard_conforming_strings says."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (surrogateescape)
+        return f"\\x{code - 0xDC00:02x}"
+    if code > 0x7F:
+        return f"\\U{code:08x}"
+    return {"'": "''", "\\": "\\\\"}.get(character, character)
 
 
-def _identifier(name: str) -> str:
+def identifier(name: bytes) -> str:
+    """A quoted name."""
+    return '"' + name.decode(errors="surrogateescape").replace('"', '""') + '"'
+
+
+def _setting(name: str) -> str:
     """A setting's name, quoted part by part (`ext.name` has two)."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+
+
+def _roles(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: values[name] for name in ROLES if name in values}
+
+
+def _without_roles(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in ROLES}

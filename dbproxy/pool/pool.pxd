@@ -15,6 +15,7 @@ cdef class Pool:
     cdef public object settings
     cdef readonly object statements
     cdef readonly object launch
+    cdef readonly object forget_statements
     cdef readonly object cancel
     cdef public double slow_after
     cdef readonly PoolStats stats
@@ -23,6 +24,11 @@ cdef class Pool:
     cdef readonly dict active
     cdef readonly object waiting
     cdef readonly object parameter_sets
+    cdef readonly object classifier
+    cdef public dict routines
+    cdef public double routines_read_at
+    cdef public bint sets_unseen
+    cdef public bint recalls
     cdef public dict welcome
     cdef public bint paused
     cdef readonly int generation

@@ -20,6 +20,7 @@ from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED
 from dbproxy.pool.stats import PoolStats
+from dbproxy.sql.cache import StatementCache
 
 if TYPE_CHECKING:
     from dbproxy.pool.borrower import Borrower
@@ -41,12 +42,15 @@ class Pool:
         launch: Callable[["Pool"], object],
         cancel: Callable[["Server"], object],
         slow_after: float,
+        classifier: StatementCache | None = None,
+        forget_statements: Callable[[], object] | None = None,
     ) -> None:
         self.database = database
         self.user = user
         self.settings = settings
         self.statements = Statements(settings.statement_cache_size)
         self.launch = launch
+        self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
         self.slow_after = slow_after
         self.stats = PoolStats()
@@ -55,6 +59,12 @@ class Pool:
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
         self.parameter_sets = ParameterSets()
+        self.classifier = classifier or StatementCache(settings.statement_cache_size)
+        # The database's own functions that change a session, by name: their effects, and the settings they name.
+        self.routines: dict[str, tuple[int, frozenset[str]]] = {}
+        self.routines_read_at = 0.0
+        self.sets_unseen = False  # some of them set settings: a trigger may call them
+        self.recalls = False  # somebody here uses currval or lastval
         self.welcome: dict[str, str] = {}
         self.paused = False
         self.generation = 0
@@ -65,6 +75,11 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool {self.database}/{self.user} {self.counts()} waiting={len(self.waiting)}>"
+
+    def knows_routines(self) -> bool:
+        """Whether the database's functions have been read, or need not be."""
+        wanted = self.settings.read_functions and self.settings.mode != "session"
+        return not wanted or self.routines_read_at > 0
 
     def counts(self) -> dict[str, int]:
         return {name: len(servers) for name, servers in zip(NAMES[:-1], self.lists, strict=False)}
@@ -83,7 +98,12 @@ class Pool:
         idle = self.idle
         if idle and not self.paused and not self.waiting:
             server = idle.popitem()[0]
-            if now - server.used_at > QUIET and has_news(server.fd):
+            if server.settings is not client.settings or (
+                server.claimed_by is not None and server.claimed_by is not client
+            ):
+                idle[server] = None
+                server = self.find_fitting(client, now)
+            if server is not None and now - server.used_at > QUIET and has_news(server.fd):
                 idle[server] = None
                 server = self.find_quiet()
             if server is not None:
@@ -95,6 +115,27 @@ class Pool:
         self.waiting[client] = now
         self.open_more(now)
         return None
+
+    def find_fitting(self, client: "Borrower", now: float) -> Any:
+        """Take the idle server that fits best: claimed by this client, or with its settings and not claimed.
+
+        One that another has claimed is lent only if no other can be had. None: one can still be opened.
+        """
+        free = claimed = None
+        for server in reversed(self.idle):
+            if server.claimed_by is client:
+                free = server
+                break
+            if server.claimed_by is not None and not server.claimed_by.closed:
+                claimed = server  # the one that was used longest ago
+            elif free is None or (server.settings is client.settings is not free.settings):
+                free = server
+        if free is None and self.size() < self.settings.size and now >= self.retry_at:
+            return None
+        found: Any = free if free is not None else claimed
+        self.idle.pop(found)
+        found.claimed_by = None
+        return found
 
     def find_quiet(self) -> Any:
         """Take an idle server that has nothing to say: one that was lost while idle says so before it is lent."""
@@ -156,11 +197,11 @@ class Pool:
     def cleaning(self, server: "Server") -> list[str]:
         """SQL that makes a server, taken from a client that left, as good as new."""
         statements = ["ROLLBACK"] if server.status != ord("I") else []
-        if server.pin:
-            statements.append("DEALLOCATE ALL")
-        if self.settings.mode == "session" and self.settings.server_reset_query:
-            statements.append(self.settings.server_reset_query)
-        return statements
+        if self.settings.mode == "session":
+            reset = self.settings.server_reset_query
+        else:
+            reset = "DISCARD ALL" if server.effects or server.pins or server.named else ""
+        return [*statements, reset] if reset else statements
 
     def canceled(self, server: "Server") -> None:
         """A cancel request for this server has been dealt with."""

@@ -3,3 +3,4 @@ cdef class Statement:
     cdef public bytes name
     cdef public bint parsed
     cdef public object columns
+    cdef readonly object effects

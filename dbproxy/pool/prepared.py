@@ -14,6 +14,9 @@ statement takes a new name, and whoever was told the old ones gets PostgreSQL's 
 from collections import OrderedDict
 from itertools import count
 
+from dbproxy.sql.statement import HARMLESS
+from dbproxy.sql.statement import Statement as Effects
+
 PREFIX = b"dbproxy_"
 NOWHERE = (
     b"dbproxy/none"  # a name that no server has: PostgreSQL itself says that the statement does not exist
@@ -28,13 +31,15 @@ _serials = count(1)
 class Statement:
     """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 
-    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told.
+    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told. `effects`:
+    what it may do to its session.
     """
 
-    __slots__ = ("body", "columns", "name", "parsed")
+    __slots__ = ("body", "columns", "effects", "name", "parsed")
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, effects: Effects = HARMLESS) -> None:
         self.body = body
+        self.effects = effects
         self.name = b""
         self.parsed = False
         self.renew()
@@ -58,7 +63,11 @@ class Statements:
     def __len__(self) -> int:
         return len(self.by_body)
 
-    def find(self, body: bytes, scope: bytes = b"") -> Statement:
+    def forget(self) -> None:
+        """Tables may have changed: who prepares a body from now on shares it with nobody who did before."""
+        self.by_body.clear()
+
+    def find(self, body: bytes, scope: bytes = b"", effects: Effects = HARMLESS) -> Statement:
         """The statement with this body, new if nobody has it.
 
         `scope`: where its client looks for tables (search_path), as equal words may mean another table elsewhere.
@@ -68,7 +77,7 @@ class Statements:
         if statement is not None:
             self.by_body.move_to_end(key)
             return statement
-        statement = self.by_body[key] = Statement(body)
+        statement = self.by_body[key] = Statement(body, effects)
         while len(self.by_body) > self.size:
             self.by_body.popitem(last=False)
         return statement

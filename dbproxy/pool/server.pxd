@@ -28,13 +28,26 @@ cdef class Server(Member):
     cdef public bytes unnamed
     cdef readonly bint ran
     cdef readonly dict parameters
-    cdef public object settings
     cdef readonly bint skipping
     cdef readonly bint retrying
     cdef public bint forwarded
     cdef public bint flushing
-    cdef public str pin
-    cdef public object tainted_by
+    cdef public int effects
+    cdef public set touched
+    cdef readonly dict named
+    cdef readonly dict named_then
+    cdef public int batch
+    cdef readonly dict unconfirmed
+    cdef dict restoring
+    cdef public object pins
+    cdef public bint local
+    cdef public bint keeps_ready
+    cdef readonly int asked
+    cdef readonly bint listens
+    cdef readonly bint changed
+    cdef public bint murky
+    cdef public bint spoiled
+    cdef public Borrower notifier
     cdef bytes ahead
     cdef bint renamed
     cdef bytes withheld
@@ -48,16 +61,17 @@ cdef class Server(Member):
     cdef public double xact_start
 
     cpdef lend(self, client, double now)
-    cpdef close(self, str reason)
+    cpdef close(self, str reason, error=*)
     cpdef bytes adopt(self, settings)
     cpdef bytes keep(self, Statement statement)
     cpdef bytes prepare(self, Statement statement, bint describe=*)
     cpdef bytes compare(self, Statement statement, bint describe=*)
     @cython.locals(
         framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
-        now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, mark="long long",
+        now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, mark="long long",
     )
     cdef relay(self, bytes data)
+    cpdef bint settle(self) except -1
     cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
     cpdef flush(self)
     @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")

@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.errors import ProtocolViolation, ServerLost
+from dbproxy.errors import ProtocolViolation, ProxyError, ServerLost, SessionLost
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
-from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
+from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters, identifier
 from dbproxy.pool.prepared import CHANGED, Statement
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
+from dbproxy.sql.statement import DISCARDED, FORGOT, RECALLS, RESETS, SETS
 from dbproxy.wire import build
-from dbproxy.wire.extended import columns_key, cut, length_at, write_close, write_describe, write_parse
+from dbproxy.wire.extended import (
+    columns_key,
+    cut,
+    length_at,
+    write_close,
+    write_describe,
+    write_parse,
+    write_run,
+)
 from dbproxy.wire.framer import server_framer
-from dbproxy.wire.pipeline import FAKE, KIND, SKIP, Pipeline
+from dbproxy.wire.pipeline import FAKE, HALF, KIND, SKIP, TAIL, Pipeline
 from dbproxy.wire.startup import parse_error_response, parse_parameter_status
 
 if TYPE_CHECKING:
@@ -45,8 +55,33 @@ CHANGED_ERROR = build.error_response_fields(
         "R": "RevalidateCachedQuery",
     }
 )
-RESET = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
+# And to all but ROLLBACK in a failed transaction.
+ABORTED_ERROR = build.error_response_fields(
+    {
+        **dict.fromkeys("SV", "ERROR"),
+        "C": "25P02",
+        "M": "current transaction is aborted, commands ignored until end of transaction block",
+        "F": "postgres.c",
+        "L": "1745",
+        "R": "exec_bind_message",
+    }
+)
+TRIES = 3  # an audit may be hit by a cancel or a timeout that was meant for what ran before it
+OPTIONAL = "optional"  # note of a Query of ours that may fail: what follows it says so to the client
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
+
+
+class Refusal:
+    """Stands in a message's note: the server's error is replaced by `error`, an ErrorResponse of ours.
+
+    `reason`: of the pin that is refused.
+    """
+
+    __slots__ = ("error", "reason")
+
+    def __init__(self, reason: str, error: bytes) -> None:
+        self.reason = reason
+        self.error = error
 
 
 class Server(Member):
@@ -65,6 +100,10 @@ class Server(Member):
         self.pipeline = Pipeline()
         self.mailbox: asyncio.Queue[tuple[int, bytes] | None] | None = asyncio.Queue()
         self.prepared: dict[bytes, Statement] = {}
+        self.batch = 0  # Syncs sent by clients
+        self.unconfirmed: dict[
+            bytes, int
+        ] = {}  # what we prepared and is not known to be there: in which batch
         self.unnamed: bytes | None = None
         # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
         # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
@@ -75,8 +114,24 @@ class Server(Member):
         self.retrying = False
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
-        self.pin = ""  # why the client keeps the server beyond its transaction
-        self.tainted_by: Any = None  # the client that has changed settings by SET or RESET
+        self.effects = 0  # what was sent since the last audit may have done to the session (sql.statement)
+        self.named_then: dict[bytes, Any] = {}  # `named`, as the audit was sent
+        self.asked = 0  # those that an audit on its way is about
+        self.listens = False  # to its client's channels, for this loan
+        self.touched: set[str] = set()  # settings that it may have changed
+        self.named: dict[bytes, Any] = {}  # statements that it has by their client's own names, for this loan
+        self.pins: frozenset[str] = frozenset()  # why its client keeps it beyond the transaction
+        self.restoring: dict[
+            str, str
+        ] = {}  # settings that a RESET may have touched, as the client knows them
+        self.keeps_ready = (
+            False  # the client is told that its transaction has ended when more than that is done
+        )
+        self.local = False  # settings that change now may change for the transaction only
+        self.murky = False  # custom settings may have been made that cannot be listed
+        self.spoiled = False  # can never be as good as new: closed when its client leaves it
+        self.changed = False  # lent to another than the last time
+        self.notifier: Any = None  # whose NOTIFY ran here last
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
         self.withheld: bytes | None = (
@@ -104,6 +159,8 @@ class Server(Member):
                 self.relay(data)
         except ProtocolViolation as error:
             self.close(error.message)
+        except SessionLost as error:
+            self.close(error.message, error)
         except Exception:  # our own bug: the state of this server is in doubt, nobody else's is
             log.exception("internal error", server=self.id)
             self.close("internal error")
@@ -137,35 +194,76 @@ class Server(Member):
     # --- lending ---
 
     def lend(self, client: Any, now: float) -> None:
-        if client is not self.borrower:
+        self.changed = client is not self.borrower
+        if self.changed:
+            if self.borrower is not self.notifier:
+                self.notifier = None
             if self.borrower is not None:
                 self.left_at = self.busy_since
             self.borrower = client
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
-        self.told = self.forwarded = self.flushing = False
+        self.told = self.forwarded = self.flushing = self.local = self.keeps_ready = False
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
-        message = build.query(self.spell_difference(settings))
-        self.pipeline.skip(ord("Q"))
-        self.unnamed = self.tainted_by = None  # every Query ends the unnamed statement
+        difference = settings.difference(self.settings)
+        if self.murky and self.changed:
+            difference = "; ".join([BE_YOURSELF, "RESET ALL", *settings.steps(NOTHING)])
+            self.murky = False
         self.settings = settings
-        return message
-
-    def spell_difference(self, settings: Parameters) -> str:
-        """SQL that gives the server these settings, and undoes what a client has SET."""
-        if self.tainted_by is None:
-            return settings.difference(self.settings)
-        difference = settings.difference(NOTHING)
-        return f"{RESET}; {difference}" if difference else RESET
+        if not difference:
+            return b""
+        self.stats.replay_count += 1
+        self.pipeline.skip(ord("Q"), settings)
+        self.unnamed = None  # every Query ends the unnamed statement
+        return build.query(difference)
 
     def run_ours(self, *statements: str) -> None:
         """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
         self.client = self.unnamed = None
+        self.send_ours(*statements)
+
+    def send_ours(self, *statements: str) -> None:
+        """Run SQL whose replies nobody sees."""
+        self.unnamed = None
         for sql in statements:
             self.pipeline.skip(ord("Q"))
             self.write(build.query(sql))
+
+    def spell_ours(self, statements: list[str], simple: bool) -> bytes:
+        """Messages that run these ahead of a client's statement: of a Query (`simple`), or inside its request."""
+        if simple:  # one by one: a text of several would end what an Execute without a Sync has begun
+            for _ in statements:
+                self.pipeline.skip(ord("Q"), OPTIONAL)
+            self.unnamed = None
+            return b"".join(map(build.query, statements))
+        return b"".join([self.spell_run(sql.encode(errors="surrogateescape")) for sql in statements])
+
+    def restore(self, settings: Parameters, kind: int, note: Any) -> bytes:
+        """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
+        self.pipeline.expect_halves(kind, note)
+        self.restoring = {name: self.client.reported.get(name, "") for name in settings.values}
+        return build.query(settings.difference(NOTHING))
+
+    def spell_run(self, sql: bytes, note: Any = None) -> bytes:
+        self.pipeline.skip(ord("P"), note)
+        for kind in b"BECC":
+            self.pipeline.skip(kind)
+        return write_run(sql)
+
+    def spell_sync(self) -> bytes:
+        self.pipeline.skip(ord("S"))
+        return build.sync()
+
+    def note_named(self, name: bytes) -> tuple[bytes, None, bytes, None, int, bytes]:
+        """For a Parse by which the server gets a statement under its client's own name."""
+        self.unconfirmed[b"\0" + name] = self.batch
+        return (b"", None, b"", None, self.batch, name)
+
+    def is_unsure(self, name: bytes) -> bool:
+        """Whether an error in an earlier batch may yet make the server discard what gives it this name."""
+        return self.unconfirmed.get(b"\0" + name, self.batch) != self.batch
 
     # --- prepared statements ---
 
@@ -187,9 +285,15 @@ class Server(Member):
         """
         if statement.name in self.prepared:
             self.prepared[statement.name] = self.prepared.pop(statement.name)  # now the one used last
-            return b""
+            if self.unconfirmed.get(statement.name, self.batch) == self.batch:
+                return b""
         closes = self.keep(statement)
-        self.pipeline.skip(ord("P"), (b"", None, statement.name, statement))
+        if self.unconfirmed.get(statement.name, self.batch) != self.batch:
+            # An error before the last Sync may have made the server discard our Parse: whether or not, it has it then.
+            self.pipeline.skip(ord("C"))
+            closes += write_close(statement.name)
+        self.unconfirmed[statement.name] = self.batch
+        self.pipeline.skip(ord("P"), (b"", None, statement.name, statement, self.batch))
         self.stats.server_parse_count += 1
         return closes + write_parse(statement.name, statement.body) + self.compare(statement, describe)
 
@@ -200,6 +304,13 @@ class Server(Member):
         self.pipeline.skip(ord("D"), (b"", None, statement.name, statement))
         return write_describe(statement.name)
 
+    def close_shared(self) -> bytes:
+        """Messages that take away all statements with names of ours."""
+        names = list(self.prepared)
+        for name in names:
+            self.pipeline.skip(ord("C"), (b"", None, name, self.prepared.pop(name)))
+        return b"".join(map(write_close, names))
+
     # --- replies ---
 
     def relay(self, data: bytes) -> None:
@@ -208,13 +319,23 @@ class Server(Member):
         marks = framer.feed(data)
         chunk = framer.chunk
         position = 0
-        done = False
+        done = kept = False
         pieces = None
         now = 0.0
         for mark in marks:
             kind = mark & 255
             at = mark >> 8
             ahead = None
+            if kind == ord("D"):
+                if pipeline.peek() & SKIP:
+                    self.read_row(chunk, at)
+                continue
+            if kind == ord("A") and self.client is not None and self.client.by_hub:
+                if not self.skipping and at > position:
+                    pieces = pieces if pieces is not None else []
+                    pieces.append(cut(chunk, position, at))
+                position = at + length_at(chunk, at)
+                continue
             if kind == ord("E"):
                 skip = self.fail(chunk, at)
                 ahead = self.ahead
@@ -228,6 +349,15 @@ class Server(Member):
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
                 skip = pipeline.receive(kind)
+                if pipeline.halves and kind == ord("S"):
+                    skip = self.hides(chunk, at)
+                if kind == ord("Z") and not skip and self.client is not None:
+                    if self.client.news:
+                        ahead = self.take_news(chunk[at + 5], ahead)
+                    if self.keeps_ready and chunk[at + 5] == ord("I"):
+                        skip = kept = pipeline.head == len(pipeline.due)
+                        if not kept:
+                            self.client.listen_early()
                 if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
                     if not skip:
                         ahead = self.withheld if ahead is None else ahead + self.withheld
@@ -251,8 +381,14 @@ class Server(Member):
                 self.status = chunk[at + 5]
                 if not now:
                     now = monotonic()
-                if not skip:
+                if not skip or kept:
                     self.answered(pipeline.ended, now)
+                else:
+                    # What comes next may begin with a row, which has no mark.
+                    position = at + 6
+                    self.skipping = skip = pipeline.head < len(pipeline.due) and pipeline.peek() & SKIP != 0
+                    if pipeline.ended is not None:
+                        self.conclude(pipeline.ended)
                 done = pipeline.head == len(pipeline.due)
             elif kind == ord("S"):
                 self.report(chunk, at)
@@ -265,6 +401,9 @@ class Server(Member):
             if not skip and kind != ord("A"):
                 self.forwarded = kind != ord("Z")
         self.forward(chunk, position, framer.end, pieces)
+        if kept:
+            self.keeps_ready = False
+            self.client.owe_ready()
         if self.flushing:
             self.flush()
         if framer.left:
@@ -289,6 +428,23 @@ class Server(Member):
             chunk = b"".join(pieces)
             self.stats.bytes_sent += len(chunk)
             self.client.reply(chunk)
+
+    def hides(self, chunk: bytes, at: int) -> bool:
+        """Whether a setting that went back to the server's default, and from there on, is told to the client yet."""
+        entry = self.pipeline.peek()
+        if not entry & (HALF | TAIL):
+            return entry & SKIP != 0
+        name, value = parse_parameter_status(self.payload(chunk, at))
+        known = self.restoring.get(name.lower())
+        return known == value if entry & TAIL else known is not None
+
+    def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
+        """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
+        if status != ord("I"):
+            return ahead
+        news = b"".join(self.client.news)
+        self.client.news.clear()
+        return news if ahead is None else ahead + news
 
     def flush(self) -> None:
         """Give the client the faked replies, unless there are others to come: they go ahead of those or follow them."""
@@ -331,45 +487,133 @@ class Server(Member):
         self.free(PARTNER_FULL)
         self.pool.checkin(self, now)
 
+    # --- what the session has become ---
+
+    def settle(self) -> bool:
+        """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing."""
+        if self.effects:
+            self.audit()
+        elif (self.named or self.listens) and not self.pins:
+            self.send_ours(*self.leftovers())
+        else:
+            return False
+        return True
+
+    def audit(self) -> None:
+        """Ask what was left behind."""
+        self.stats.audit_count += 1
+        names = self.touched
+        if self.effects & SETTINGS:  # custom ones are not listed
+            names = names | {name for name in self.settings.values if "." in name}
+        self.ask(Audit(self.effects, names))
+        self.asked |= self.effects
+        self.named_then = dict(self.named)
+        self.effects = 0
+        self.touched = set()
+
+    def ask(self, audit: Audit) -> None:
+        audit.tries += 1
+        self.framer.look_at_rows()
+        self.pipeline.skip(ord("Q"), audit)
+        self.unnamed = None
+        self.write(build.query(audit.spell()))
+
+    def read_row(self, chunk: bytes, at: int) -> None:
+        note = self.pipeline.oldest_note()
+        if isinstance(note, Audit):
+            note.read(self.payload(chunk, at))
+
+    def fail_ours(self, fields: dict[str, str]) -> bool:
+        """A Query of our own failed. True: the client does not see it."""
+        note = self.pipeline.oldest_note()
+        if self.pipeline.peek() & TAIL:
+            return True  # the transaction has failed before
+        message = f"{fields.get('C')} {fields.get('M')}"
+        if isinstance(note, Audit) and note.tries < TRIES:
+            note.error = message
+            return True
+        if note is OPTIONAL:
+            return True
+        if isinstance(note, Parameters):
+            raise SessionLost(
+                f"the session's settings cannot be given to another server connection: {fields.get('M')}",
+                sqlstate=fields.get("C", ""),
+            )
+        raise ProtocolViolation(f"a statement of ours failed: {message}")
+
+    def conclude(self, note: Any) -> None:
+        """A Query of our own is over."""
+        if not isinstance(note, Audit):
+            return
+        self.framer.pass_rows()
+        if note.answer is None:
+            self.ask(note)
+            return
+        self.asked = 0
+        self.listens = bool(note.answer.channels) if note.answer.channels is not None else self.listens
+        self.settings = self.pool.parameter_sets.find(
+            settings_after(self.settings, note.answer, self.pool.user)
+        )
+        self.pins = pins_after(self.pins, note.effects, note.answer)
+        if self.client is not None:
+            self.client.audited(note.answer, note.effects)
+        elif self.pins or note.answer.prepared or note.answer.channels:
+            self.pins = frozenset()
+            self.send_ours("DISCARD ALL")
+
+    def leftovers(self) -> list[str]:
+        """SQL that takes away what is no pin."""
+        statements = ["UNLISTEN *"] if self.listens else []
+        statements += [f"DEALLOCATE {identifier(name)}" for name in self.named]
+        self.named.clear()
+        self.listens = False
+        return ["; ".join(statements)]
+
     # --- what only few replies need ---
 
     def report(self, chunk: bytes, at: int) -> None:
         name, value = parse_parameter_status(self.payload(chunk, at))
         self.parameters[name] = value
-        if self.client is None and self.settings is NOTHING and self.tainted_by is None:
-            self.pool.welcome[name] = value
+        if self.client is None:
+            if self.settings is NOTHING:
+                self.pool.welcome[name] = value
+        elif not self.skipping:
+            self.client.reported[name.lower()] = value
+            if not self.local:
+                self.effects |= RESETS  # by a function, perhaps: which settings are the session's own now?
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
         self.ran = True
-        first = chunk[at + 5]
-        if (first == ord("S") and chunk[at + 7] == ord("T")) or (
-            first == ord("R") and chunk[at + 7] == ord("S")
-        ):
-            if self.client is not None and not self.skipping:
-                self.tainted_by = self.client
-        elif first == ord("P") and chunk[at + 5 : at + 13] == b"PREPARE\0":
-            self.pin = "PREPARE"
-        elif first == ord("D"):
+        if chunk[at + 5] == ord("D"):
             tag = self.payload(chunk, at)
-            if tag == b"DISCARD ALL\0":
-                self.settings = NOTHING
-                self.tainted_by = None
+            if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
+                self.effects |= FORGOT
+            elif tag == b"DISCARD ALL\0":
+                self.effects |= DISCARDED
+                self.murky = False
+                if self.client is None:
+                    self.settings = NOTHING
+                    self.effects = 0
             if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
                 self.forget_statements()
 
     def forget_statements(self) -> None:
         """All named statements are gone, but for those whose Parse was sent since and is still due."""
         later = self.pipeline.notes_of(ord("P"))
-        self.pin = ""
         self.prepared.clear()
+        self.named.clear()
         self.prepared.update({note[2]: note[3] for note in later if note[3] is not None})
         if self.client is not None:
             self.client.forget_statements({note[0] for note in later})
 
     def accepted(self, note: Any) -> None:
-        """ParseComplete: the statement is known to be good."""
-        if note is not None and note[3] is not None:
+        """ParseComplete: the statement is known to be good, and there."""
+        if note is None:
+            return
+        if len(note) > 4:
+            self.unconfirmed.pop(b"\0" + note[5] if len(note) > 5 else note[2], None)
+        if note[3] is not None:
             note[3].parsed = True
 
     def learn(self, chunk: bytes, at: int, note: Any) -> None:
@@ -395,20 +639,29 @@ class Server(Member):
         pipeline = self.pipeline
         fields = parse_error_response(self.payload(chunk, at))
         self.stats.error_count += 1
+        self.effects &= ~RECALLS  # there was nothing to recall, perhaps
         if fields.get("V") in ("FATAL", "PANIC"):
             self.told = self.client is not None
             log.warning("server error", server=self.id, sqlstate=fields.get("C"), message=fields.get("M"))
             return self.client is None
+        if self.effects & SETS:
+            self.effects |= (
+                RESETS  # a setting that was refused has a value, too: which are the session's own?
+            )
         entry = pipeline.peek()
         if entry < 0:
             return self.client is None
         if entry & KIND in b"QSF":
             if entry & SKIP:
-                raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
-            if entry == ord("Q"):
+                return self.fail_ours(fields)
+            if entry & ~HALF == ord("Q"):
                 self.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
+                self.replace(pipeline.oldest_note())
             pipeline.fail()
             return False
+        if entry & SKIP and pipeline.next_sync_is_ours():
+            self.undo(pipeline.fail())
+            return True
         note = pipeline.failing_note()
         withheld, self.withheld = self.withheld, None
         if self.retry(fields, note):
@@ -417,12 +670,24 @@ class Server(Member):
         self.undo(pipeline.fail())
         if note is not None:
             self.rename(chunk, at, note[2], note[0])
+            self.replace(note)
         return False
+
+    def replace(self, note: Any) -> None:
+        """The client gets our error instead of the server's, if we have made it fail."""
+        if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
+            self.stats.refused_pin_counts[note[3].reason] += 1
+            self.ahead = (self.ahead or b"") + note[3].error
+            self.renamed = True
 
     def retry(self, fields: dict[str, str], note: Any) -> bool:
         """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
         statement = note[3] if note is not None else None
-        if statement is None or (fields.get("C"), fields.get("R")) not in STALE:
+        if (
+            statement is None
+            or isinstance(statement, Refusal)
+            or (fields.get("C"), fields.get("R")) not in STALE
+        ):
             return False
         statement.renew()
         if fields["C"] != "0A000":
@@ -443,7 +708,11 @@ class Server(Member):
     def rename(self, chunk: bytes, at: int, ours: bytes, theirs: bytes) -> None:
         """In an ErrorResponse, call a statement by the name that its client gave it."""
         payload = self.payload(chunk, at)
-        if ours and ours in payload:
+        if self.status == ord("E") and b"\0C26000\0" in payload and self.client.knows(theirs):
+            # It has the statement, but no server can be given it in a failed transaction.
+            self.ahead = (self.ahead or b"") + ABORTED_ERROR
+            self.renamed = True
+        elif ours and ours in payload:
             payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
             message = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
             self.ahead = (self.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else message)
@@ -457,15 +726,29 @@ class Server(Member):
                 self.unnamed = UNKNOWN_STATEMENT
             if note is None or what not in b"PC":
                 continue
-            name, previous, server_name, statement = note
-            if server_name and what == ord("P"):
+            name, previous, server_name, statement = note[:4]
+            if len(note) > 4:
+                self.undo_ours(note)
+            elif server_name and what == ord("P"):
                 self.prepared.pop(server_name, None)
+                self.unconfirmed.pop(server_name, None)
             elif server_name:
                 self.prepared[server_name] = statement
             elif not entry & FAKE:
                 self.unnamed = UNKNOWN_STATEMENT
             if not entry & SKIP and self.client is not None:
                 self.client.restore(name, previous)
+
+    def undo_ours(self, note: Any) -> None:
+        """A Parse of ours was discarded. If the statement is there all the same, or was sent again, it stays."""
+        key = b"\0" + note[5] if len(note) > 5 else note[2]
+        if self.unconfirmed.get(key) != note[4]:
+            return
+        del self.unconfirmed[key]
+        if len(note) > 5:
+            self.named.pop(note[5], None)
+        else:
+            self.prepared.pop(note[2], None)
 
     # --- the end ---
 
@@ -475,7 +758,7 @@ class Server(Member):
             return
         self.client = None
         self.free(PARTNER_FULL)
-        if half_sent or self.framer.left or self.retrying or not self.pipeline.empty():
+        if half_sent or self.framer.left or self.retrying or not self.pipeline.only_ours():
             self.pool.cancel(self)
             self.transport.abort()  # type: ignore[union-attr]  # a goodbye would be taken for the rest of a message
             self.close("client left with a request open")
@@ -483,12 +766,18 @@ class Server(Member):
         if self.pipeline.ignoring or self.forwarded:
             self.close("client left before Sync")  # a Sync of ours would commit what the client did not
             return
+        if self.spoiled:
+            self.close("client left what cannot be undone")
+            return
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
         self.run_ours(*self.pool.cleaning(self) or [""])
+        self.effects = 0
+        self.touched = set()
+        self.pins = frozenset()
 
-    def close(self, reason: str) -> None:
-        """The one exit, whoever wanted it. A client that holds the server is told."""
+    def close(self, reason: str, error: ProxyError | None = None) -> None:
+        """The one exit, whoever wanted it. A client that holds the server is told: `error`, or that it is lost."""
         if self.closed:
             return
         self.closed = True
@@ -504,7 +793,7 @@ class Server(Member):
         if self.mailbox is None:
             self.pool.lost(self, reason)
         if client is not None:
-            client.server_lost(self.lost_error(reason), self.told or self.inside_message())
+            client.server_lost(error or self.lost_error(reason), self.told or self.inside_message())
 
     def inside_message(self) -> bool:
         """Whether the client has part of a message: what is sent now would be taken for the rest of it."""
@@ -512,7 +801,7 @@ class Server(Member):
 
     def lost_error(self, reason: str) -> ServerLost:
         """What the client is told. 08007: a request was sent and its outcome is not known (promise 5)."""
-        unknown = not self.pipeline.empty()
+        unknown = not self.pipeline.only_ours()
         return ServerLost(
             f"the connection to the server at {self.address} was lost: {reason}",
             detail="Whether the last request was carried out is not known." if unknown else "",

@@ -11,4 +11,6 @@ cdef class Member(Link):
     cdef public double checked_at
 
     cpdef lend(self, client, double now)
-    cpdef close(self, str reason)
+    cpdef close(self, str reason, error=*)
+    cdef public object settings
+    cdef public object claimed_by

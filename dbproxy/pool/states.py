@@ -14,6 +14,7 @@ BEING_CANCELED  clean, but a cancel request sent for its last client may still h
 
 from typing import Any
 
+from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
 
 LOGIN, IDLE, ACTIVE, TESTED, BEING_CANCELED, CLOSED = range(6)
@@ -41,9 +42,13 @@ class Member(Link):
         self.expires_at = 0.0
         self.used_at = 0.0
         self.checked_at = 0.0
+        self.settings: Any = None  # that its session has
+        self.claimed_by: Any = (
+            None  # a borrower whose sequence values it remembers: lent to others only if it must be
+        )
 
     def lend(self, client: Any, now: float) -> None:
         raise NotImplementedError
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, error: ProxyError | None = None) -> None:
         raise NotImplementedError

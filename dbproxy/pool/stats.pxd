@@ -23,6 +23,10 @@ cdef class PoolStats:
     cdef public long long login_count
     cdef public long long slow_query_count
     cdef public long long error_count
+    cdef public long long audit_count
+    cdef public long long replay_count
+    cdef readonly object pin_counts
+    cdef readonly object refused_pin_counts
     cdef readonly long long[45] query_buckets
     cdef readonly long long[45] xact_buckets
     cdef readonly long long[45] wait_buckets

@@ -86,11 +86,11 @@ class Subscriptions:
         channel.unused_since = 0.0
         return channel
 
-    def add(self, listener: Listener, name: str) -> Channel:
+    def add(self, listener: Listener, name: str, *, late: bool = False) -> Channel:
         channel = self.find(name)
         channel.listeners[listener] = None
         self.names.setdefault(listener, set()).add(name)
-        if channel.state != HEARD:
+        if channel.state != HEARD and not late:
             self.misled[listener] = None
         return channel
 

@@ -19,7 +19,11 @@ cdef class Client(Borrower):
     cdef readonly object id
     cdef readonly Pool pool
     cdef readonly PoolStats stats
-    cdef readonly object settings
+    cdef readonly bint tracks
+    cdef readonly object state
+    cdef public object hub
+    cdef public bint claims
+    cdef readonly bint owes_ready
     cdef readonly str mode
     cdef readonly bint shares
     cdef readonly Framer framer
@@ -44,6 +48,11 @@ cdef class Client(Borrower):
         at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
     )
     cdef request(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t position, Py_ssize_t end)
+    @cython.locals(length=Py_ssize_t)
+    cdef classify(self, bytes chunk, Py_ssize_t at)
+    cdef list query(
+        self, Server server, effects, bytes chunk, Py_ssize_t position, Py_ssize_t at, Py_ssize_t stop, list pieces
+    )
     cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cdef rare(self, Server server, int kind)
     cdef park(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t end)

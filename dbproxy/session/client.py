@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dbproxy.errors import FeatureNotSupported, ProxyError
+from dbproxy.errors import AdminShutdown, FeatureNotSupported, ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
+from dbproxy.pool.audit import Findings
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
+from dbproxy.session.state import REFUSED, SessionState
 from dbproxy.session.statements import ClientStatements
+from dbproxy.sql.statement import DISCARDS, HARMLESS, LISTENS, UNKNOWN, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
-from dbproxy.wire.framer import client_framer
+from dbproxy.wire.framer import STATEMENT_NEED, client_framer
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
@@ -31,6 +35,8 @@ log = structlog.get_logger()
 
 READY_IDLE = build.ready_for_query(ord("I"))
 BACKLOG_LIMIT = 65536  # bytes read from a parked client before it is no longer read
+UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+NOTIFICATION_LIMIT = 10000  # kept for a client in a transaction
 DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 
 
@@ -44,6 +50,7 @@ class Client(Borrower):
         self.pool = pool
         self.stats = pool.stats
         self.settings = login.settings
+        self.reported.update({name.lower(): value for name, value in login.reported.items()})
         self.mode = pool.settings.mode
         self.shares = self.mode != "session" and pool.settings.max_prepared_statements > 0
         self.framer = client_framer(login.max_message_size)
@@ -55,9 +62,17 @@ class Client(Borrower):
         self.pending: tuple[bytes, list[int], int, int] | None = None
         self.backlog: list[bytes] = []
         self.backlog_size = 0
+        self.tracks = self.by_hub = self.mode != "session"
+        self.state = SessionState(self, login.settings)
         self.prepared = ClientStatements(
-            pool, self.shares, login.settings.values.get("search_path", "").encode(errors="surrogateescape")
+            pool,
+            self.shares,
+            login.settings.values.get("search_path", "").encode(errors="surrogateescape"),
+            self.state,
         )
+        self.owes_ready = False
+        self.claims = False  # called nextval: another transaction may ask what it said
+        self.hub: Any = None  # once it has listened
         self.replay = Replay()
         self.arrived = monotonic()
         self.started = 0.0
@@ -117,6 +132,8 @@ class Client(Borrower):
 
     def take(self, data: bytes) -> None:
         """Handle what the client sent."""
+        if self.owes_ready:
+            self.tell_ready()
         marks = self.framer.feed(data)
         self.arrived = monotonic()
         self.request(self.framer.chunk, marks, 0, 0, self.framer.end)
@@ -169,15 +186,40 @@ class Client(Borrower):
             if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
-                pipeline.expect(ord("Q"), (chunk, at, self.started))
+                if self.tracks and (effects := self.classify(chunk, at)) is not HARMLESS:
+                    stop = min(at + length_at(chunk, at), end)
+                    pieces = self.query(server, effects, chunk, position, at, stop, pieces)
+                    position = stop
+                    if prepared.asks:
+                        server.write(b"".join(pieces))
+                        self.park(chunk, marks, index - 1, end)
+                        return
+                else:
+                    pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
                 server.unnamed = prepared.unnamed = None
+                prepared.executes = False
                 replay.at = SPOILED
             elif kind == ord("E"):
                 prepared.executes = True
                 pipeline.expect(ord("E"))
+                if prepared.restores is not None:
+                    stop = at + length_at(chunk, at)
+                    pieces = pieces if pieces is not None else []
+                    pieces += (chunk[position:stop], server.spell_ours(prepared.restores, simple=False))
+                    prepared.restores = None
+                    position = stop
             elif kind == ord("S"):
-                pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
+                server.batch += 1
+                if prepared.restored is None:
+                    pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
+                else:
+                    stop = at + length_at(chunk, at)
+                    pieces = pieces if pieces is not None else []
+                    request = (prepared.seen, prepared.seen_at, self.started)
+                    pieces += (chunk[position:stop], server.restore(prepared.restored, ord("S"), request))
+                    prepared.restored = None
+                    position = stop
                 self.started = 0.0
                 replay.sealed = True
                 prepared.executes = False
@@ -214,6 +256,107 @@ class Client(Borrower):
         if end > position:
             pieces.append(cut(chunk, position, end))
         server.write(b"".join(pieces))
+
+    # --- what a statement does to the session ---
+
+    def classify(self, chunk: bytes, at: int) -> Statement:
+        length = length_at(chunk, at)
+        if length > STATEMENT_NEED:
+            return UNREAD
+        return self.pool.classifier.find(chunk[at + 5 : at + length - 1], self.state.backslashes)
+
+    def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
+              pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip
+        """A Query that may change the session: what is sent up to `stop`, with what has to go ahead of it."""
+        pieces = pieces if pieces is not None else []
+        if at > position:
+            pieces.append(chunk[position:at])
+        state = self.state
+        refusal = state.refusal(effects)
+        if refusal is not None:
+            server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
+            pieces.append(build.query(REFUSED))
+            return pieces
+        if effects.listens and state.must_hear(effects):
+            self.prepared.asks = True
+            return pieces
+        # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
+        pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
+        pieces.append(chunk[at:stop])
+        restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
+        if restored is NOTHING:
+            server.pipeline.expect(ord("Q"), (chunk, at, self.started))
+        else:
+            pieces.append(server.restore(restored, ord("Q"), (chunk, at, self.started)))
+        return pieces
+
+    def audited(self, findings: Findings, effects: int) -> None:
+        assert self.server is not None  # it says so
+        self.state.conclude(self.server, findings, effects)
+        if self.owes_ready:
+            self.hear_own()
+
+    def owe_ready(self) -> None:
+        """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
+        self.owes_ready = True
+        self.state.listen_early()
+        if not self.server.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
+            self.hear_own()
+
+    def listen_early(self) -> None:
+        self.state.listen_early()
+
+    def hear_own(self) -> None:
+        if self.state.notifies and self.hub is not None:
+            self.state.notifies = False
+            self.hub.catch_up(self.tell_ready)
+        else:
+            self.tell_ready()
+
+    def tell_ready(self) -> None:
+        if self.owes_ready:
+            self.owes_ready = False
+            self.write(b"".join([*self.news, READY_IDLE]))
+            self.news.clear()
+
+    def find_hub(self) -> Any:
+        if self.hub is None:
+            self.hub = self.login.find_hub()
+        return self.hub
+
+    def wait_for_hub(self, channels: list[str]) -> None:
+        self.login.hear(self, channels)
+
+    def heard(self, error: ProxyError | None) -> None:
+        """The hub hears what this client asked for, or cannot: go on."""
+        self.state.hearing = False
+        if self.closed or not self.parked:
+            return
+        if error is not None:
+            self.disconnect(error.message, error)
+            return
+        self.resume()
+
+    def notify(self, message: bytes) -> None:
+        """A notification, or a notice about them: now, or once what is under way is answered."""
+        if self.state.is_early(message):
+            return
+        if self.parked or (self.server is not None and not self.may_hear(self.server)):
+            self.news.append(message)
+            if len(self.news) > NOTIFICATION_LIMIT:
+                why = f"{NOTIFICATION_LIMIT} notifications wait for its transaction to end"
+                self.disconnect("too many notifications", AdminShutdown(f"terminating connection: {why}"))
+        else:
+            self.write(message)
+
+    notice = notify
+
+    def may_hear(self, server: Server) -> bool:
+        """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
+        pipeline = server.pipeline
+        if server.status != ord("I") or server.framer.left or not pipeline.only_ours():
+            return False
+        return bool(pipeline.ignoring or not (self.prepared.executes or server.forwarded))
 
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
@@ -265,6 +408,9 @@ class Client(Borrower):
         self.request(data, framer.feed(data), 0, 0, framer.end)
         self.drain()
 
+    def knows(self, name: bytes) -> bool:
+        return self.prepared.knows(name)
+
     def told(self, name: bytes, statement: Any, columns: int) -> None:
         if self.prepared.statements.get(name) is statement:
             self.prepared.described[name] = columns
@@ -290,10 +436,10 @@ class Client(Borrower):
         if self.full:
             server.hold(PARTNER_FULL)
         first = None
-        if server.settings is not self.settings or (
-            server.tainted_by is not None and server.tainted_by is not self
-        ):
+        if server.settings is not self.settings or (server.murky and server.changed):
             first = [server.adopt(self.settings)]
+        if self.pool.recalls and server.changed and self.tracks:
+            first = [*(first or []), server.spell_ours(["DISCARD SEQUENCES"], simple=True)]
         self.prepared.borrow(server)
         return first
 
@@ -301,7 +447,7 @@ class Client(Borrower):
         """The wait is over: this server is lent."""
         first = self.borrow(server)
         if first:
-            server.write(first[0])
+            server.write(b"".join(first))
         self.resume()
 
     def resume(self) -> None:
@@ -359,14 +505,21 @@ class Client(Borrower):
                 "transaction in statement mode",
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
-        if status != ord("I") or self.mode == "session" or self.server.pin:  # type: ignore[union-attr]  # it calls
-            if self.leaving:
-                self.disconnect("client closed the connection")
-            return False
+        server = self.server
         if self.framer.left:
             self.late = True
             return False
+        if status == ord("I") and self.tracks and server.settle():  # type: ignore[union-attr]  # it calls
+            return False
+        if status != ord("I") or self.mode == "session" or server.pins:  # type: ignore[union-attr]
+            if self.leaving:
+                self.disconnect("client closed the connection")
+            return False
         self.server = None
+        if self.pool.sets_unseen and self.tracks:
+            server.murky = True  # type: ignore[union-attr]
+        if self.claims or self.pool.recalls:
+            server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)
         if self.leaving:
             self.disconnect("client closed the connection")
@@ -397,7 +550,7 @@ class Client(Borrower):
         if server is None or self.parked:
             return not self.parked
         begun = self.framer.left or server.forwarded or server.pipeline.ignoring
-        return server.status == ord("I") and server.pipeline.empty() and not begun
+        return server.status == ord("I") and server.pipeline.only_ours() and not begun
 
     def last_active(self) -> float:
         """When this client last sent something, or was last answered."""
@@ -431,6 +584,8 @@ class Client(Borrower):
         self.closed = True
         server, self.server = self.server, None
         self.pool.leave(self)
+        if self.hub is not None:
+            self.hub.leave(self)
         self.pending = None
         self.backlog.clear()
         if self.transport is not None:

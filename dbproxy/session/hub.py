@@ -7,8 +7,7 @@ opened again by its pool; when all is heard again, who may have missed something
 
 What is not as on a direct connection:
 - Texts are in UTF-8, whatever a client's `client_encoding`: whoever has another one has to transcode them.
-- A client's own notification comes soon after its COMMIT was answered, not before; one that was sent just before its
-  LISTEN may come, too.
+- A notification that was sent just before its LISTEN may come, too.
 - The process id in it is the sender's where that is certain (session.senders).
 """
 
@@ -67,7 +66,9 @@ class Hub(Borrower):
         self.subscriptions = Subscriptions()
         self.channels = self.subscriptions.channels
         self.framer = server_framer()
-        self.sent: deque[Channel | None] = deque()  # what each ReadyForQuery will be about
+        self.sent: deque[Channel | Callable[[], None] | None] = (
+            deque()
+        )  # what each ReadyForQuery will be about
         self.error: ServerRefused | None = None
         self.served_at = self.asked_at = self.heard_at = 0.0
         self.unneeded_since = 0.0
@@ -75,6 +76,15 @@ class Hub(Borrower):
         self.losses = 0  # of a connection on which somebody listened
 
     # --- what clients ask ---
+
+    def hears(self, channels: Iterable[str]) -> bool:
+        """Whether the server listens to all of them already; they are kept for a while."""
+        for name in channels:
+            channel = self.channels.get(name)
+            if channel is None or channel.state != HEARD:
+                return False
+            channel.unused_since = 0.0
+        return True
 
     async def hear(self, channels: Iterable[str]) -> None:
         """Return once the server listens to all of them; ProxyError if it cannot be."""
@@ -98,10 +108,13 @@ class Hub(Borrower):
         except TimeoutError:
             raise QueryWaitTimeout(f"query_wait_timeout: LISTEN took {patience:g} s") from None
 
-    def subscribe(self, listener: Listener, channels: Iterable[str]) -> None:
-        """From now on the listener gets what comes. For a channel that was not heard it is told so, when it is."""
+    def subscribe(self, listener: Listener, channels: Iterable[str], *, late: bool = False) -> None:
+        """From now on the listener gets what comes. For a channel that was not heard it is told so, when it is.
+
+        `late`: nobody could have known before, as a function ran the LISTEN; it is not told.
+        """
         if not self.closed:
-            self.listen([self.subscriptions.add(listener, name) for name in channels])
+            self.listen([self.subscriptions.add(listener, name, late=late) for name in channels])
 
     def unsubscribe(self, listener: Listener, channels: Iterable[str]) -> None:
         self.subscriptions.remove(listener, channels)
@@ -126,7 +139,14 @@ class Hub(Borrower):
             channel.ask()
         self.run([(f"LISTEN {quote(channel.name)}", channel) for channel in wanted])
 
-    def run(self, statements: list[tuple[str, Channel | None]]) -> None:
+    def catch_up(self, then: Callable[[], None]) -> None:
+        """Call `then` once all has been delivered that was committed before: a backend tells it before it is ready."""
+        if self.server is None:
+            then()
+        else:
+            self.run([("", then)])
+
+    def run(self, statements: list[tuple[str, Channel | Callable[[], None] | None]]) -> None:
         """Send each as a Query of its own."""
         server = self.server
         if server is None or not statements:
@@ -197,6 +217,9 @@ class Hub(Borrower):
         """The oldest statement is over."""
         channel = self.sent.popleft()
         error, self.error = self.error, None
+        if channel is not None and not isinstance(channel, Channel):
+            channel()
+            return
         if error is None:
             if channel is not None:
                 channel.heard()
@@ -232,7 +255,10 @@ class Hub(Borrower):
     def server_lost(self, error: ProxyError, told: bool) -> None:
         self.server = self.error = None
         self.framer = server_framer()
-        self.sent.clear()
+        sent, self.sent = self.sent, deque()
+        for waiting in sent:
+            if waiting is not None and not isinstance(waiting, Channel):
+                waiting()
         self.losses += bool(self.subscriptions.names)
         self.subscriptions.interrupt()
         now = monotonic()

@@ -28,7 +28,9 @@ class Senders:
     def find(self, address: str, pid: int, now: float) -> int:
         """The process id that we gave the client for which backend `pid` notified; `pid` itself if that is unsure."""
         server = self.servers.get((address, pid))
-        if server is None or now - server.left_at < DOUBT:
+        if server is None:
             return pid
         borrower = server.borrower
+        if now - server.left_at < DOUBT:  # the one before may have notified: known if its statement said so
+            borrower = server.notifier
         return borrower.login.pid if isinstance(borrower, Client) else pid

@@ -29,8 +29,8 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
-from dbproxy.session.inbox import Inbox
 from dbproxy.session.hub import Hub
+from dbproxy.session.inbox import Inbox
 from dbproxy.session.registry import Registry
 from dbproxy.wire import build
 from dbproxy.wire.startup import (
@@ -50,6 +50,13 @@ CONSOLES = frozenset({"dbproxy", "pgbouncer"})
 NAME_LIMIT = 63  # bytes of an application_name (PostgreSQL's NAMEDATALEN - 1)
 
 
+def name_with_host(name: str, address: str, port: int) -> str:
+    """As PgBouncer writes it. One that is too long loses its own end, not the address."""
+    place = f" - {f'[{address}]' if ':' in address else address}:{port}" if port else " - unix"
+    room = NAME_LIMIT - len(place)
+    return (name or "app").encode(errors="surrogateescape")[:room].decode(errors="ignore") + place
+
+
 class House(Protocol):
     """What a login needs of the proxy."""
 
@@ -65,6 +72,8 @@ class House(Protocol):
     def stopping(self) -> bool: ...
     def find_pool(self, database: str, user: str) -> Pool: ...
     def find_hub(self, database: str, user: str) -> Hub: ...
+    def hear(self, client: Client, channels: list[str]) -> None: ...
+    def vacate(self, databases: tuple[str, ...]) -> None: ...
     def learn(self, user: str, keys: Keys) -> None: ...
     def cancel(self, pid: int, key: bytes) -> "asyncio.Task[None] | None": ...
     def open_console(self, login: "Login") -> Any: ...
@@ -86,6 +95,7 @@ class Login(Link):
         self.connected_at = monotonic()
         self.connect_time = time()
         self.settings = NOTHING
+        self.reported: dict[str, str] = {}  # what the settings that it asked for lead to
         self.max_message_size = house.settings.listen.max_message_size
         self.pool: Pool | None = None
         self.client: Client | None = None
@@ -165,9 +175,9 @@ class Login(Link):
         pool = self.pool = self.house.find_pool(self.database, self.user)
         asked = {name.lower(): value for name, value in opening.settings().items()}
         self.application_name = asked.get("application_name", "")
-        self.settings = pool.parameter_sets.find(asked)
-        reported = await self.judge(pool, asked)
-        self.enter(pool, {**pool.welcome, **reported})
+        self.settings = pool.parameter_sets.find(self.add_host(pool, asked))
+        self.reported = await self.judge(pool, asked)
+        self.enter(pool, {**pool.welcome, **self.reported})
 
     async def authenticate(self) -> None:
         house = self.house
@@ -193,12 +203,18 @@ class Login(Link):
         plain = name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT
         rest = {key: value for key, value in asked.items() if not (plain and key == "application_name")}
         settings: Parameters = pool.parameter_sets.find(rest)
-        if settings.reported is None or not pool.welcome:
+        if settings.reported is None or not pool.welcome or not pool.knows_routines():
             await Errand(pool).judge(settings)
         reported = dict(settings.reported or {})
         if plain and name:
             reported["application_name"] = name
         return reported
+
+    def add_host(self, pool: Pool, asked: dict[str, str]) -> dict[str, str]:
+        """What servers are told: the client's name with where it comes from, if that is wanted."""
+        if not pool.settings.application_name_add_host:
+            return asked
+        return {**asked, "application_name": name_with_host(self.application_name, self.address, self.port)}
 
     # --- let in, or not ---
 
@@ -275,6 +291,15 @@ class Login(Link):
         if self.house.settings.log.connections:
             age = round(monotonic() - self.connected_at, 3)
             log.info("client disconnected", reason=reason, age=age, **self.describe())
+
+    def find_hub(self) -> Hub:
+        return self.house.find_hub(self.database, self.user)
+
+    def hear(self, client: Client, channels: list[str]) -> None:
+        self.house.hear(client, channels)
+
+    def vacate(self, databases: tuple[str, ...]) -> None:
+        self.house.vacate(databases)
 
     def slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         self.house.log_slow(client, request, wait, run)

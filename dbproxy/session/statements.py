@@ -6,15 +6,22 @@ server that has another one. Each message that is answered leaves an entry in th
 what to undo if the server discards it: (client's name, what that meant before, server's name, statement).
 """
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from dbproxy.errors import MessageTooLarge
+from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
+from dbproxy.sql.statement import DEALLOCATES, DISCARDS, HARMLESS, LOOKS, PREPARES
+from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
     bind_name,
+    bind_values,
     cut,
     length_at,
     parse_parts,
@@ -26,6 +33,17 @@ from dbproxy.wire.extended import (
 )
 from dbproxy.wire.pipeline import faked_reply
 
+if TYPE_CHECKING:
+    from dbproxy.session.state import SessionState
+
+MOVES_NAMES = (
+    PREPARES | DEALLOCATES
+)  # since such a statement was sent, only the server knows which names are taken
+REFUSED = (
+    b"refused by the proxy\0\0\0"  # no SQL: PostgreSQL fails it where the refused statement would have run
+)
+SYNC = build.sync()
+_scopes = count()
 FORGOTTEN = 1  # the columns that a client was told before a Close that failed: equal to no others
 FLUSH = build.flush()
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
@@ -34,17 +52,22 @@ PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a s
 class ClientStatements:
     """One client's statements. `shares`: whether they are shared at all (not in session mode); `scope`: search_path."""
 
-    def __init__(self, pool: Pool, shares: bool, scope: bytes) -> None:
+    def __init__(self, pool: Pool, shares: bool, scope: bytes, state: "SessionState") -> None:
         self.pool = pool
+        self.state = state
         self.stats = pool.stats
         self.shares = shares
-        self.scope = scope
+        self.scope = self.own_scope = scope
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
+        self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
+        self.restored: Parameters | None = None  # what goes behind the next Sync
         self.asks = False  # what comes next is not sent until the server has told a statement's columns
         self.unnamed: bytes | None = None
+        self.unnamed_effects = HARMLESS  # what the unnamed statement may do to the session
+        self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
         self.describes = False  # the request at hand asks for its columns
         self.executes = False  # since the last Sync, more was asked for than to prepare
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
@@ -65,17 +88,20 @@ class ClientStatements:
         previous = statement = None
         if kind == ord("P"):
             parts = parse_parts(chunk, at, stop)
-            if parts is None or not parts[0] or parts[0] in self.statements:
+            if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
                 return False
             name, body = parts
-            statement = self.pool.statements.find(body, self.scope)
+            effects = self.state.classify(body)
+            if effects.listens or effects.executes or self.state.refusal(effects) is not None:
+                return False
+            statement = self.pool.statements.find(body, self.scope, effects)
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1
             self.statements[name] = statement
         else:
             name = target_name(chunk, at, stop) or b""
-            if not name:
+            if not name or name in self.by_sql:
                 return False
             previous = self.forget(name)
         self.promised.append((kind, (name, previous, b"", None), statement))
@@ -107,28 +133,49 @@ class ClientStatements:
             server.pipeline.expect(ord("P"))
             return None
         name, body = parts
+        effects = self.state.classify(body)
+        if effects is not HARMLESS:
+            refusal = self.state.refusal(effects)
+            if refusal is not None:
+                server.pipeline.expect(
+                    ord("P"), (name, self.statements.get(name) if name else self.unnamed, b"", refusal)
+                )
+                return write_parse(name and AGAIN, REFUSED)
+        ahead = self.names_on(server, effects)
         if not name:
             server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = body
-            return None
+            self.unnamed_effects = effects
+            return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
-        if known is not None:
-            return self.parse_again(server, name, known, body)
-        statement = self.pool.statements.find(body, self.scope)
+        if (server.effects | server.asked) & MOVES_NAMES and (known is None or server.status != ord("E")):
+            ahead += self.parse_really(server, name, body)
+        elif known is not None or name in self.by_sql:
+            return ahead + self.parse_again(server, name, known, body)
+        # What EXECUTE runs is the client's own: equal texts are not equal statements.
+        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
+        statement = self.pool.statements.find(body, scope, effects)
         self.statements[name] = statement
         if statement.name in server.prepared and server.status != ord("E"):
-            server.prepare(statement)
-            server.pipeline.fake(ord("P"), (name, None, b"", None))
-            return b""
+            ahead += server.prepare(statement)
+            server.pipeline.fake(ord("P"), (name, known, b"", None))
+            return ahead
         if statement.name in server.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
         closes = server.keep(statement)
-        server.pipeline.expect(ord("P"), (name, None, statement.name, statement))
+        server.pipeline.expect(ord("P"), (name, known, statement.name, statement))
         self.stats.server_parse_count += 1
-        return closes + write_parse(statement.name, body) + server.compare(statement)
+        return ahead + closes + write_parse(statement.name, body) + server.compare(statement)
 
-    def parse_again(self, server: Server, name: bytes, known: Statement, body: bytes) -> bytes:
+    def parse_really(self, server: Server, name: bytes, body: bytes) -> bytes:
+        """Under the client's own name: since PREPARE and DEALLOCATE ran, only the server knows whether it is free."""
+        ahead = self.name_on(server, name)
+        server.pipeline.skip(ord("P"))
+        server.named[name] = body
+        return ahead + write_parse(name, body)
+
+    def parse_again(self, server: Server, name: bytes, known: Statement | None, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
         server.pipeline.skip(ord("C"))
         server.pipeline.skip(ord("P"))
@@ -137,38 +184,82 @@ class ClientStatements:
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         self.stats.bind_count += 1
-        self.executes = True
         where = bind_name(chunk, at, stop) if self.shares else None
         if where is None:
             if self.shares and stop < at + length_at(chunk, at):
                 raise MessageTooLarge(f"portal and statement name of a Bind are over {stop - at} bytes")
+            self.executes = True
             server.pipeline.expect(ord("B"))
             return None
         start, end = where
         if start == end:
-            prepares = self.unnamed_on(server)
+            ahead = self.begin(server, self.unnamed_effects, chunk, at, stop)
+            self.executes = True
+            if self.asks:
+                return ahead
+            ahead += self.unnamed_on(server)
             server.pipeline.expect(ord("B"))
-            return prepares + chunk[at:stop] if prepares else None
+            return ahead + chunk[at:stop] if ahead else None
         name = cut(chunk, start, end)
         statement = self.statements.get(name)
-        if statement is None:
-            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
-            return write_bind(chunk, at, start, end, stop, NOWHERE)
+        if statement is None or self.is_real(server, name) or statement.effects.effects & LOOKS:
+            return self.bind_by_name(server, name, chunk, at, start, end, stop)
         self.seen = statement.body
         self.seen_at = -1
         told = self.described.get(name, 0)
         if told and not self.describes:
             if statement.columns and statement.columns != told:
+                self.executes = True
                 server.pipeline.expect(ord("B"), (name, None, CHANGED, None))
                 return write_bind(chunk, at, start, end, stop, CHANGED)
             if statement.name not in server.prepared:
-                self.asks = True
+                self.asks = self.executes = True
                 self.stats.bind_count -= 1  # it comes again
                 return server.prepare(statement, describe=True) + FLUSH
-        prepares = server.prepare(statement)
+        ahead = self.begin(server, statement.effects, chunk, at, stop)
+        self.executes = True
+        if self.asks:
+            return ahead
+        ahead += server.prepare(statement)
         server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
-        return prepares + bind if prepares else bind
+        return ahead + bind if ahead else bind
+
+    def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
+        """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
+        if effects is HARMLESS:
+            return b""
+        if effects.listens and self.state.must_hear(effects):
+            self.asks = True
+            self.stats.bind_count -= 1  # it comes again
+            return b""
+        restored = self.state.restored(effects)
+        if restored.values and effects.effects & DISCARDS:  # nothing may come behind it in its transaction
+            self.restored = restored
+        elif restored.values:
+            self.restores = restored.steps(NOTHING)
+        return self.state.begin(server, effects, bind_values(chunk, at, stop), simple=False)
+
+    def bind_by_name(
+        self, server: Server, name: bytes, chunk: bytes, at: int, start: int, end: int, stop: int
+    ) -> bytes:
+        """A Bind by the client's own name: PREPARE has made it, or only the server knows what it means now."""
+        if not self.is_real(server, name) and not self.knows(name):
+            self.executes = True
+            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
+            return write_bind(chunk, at, start, end, stop, NOWHERE)
+        ahead = self.name_on(server, name)
+        ahead += self.begin(server, self.effects_of(name) or HARMLESS, chunk, at, stop)
+        self.executes = True
+        if self.asks:
+            return ahead
+        server.pipeline.expect(ord("B"), (name, None, b"", None))
+        return ahead + chunk[at:stop]
+
+    def is_real(self, server: Server, name: bytes) -> bool:
+        """Whether only the server knows what the name means: PREPARE or DEALLOCATE ran, and was not asked about yet."""
+        moved: bool = (server.effects | server.asked) & MOVES_NAMES != 0
+        return moved and (name in server.named or name not in self.statements)
 
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
@@ -176,16 +267,18 @@ class ClientStatements:
             server.pipeline.expect(ord("D"))
             return None
         if not name:
-            prepares = self.unnamed_on(server)
+            ahead = self.names_on(server, self.unnamed_effects) + self.unnamed_on(server)
             server.pipeline.expect(ord("D"))
-            return prepares + chunk[at:stop] if prepares else None
+            return ahead + chunk[at:stop] if ahead else None
         statement = self.statements.get(name)
-        if statement is None:
-            server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
-            return write_describe(NOWHERE)
-        prepares = server.prepare(statement)
+        if statement is None or self.is_real(server, name):
+            real = self.is_real(server, name) or name in self.by_sql
+            ahead = self.name_on(server, name) if real else b""
+            server.pipeline.expect(ord("D"), (name, None, b"" if real else NOWHERE, None))
+            return ahead + write_describe(name if real else NOWHERE)
+        ahead = self.names_on(server, statement.effects) + server.prepare(statement)
         server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
-        return prepares + write_describe(statement.name)
+        return ahead + write_describe(statement.name)
 
     def close(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
@@ -197,8 +290,12 @@ class ClientStatements:
             self.unnamed = server.unnamed = None
             return None
         previous = self.forget(name)
+        self.by_sql.pop(name, None)
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
-        return b""
+        if server.named.pop(name, None) is None and not (server.effects | server.asked) & MOVES_NAMES:
+            return b""
+        server.pipeline.skip(ord("C"))
+        return write_close(name)
 
     def forget(self, name: bytes) -> Statement | None:
         self.described.pop(name, None)
@@ -222,19 +319,90 @@ class ClientStatements:
             self.unnamed = previous
         elif previous is None:
             self.statements.pop(name, None)
-        else:
+        elif self.statements.get(name) is not previous:
             self.statements[name] = previous
             self.described[name] = FORGOTTEN
 
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
+        self.by_sql.clear()
         for name in self.statements.keys() - spared:
             self.forget(name)
+
+    def share_no_more(self) -> None:
+        """Until the transaction ends equal words may mean other tables than elsewhere."""
+        self.scope = b"%s\0%d\0" % (self.own_scope, next(_scopes))
+
+    def search(self, path: str) -> None:
+        """The session's search_path is this one now."""
+        self.scope = self.own_scope = path.encode(errors="surrogateescape")
+
+    # --- names that SQL uses too ---
+
+    def spell_out(self, server: Server, names: Iterable[bytes], simple: bool) -> bytes:
+        """Messages that make the server have these statements by the client's own names, where it has any."""
+        ahead = b"".join([self.name_on(server, name) for name in names])
+        if ahead and simple:
+            server.pipeline.skip(ord("S"))
+            ahead += SYNC
+        return ahead
+
+    def names_on(self, server: Server, effects: Effects) -> bytes:
+        """What an EXECUTE is to be described by."""
+        if not effects.executes:
+            return b""
+        return self.spell_out(server, self.state.called_names(server, effects, 0), simple=False)
+
+    def name_on(self, server: Server, name: bytes) -> bytes:
+        """One statement by the client's own name, if it has one and the server has not."""
+        statement = self.statements.get(name)
+        prepare = self.by_sql.get(name)
+        if (statement is None and prepare is None) or (name in server.named and not server.is_unsure(name)):
+            return b""
+        ahead = b""
+        if name in server.named:
+            server.pipeline.skip(ord("C"))
+            ahead = write_close(name)
+        if statement is not None:
+            server.named[name] = statement.body
+            server.pipeline.skip(ord("P"), server.note_named(name))
+            return ahead + write_parse(name, statement.body)
+        server.named[name] = prepare
+        return ahead + server.spell_run(prepare or b"", server.note_named(name))
+
+    def knows(self, name: bytes) -> bool:
+        return name in self.statements or name in self.by_sql
+
+    def effects_of(self, name: bytes) -> Effects | None:
+        """What the statement of this name may do, if there is one."""
+        statement = self.statements.get(name)
+        if statement is not None:
+            return statement.effects
+        if name not in self.by_sql:
+            return None
+        prepare = self.state.classify(self.by_sql[name])
+        return replace(prepare, effects=prepare.effects & ~PREPARES, prepares=())
+
+    def names(self) -> list[bytes]:
+        return [*self.statements, *self.by_sql]
+
+    def conclude(self, server: Server, found: dict[bytes, bytes]) -> None:
+        """`found`: what the server has by the client's own names now, with the PREPARE of those made by SQL."""
+        then = server.named_then
+        for name in then.keys() - found.keys():
+            if server.named.get(name) is then[name]:  # it was not made again meanwhile
+                del server.named[name]
+                self.forget(name)
+                self.by_sql.pop(name, None)
+        for name in found.keys() - then.keys():
+            if name not in server.named:
+                self.by_sql[name] = server.named[name] = found[name]
 
     # --- a loan ---
 
     def borrow(self, server: Server) -> None:
         """A loan begins: what was promised is answered in its turn."""
+        self.scope = self.own_scope
         if self.promised:
             for kind, note, _ in self.promised:
                 server.pipeline.fake(kind, note)

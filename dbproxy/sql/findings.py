@@ -18,6 +18,7 @@ class Findings:
     listens: tuple[Listen, ...] = ()
     functions: set[str] = field(default_factory=set)
     defines: set[str] = field(default_factory=set)
+    databases: list[str] = field(default_factory=list)
     varies: bool = False
     bodies: "Findings | None" = None  # of the functions that are defined
 
@@ -50,6 +51,7 @@ class Findings:
             defined_effects=bodies.effects,
             defined_settings=frozenset(bodies.settings),
             defined_calls=frozenset(bodies.functions),
+            databases=tuple(self.databases),
             varies=self.varies,
             single=single,
         )

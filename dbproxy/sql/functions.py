@@ -1,6 +1,6 @@
 """What PostgreSQL's own functions do to the session that calls them, by name."""
 
-from dbproxy.sql.statement import ADVANCES, LOCKS, LOOKS, NOTIFIES, RECALLS, SEEDS, UNKNOWN, UNLOCKS
+from dbproxy.sql.statement import ADVANCES, KEEPS, LOCKS, LOOKS, NOTIFIES, RECALLS, SEEDS, UNKNOWN, UNLOCKS
 
 SET_CONFIG = "set_config"  # its arguments decide
 
@@ -14,12 +14,14 @@ _NAMES = {
     SEEDS: "setseed",
     NOTIFIES: "pg_notify",
     LOOKS: "pg_prepared_statement pg_listening_channels",
-    # They run a text as SQL, or leave in the session what no other bit names: a connection to elsewhere, a
-    # temporary replication slot, a backup, an origin.
+    # They run a text as SQL.
     UNKNOWN: """
         query_to_xml query_to_xmlschema query_to_xml_and_xmlschema ts_stat ts_rewrite
         crosstab crosstab2 crosstab3 crosstab4 connectby xpath_table
-        dblink_connect dblink_connect_u dblink_disconnect dblink_open dblink_close
+    """,
+    # They leave a connection to elsewhere, a temporary replication slot, a backup, an origin.
+    KEEPS: """
+        dblink_connect dblink_connect_u dblink_open
         pg_create_logical_replication_slot pg_create_physical_replication_slot
         pg_copy_logical_replication_slot pg_copy_physical_replication_slot
         pg_replication_origin_session_setup pg_replication_origin_session_reset pg_backup_start pg_backup_stop

@@ -12,6 +12,7 @@ from dbproxy.sql.functions import RELATIONS, SET_CONFIG
 from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, set_config, variable_set
 from dbproxy.sql.source import defines_functions
 from dbproxy.sql.statement import (
+    CHANGES,
     CLOSES,
     CREATES_TEMP,
     DEALLOCATES,
@@ -30,6 +31,17 @@ from dbproxy.sql.statement import (
 
 _CURSOR_OPT_HOLD = 0x20
 _PLAIN = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "drop_stmt"})
+# Statements that leave what other statements mean as it is: all others are DDL.
+_KEEPING = frozenset(
+    (
+        "select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "transaction_stmt",
+        "variable_set_stmt", "variable_show_stmt", "explain_stmt", "copy_stmt", "declare_cursor_stmt",
+        "fetch_stmt", "close_portal_stmt", "prepare_stmt", "execute_stmt", "deallocate_stmt", "discard_stmt",
+        "listen_stmt", "unlisten_stmt", "notify_stmt", "lock_stmt", "check_point_stmt", "load_stmt", "do_stmt",
+        "call_stmt", "constraints_set_stmt", "truncate_stmt", "vacuum_stmt", "refresh_mat_view_stmt",
+        "reindex_stmt", "cluster_stmt", "comment_stmt", "grant_stmt",
+    )
+)  # fmt: skip
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
     for kind in ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION", "SCHEMA", "TRIGGER")
@@ -40,6 +52,8 @@ def judge(findings: Findings, statement: Node) -> None:
     """Note what a whole statement does. One that defines something in pg_temp creates a temporary object."""
     if statement.WhichOneof("node") not in _PLAIN and _names_temp(statement):
         findings.effects |= CREATES_TEMP
+    if statement.WhichOneof("node") not in _KEEPING:
+        findings.effects |= CHANGES
     _walk(findings, statement)
 
 
@@ -95,6 +109,7 @@ def _range_var(findings: Findings, node: Node) -> bool:
 
 
 def _into_clause(findings: Findings, node: Node) -> bool:
+    findings.effects |= CHANGES
     if node.rel.schemaname.startswith(TEMP):
         findings.effects |= CREATES_TEMP
     return False
@@ -171,6 +186,21 @@ def _change_object(findings: Findings, node: Node) -> bool:
     return False
 
 
+def _leave_database(findings: Findings, node: Node) -> bool:
+    """PostgreSQL waits until nobody is connected to it."""
+    if node.DESCRIPTOR.name == "RenameStmt":
+        if enum_name(node, "rename_type") == "OBJECT_DATABASE":
+            findings.databases.append(node.subname)
+        return _change_object(findings, node)
+    if node.DESCRIPTOR.name == "CreatedbStmt":
+        options = {option.def_elem.defname: option.def_elem.arg for option in node.options}
+        if "template" in options:
+            findings.databases.append(options["template"].string.sval)
+        return SKIP
+    findings.databases.append(node.dbname)
+    return False
+
+
 def _move(findings: Findings, node: Node) -> bool:
     findings.effects |= DROPS
     if node.newschema.startswith(TEMP):
@@ -212,7 +242,9 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "CreateTrigStmt": _redefine,
     "CreateEventTrigStmt": _redefine,
     "DropStmt": _change_object,
-    "RenameStmt": _change_object,
+    "RenameStmt": _leave_database,
+    "DropdbStmt": _leave_database,
+    "CreatedbStmt": _leave_database,
     "AlterObjectSchemaStmt": _move,
     "ReassignOwnedStmt": _note(DROPS),
     "DeclareCursorStmt": _declare,

@@ -15,7 +15,7 @@ from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import LISTENS, UNKNOWN, Listen, Statement
 
-__all__ = ["UNREADABLE", "called_names", "classify", "judge_source"]
+__all__ = ["UNREADABLE", "called_names", "classify", "find_prepare", "judge_source"]
 
 UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
@@ -36,6 +36,18 @@ def classify(text: bytes) -> Statement:
         findings.varies = True  # in the places
         findings.listens = tuple(_find_listens(text, statements))
     return findings.statement(single=len(statements) <= 1)
+
+
+def find_prepare(text: bytes, name: str) -> bytes:
+    """The PREPARE of this name in a text that may hold more statements; the whole text if it is not found."""
+    try:
+        statements = parse(text.decode()).stmts
+    except (PgQueryError, DecodeError, UnicodeDecodeError):
+        return text
+    for raw in statements:
+        if raw.stmt.WhichOneof("node") == "prepare_stmt" and raw.stmt.prepare_stmt.name == name:
+            return text[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)]
+    return text
 
 
 def _find_listens(text: bytes, statements: Iterable[Node]) -> Iterable[Listen]:

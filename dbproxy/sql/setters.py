@@ -4,7 +4,7 @@ from typing import Any
 
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.settings import TRANSACTIONS, fold, names_set
-from dbproxy.sql.statement import RESETS, SEEDS, SETS, SETS_PARAMETER, SETS_UNKNOWN, UNKNOWN
+from dbproxy.sql.statement import LOCAL, RESETS, SEEDS, SETS, SETS_PARAMETER, SETS_UNKNOWN, UNKNOWN
 
 Node = Any  # a protobuf message of libpg_query's, which publishes no types
 
@@ -18,6 +18,7 @@ def variable_set(findings: Findings, node: Node) -> bool:
         _search(findings, *map(_literal, node.args))
     kind = enum_name(node, "kind")
     if node.is_local or node.name in TRANSACTIONS:
+        _set_locally(findings, fold(node.name))
         return SKIP
     if kind == "VAR_SET_MULTI":
         if node.name == "SESSION CHARACTERISTICS":
@@ -50,6 +51,7 @@ def set_config(findings: Findings, arguments: Node) -> None:
     if name is not None and fold(name) == "search_path":
         _search(findings, value)
     if (_literal(given.get("is_local")) or "").strip().lower() in _TRUE:
+        _set_locally(findings, fold(name or ""))
         return
     if name is not None:
         _set_setting(findings, fold(name))
@@ -57,6 +59,12 @@ def set_config(findings: Findings, arguments: Node) -> None:
         findings.effects |= SETS_PARAMETER
     else:
         findings.effects |= SETS_UNKNOWN
+
+
+def _set_locally(findings: Findings, name: str) -> None:
+    findings.effects |= LOCAL
+    if name == "search_path":  # equal words mean other tables now
+        findings.settings.add(name)
 
 
 def _set_setting(findings: Findings, name: str) -> None:

@@ -12,6 +12,7 @@ import re
 from dbproxy.sql.functions import EFFECTS, RELATIONS
 from dbproxy.sql.settings import fold, names_set
 from dbproxy.sql.statement import (
+    CHANGES,
     CLOSES,
     CREATES_TEMP,
     DEALLOCATES,
@@ -36,6 +37,7 @@ _FLAGS = re.IGNORECASE
 _WORDS = {
     r"\btemp(?:orary)?\b|\bpg_temp": CREATES_TEMP,
     r"\bdrop\b|\breassign\b|\bset\s+schema\b|\bdiscard\b": DROPS,
+    r"\b(?:create|alter|drop)\b": CHANGES,
     r"\bwith\s+hold\b": HOLDS,
     r"\bclose\b": CLOSES,
     _BEGINS + r"prepare\b(?!\s+transaction)": PREPARES,

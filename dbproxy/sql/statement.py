@@ -29,6 +29,13 @@ ADVANCES = 1 << 17  # nextval, setval: what currval and lastval will say
 RECALLS = 1 << 18  # currval, lastval
 DISCARDS = 1 << 19  # DISCARD ALL
 LOOKS = 1 << 20  # reads what shows our own doings: pg_prepared_statements, pg_listening_channels
+LOCAL = 1 << 22  # gives a setting a value for the transaction: SET LOCAL, set_config(…, true)
+CHANGES = 1 << 23  # changes what other statements mean: DDL
+FORGOT = 1 << 24  # DISCARD SEQUENCES was carried out, as the server said
+DISCARDED = 1 << 25  # so was DISCARD ALL
+KEEPS = (
+    1 << 26
+)  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 
@@ -61,6 +68,9 @@ class Statement:
     defined_calls: frozenset[str] = frozenset()  # what those bodies call
     varies: bool = False  # a literal decides: another text of the same shape may do something else
     single: bool = True  # the text is one statement
+    databases: tuple[
+        str, ...
+    ] = ()  # that nobody may be connected to when it runs: DROP DATABASE and the like
 
 
 HARMLESS = Statement()

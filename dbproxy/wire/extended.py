@@ -8,6 +8,7 @@ message's kind byte, and returns None or -1 where the message has no such names:
 from struct import Struct
 
 pack_header = Struct("!ci").pack
+OWN = b"dbproxy_own"  # a statement and a portal of our own, for a moment
 BIND_HEADERS = [pack_header(b"B", length) for length in range(1024)]
 
 
@@ -40,6 +41,39 @@ def bind_name(chunk: bytes, at: int, end: int) -> tuple[int, int] | None:
     start = find_zero(chunk, at + 5, end) + 1
     stop = find_zero(chunk, start, end) if start else -1
     return (start, stop) if stop >= 0 else None
+
+
+def bind_values(chunk: bytes, at: int, end: int) -> list[bytes]:
+    """Of a Bind: its parameters' values, as far as they are there; NULLs are left out."""
+    where = bind_name(chunk, at, end)
+    if where is None or end < where[1] + 5:
+        return []
+    position = where[1] + 1
+    position += 2 + 2 * int.from_bytes(chunk[position : position + 2], "big")
+    count = int.from_bytes(chunk[position : position + 2], "big")
+    position += 2
+    values = []
+    for _ in range(count):
+        length = int.from_bytes(chunk[position : position + 4], "big", signed=True)
+        position += 4
+        if position + length > end:
+            break
+        if length >= 0:
+            values.append(chunk[position : position + length])
+            position += length
+    return values
+
+
+def row_values(payload: bytes) -> list[bytes]:
+    """Of a DataRow's payload: its values; NULL is empty."""
+    values = []
+    position = 2
+    for _ in range(int.from_bytes(payload[:2], "big")):
+        length = max(0, int.from_bytes(payload[position : position + 4], "big", signed=True))
+        position += 4
+        values.append(payload[position : position + length])
+        position += length
+    return values
 
 
 def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
@@ -96,3 +130,24 @@ def write_describe(name: bytes) -> bytes:
 
 def write_close(name: bytes) -> bytes:
     return b"C" + (6 + len(name)).to_bytes(4, "big") + b"S" + name + b"\0"
+
+
+def write_query(sql: bytes) -> bytes:
+    """`sql` ends with its NUL."""
+    return b"Q" + (4 + len(sql)).to_bytes(4, "big") + sql
+
+
+def write_run(sql: bytes) -> bytes:
+    """Parse, Bind, Execute and Close: run one statement under names that are no client's."""
+    return b"".join(
+        (
+            write_parse(OWN, sql + b"\0\0\0"),
+            pack_header(b"B", 4 + 2 * len(OWN) + 2 + 6),
+            OWN + b"\0" + OWN + b"\0\0\0\0\0\0\0",
+            pack_header(b"E", 4 + len(OWN) + 1 + 4),
+            OWN + b"\0\0\0\0\0",
+            pack_header(b"C", 4 + 1 + len(OWN) + 1),
+            b"P" + OWN + b"\0",
+            write_close(OWN),
+        )
+    )

@@ -49,6 +49,14 @@ class Framer:
         self.held_size = 0
         self.wanted = 0
 
+    def look_at_rows(self) -> None:
+        """A server's DataRows are marked, and whole: it answers a question of ours."""
+        self.rules = _LOOKING_RULES
+
+    def pass_rows(self) -> None:
+        """They are bytes between marks again."""
+        self.rules = _SERVER_RULES
+
     def feed(self, data: bytes) -> list[int]:
         """Marks of the messages in `data` (and what was held back before it)."""
         if self.held_size:
@@ -151,6 +159,7 @@ def _rules(kinds: dict[str, tuple[int, int]]) -> Rules:
 
 
 _SERVER_RULES = _rules(_SERVER)
+_LOOKING_RULES = _rules({**_SERVER, "D": (WHOLE, WHOLE)})
 
 
 @cache

@@ -14,10 +14,12 @@ cdef class Pipeline:
     cdef readonly bint ignoring
     cdef readonly bint copying
     cdef readonly bint unsure
+    cdef readonly Py_ssize_t halves
 
     cpdef bint empty(self)
     cpdef expect(self, int kind, object note=*)
     cpdef skip(self, int kind, object note=*)
+    cpdef expect_halves(self, int kind, object note)
     cpdef fake(self, int kind, object note=*)
     cdef bint owes(self, int kind)
     @cython.locals(entry=int)

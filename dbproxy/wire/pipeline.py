@@ -27,6 +27,8 @@ SKIP = 256  # the message is ours: the client never sees the reply
 FAKE = 512  # the server never sees the message: the reply is ours
 UNSURE = 1024  # a COPY with a Sync in its data: if it fails, the server may yet see that Sync
 
+HALF = 2048  # the first of two Queries that are one to the client: it does not see the ReadyForQuery between them
+TAIL = 4096  # the second, which is ours: of its reply the client sees ReadyForQuery, and settings that have changed
 KEPT = 256  # entries that are over before their places are given up: an empty list would give up its memory each time
 
 PARSE_COMPLETE = b"1\x00\x00\x00\x04"
@@ -69,6 +71,7 @@ class Pipeline:
         self.ended: Any = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
         self.copying = False  # the server reads COPY data, and has not been sent their end
+        self.halves = 0  # entries with HALF or TAIL
         self.unsure = False  # more may be owed than is due: a COPY with a Sync in its data has failed
 
     def __len__(self) -> int:
@@ -92,6 +95,18 @@ class Pipeline:
             self.ignoring = False
             self.due.append(kind | SKIP)
             self.notes.append(note)
+
+    def expect_halves(self, kind: int, note: Any) -> None:
+        """A client's Query or Sync was sent, and a Query of ours behind it that is part of it."""
+        before = len(self.due)
+        self.expect(kind, note)
+        if len(self.due) == before:  # not to be answered, as the data of a COPY are read
+            self.skip(ord("Q"))
+            return
+        self.due[before] |= HALF
+        self.due.append(ord("Q") | SKIP | TAIL)
+        self.notes.append(note)
+        self.halves += 2
 
     def fake(self, kind: int, note: Any = None) -> None:
         """A client's message was not sent: the reply is ours."""
@@ -123,6 +138,10 @@ class Pipeline:
         entry = self.due[self.head]
         if ends(reply, entry & 255):
             self.ended = self.notes[self.head]
+            if entry & (HALF | TAIL):
+                self.halves -= 1
+                self.advance()
+                return entry & HALF != 0
             self.advance()
         elif is_strict(reply):
             raise ProtocolViolation(f"the server sent {chr(reply)!r} out of turn")
@@ -140,6 +159,18 @@ class Pipeline:
     def peek(self) -> int:
         """The oldest entry, or -1."""
         return self.due[self.head] if self.head < len(self.due) else -1
+
+    def oldest_note(self) -> Any:
+        """The note of the oldest entry, None if nothing is due."""
+        return self.notes[self.head] if self.head < len(self.due) else None
+
+    def next_sync_is_ours(self) -> bool:
+        """Whether PostgreSQL discards, after an error, only up to a Sync that we have sent."""
+        return next((entry & SKIP != 0 for entry in self.due[self.head :] if entry & KIND == ord("S")), False)
+
+    def only_ours(self) -> bool:
+        """Whether what is due are answers to whole Queries of our own."""
+        return all(entry == ord("Q") | SKIP for entry in self.due[self.head :])
 
     def failing_note(self) -> Any:
         """The note of the message that an ErrorResponse is about: the oldest one that the server has seen."""

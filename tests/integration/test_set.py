@@ -1,4 +1,6 @@
-"""What one client SETs in transaction mode is not seen by another. It is not replayed for itself yet."""
+"""What one client SETs in transaction mode is not seen by another."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -55,3 +57,25 @@ def test_statements_prepared_by_sql_stay_with_their_client_and_go_with_it(databa
             assert first.execute("EXECUTE mine").fetchone() == (42,)
         with psycopg.connect(proxy.dsn(), autocommit=True) as second:
             assert second.execute(names).fetchall() == []
+
+
+def test_client_that_waited_is_given_settings_and_a_clean_currval_at_once(database: Database) -> None:
+    with serving(database, {**SINGLE, "auth.admin_users": "app"}) as proxy, ThreadPoolExecutor(1) as threads:
+        with psycopg.connect(proxy.dsn(), autocommit=True) as first:
+            first.execute("CREATE SEQUENCE s")
+            first.execute(
+                "SELECT nextval('s'), currval('s')"
+            )  # from now on servers forget sequences between clients
+        with (
+            psycopg.connect(proxy.dsn(), autocommit=True, application_name="holder") as holder,
+            psycopg.connect(proxy.dsn(), autocommit=True, application_name="waiter") as waiter,
+        ):
+            with holder.transaction():
+                holder.execute("SELECT 1")
+                answer = threads.submit(waiter.execute, "SHOW application_name")
+                with psycopg.connect(
+                    proxy.dsn("pgbouncer"), autocommit=True, prepare_threshold=None
+                ) as console:
+                    while console.execute("SHOW POOLS").fetchall()[0][3] == 0:  # cl_waiting
+                        assert not answer.done()
+            assert answer.result(10).fetchone() == ("waiter",)

@@ -1,8 +1,11 @@
 """What a client asks for when it connects stays true for it, on whatever server it is, and for nobody else."""
 
+import os
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -156,3 +159,31 @@ def test_statement_timeout_is_the_clients_own(proxy: Proxy):
             with pytest.raises(psycopg.errors.QueryCanceled):
                 hasty.execute("SELECT pg_sleep(10)")
             patient.execute("SELECT pg_sleep(0.1)")
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_server_is_told_where_a_client_comes_from(database: Database, tmp_path: Path, *, unix: bool):
+    settings = {
+        "pool.size": 1,
+        "pool.application_name_add_host": True,
+        "auth.type": "trust",
+        "listen.unix_socket_dir": tmp_path,
+    }
+    with serving(database, settings) as proxy:
+        host = {"host": str(tmp_path)} if unix else {}
+        names = []
+        for name in ("shop", "back office"):
+            with psycopg.connect(proxy.dsn(), autocommit=True, application_name=name, **host) as client:
+                assert client.info.parameter_status("application_name") == name
+                row = client.execute(
+                    "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+                ).fetchone()
+                place = "unix" if unix else client_address(client)
+                names.append((row, f"{name} - {place}"))
+        assert [row for row, _ in names] == [(told,) for _, told in names]
+
+
+def client_address(client: psycopg.Connection) -> str:
+    with socket.socket(fileno=os.dup(client.fileno())) as end:
+        host, port = end.getsockname()
+    return f"{host}:{port}"

@@ -27,8 +27,7 @@ from tests.support.speech import (
 WRITE = (parse("", "INSERT INTO t VALUES (1)"), bind(""), execute())
 WRITTEN = (PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
 TIME = {"timezone": "Asia/Tokyo"}
-ADOPT = "SELECT set_config('timezone', 'Asia/Tokyo', false)"
-UNDO = "SET SESSION AUTHORIZATION DEFAULT; RESET ALL"
+ADOPT = "SELECT pg_catalog.set_config('timezone', 'Asia/Tokyo', false)"
 
 
 async def test_block_that_only_a_flush_began_is_rolled_back_and_not_synced(house: House):
@@ -61,33 +60,52 @@ async def query_behind_flush(client: RawClient, server: Backend) -> None:
     await client.receives(rows("1"), INTRANS)
 
 
-async def test_settings_are_undone_once_for_the_next_client_and_not_for_the_one_after(house: House):
+async def test_settings_are_undone_once_for_the_next_client_and_come_back_with_their_own(house: House):
     one, other, third = [await house.client() for _ in range(3)]
     server = await house.server.accept()
     await asks(one, server, "SET work_mem = '9MB'", complete("SET"))
+    await server.answers_audit(settings={"work_mem": "9MB"})
     other.send(query("SELECT 1"))
-    await server.answers(complete("SET"), complete("RESET"), IDLE, to=query(UNDO))
+    await server.answers(complete("RESET"), IDLE, to=query('RESET "work_mem"'))
     await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
     await other.receives(rows("1"), IDLE)
     await asks(third, server, "SELECT 2", rows("2"))
+    one.send(query("SHOW work_mem"))
+    replayed = query("SELECT pg_catalog.set_config('work_mem', '9MB', false)")
+    await server.answers(rows("9MB"), IDLE, to=replayed)
+    await server.answers(rows("9MB"), IDLE, to=query("SHOW work_mem"))
+    await one.receives(rows("9MB"), IDLE)
 
 
-async def test_reset_of_one_client_is_undone_for_another_with_the_same_settings(house: House):
+async def test_setting_that_was_not_left_is_not_replayed(house: House):
+    """An error, a rollback: the server says what has become of it."""
+    one, other = await house.client(), await house.client()
+    server = await house.server.accept()
+    await asks(one, server, "SET work_mem = '1'", error("22023", "1 kB is outside the valid range"))
+    await server.answers_audit()
+    await asks(other, server, "SELECT 1", rows("1"))
+    await asks(one, server, "SELECT 2", rows("2"))
+
+
+async def test_reset_gives_back_what_its_client_asked_for_at_its_login(house: House):
     one = asyncio.ensure_future(house.client(parameters=TIME))
     server = await house.server.accept()
     await server.answers(parameter_status("TimeZone", "Asia/Tokyo"), complete(), IDLE, to=query(ADOPT))
     first, other = await one, await house.client(parameters=TIME)
-    await asks(first, server, "RESET TimeZone", complete("RESET"))
-    other.send(query("SELECT 1"))
-    await server.answers(complete("SET"), complete("RESET"), complete(), IDLE, to=query(f"{UNDO}; {ADOPT}"))
-    await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
-    await other.receives(rows("1"), IDLE)
+    first.send(query("RESET TimeZone"))
+    await server.receives(query("RESET TimeZone"), query(ADOPT))
+    server.send(complete("RESET"), parameter_status("TimeZone", "Etc/UTC"), IDLE)
+    server.send(rows("Asia/Tokyo"), parameter_status("TimeZone", "Asia/Tokyo"), IDLE)
+    await first.receives(complete("RESET"), IDLE)
+    await server.answers_audit(settings={"TimeZone": "Asia/Tokyo"})
+    await asks(other, server, "SELECT 1", rows("1"))  # it has the same
 
 
 async def test_rolled_back_settings_of_a_client_that_left_are_told_to_nobody(house: House):
     client, server = await house.pair()
     named = parameter_status("application_name", "mine")
     await asks(client, server, "SET application_name = 'mine'", named + complete("SET"))
+    await server.answers_audit(settings={"application_name": "mine"})
     client.send(query("BEGIN"))
     await server.answers(complete("BEGIN"), INTRANS, to=query("BEGIN"))
     await client.receives(complete("BEGIN"), INTRANS)

@@ -95,7 +95,8 @@ async def test_error_in_a_pipeline_discards_to_sync_and_the_next_batch_goes_on(h
     answer = (*ONCE_ANSWERED, error("42601", "syntax error"), IDLE, *ONCE_ANSWERED)
     server.send(*answer)
     await client.receives(*answer)
-    assert house.pool.counts()["idle"] == 1
+    await server.answers_audit()  # what cannot be read might have done anything
+    await house.until(lambda: house.pool.counts()["idle"] == 1)
 
 
 async def test_what_is_sent_between_an_error_and_sync_is_owed_no_answer(house: House):

@@ -416,14 +416,44 @@ async def test_while_two_may_have_sent_it_neither_is_named(
     two = await house.client()
     hub_backend, ear = await heard(hub, server, "a"), Ear()
     hub.subscribe(ear, ["a"])
-    await run(one, backend, "SELECT pg_notify('a', '')")
-    await run(two, backend, "SELECT 1")
+    await run(one, backend, "SELECT 1")
+    await run(two, backend, "SELECT 2")  # a trigger may have notified, in either
     hub_backend.send(notification("a", "", backend.pid))
     await ear.has(1)
     assert ear.pids == [backend.pid]
     senders = house.proxy.senders
     address = house.pool.servers()[0].address
     assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
+
+
+async def test_who_was_seen_to_notify_is_named_though_another_came_behind(
+    house: House, hub: Hub, server: ScriptedServer
+) -> None:
+    one, backend = await house.pair()
+    two = await house.client()
+    hub_backend, ear = await heard(hub, server, "a"), Ear()
+    hub.subscribe(ear, ["a"])
+    await run(one, backend, "SELECT pg_notify('a', '')")
+    await run(two, backend, "SELECT 1")
+    hub_backend.send(notification("a", "", backend.pid))
+    await ear.has(1)
+    assert ear.pids == [one.pid]
+
+
+async def test_who_notified_once_is_not_named_for_what_others_do_later(
+    house: House, hub: Hub, server: ScriptedServer
+) -> None:
+    """A trigger of theirs may notify, unseen."""
+    one, backend = await house.pair()
+    two, three = await house.client(), await house.client()
+    await run(one, backend, "SELECT pg_notify('a', '')")
+    await run(two, backend, "SELECT 1")
+    senders, address = house.proxy.senders, house.pool.servers()[0].address
+    assert senders.find(address, backend.pid, monotonic()) == one.pid
+    assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
+    await run(three, backend, "SELECT 1")
+    assert senders.find(address, backend.pid, monotonic()) == backend.pid
+    assert senders.find(address, backend.pid, monotonic() + 1) == three.pid
 
 
 async def test_closed_servers_are_forgotten(house: House, server: ScriptedServer) -> None:

@@ -620,11 +620,14 @@ async def test_discard_all_forgets_what_was_prepared_before_and_not_what_behind(
     client, server = await house.pair()
     await prepare(client, server, "old", "SELECT 1")
     client.send(query("DISCARD ALL"), parse("new", "SELECT 2"), SYNC)
-    await server.receives(query("DISCARD ALL"))
+    # Whether the name is free only the server knows, so it is prepared under that, too.
+    await server.receives(query("DISCARD ALL"), parse("new", "SELECT 2"))
     ours = (await server.receive()).body.name
     await server.receives(SYNC)
-    server.send(complete("DISCARD ALL"), IDLE, PARSE_COMPLETE, IDLE)
+    server.send(complete("DISCARD ALL"), IDLE, PARSE_COMPLETE, PARSE_COMPLETE, IDLE)
     await client.receives(complete("DISCARD ALL"), IDLE, PARSE_COMPLETE, IDLE)
+    await server.answers_audit(prepared={"new": ""})
+    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "new"'))
     await run(client, server, ours, "new")
     client.send(bind("old"), *RUN)
     assert "none" in (await server.receive()).body.statement
@@ -637,20 +640,23 @@ async def test_discard_all_of_one_client_is_not_seen_by_another(house: House):
     other.send(query("DISCARD ALL"))
     await server.answers(complete("DISCARD ALL"), IDLE, to=query("DISCARD ALL"))
     await other.receives(complete("DISCARD ALL"), IDLE)
+    await server.answers_audit()
     client.send(bind("s1"), *RUN)
     await server.receives(parse(ours, "SELECT 1"), bind(ours), *RUN)
     server.send(PARSE_COMPLETE, BIND_COMPLETE, *ANSWER)
     await client.receives(BIND_COMPLETE, *ANSWER)
 
 
-async def test_settings_are_adopted_again_after_discard_all(house: House):
+async def test_settings_of_the_login_are_given_back_behind_discard_all(house: House):
     _, server = await house.pair()
     named = await house.client(parameters={"application_name": "named"})
     named.send(query("DISCARD ALL"))
     await server.receive()
     await server.receives(query("DISCARD ALL"))
-    server.send(rows("named"), IDLE, complete("DISCARD ALL"), IDLE)
+    restored = query("SELECT pg_catalog.set_config('application_name', 'named', false)")
+    await server.receives(restored)  # as if it had logged in with it
+    server.send(rows("named"), IDLE, complete("DISCARD ALL"), IDLE, rows("named"), IDLE)
     await named.receives(complete("DISCARD ALL"), IDLE)
+    await server.answers_audit(settings={"application_name": "named"})
     named.send(query("SHOW application_name"))
-    assert "set_config" in (await server.receive()).body.query
     await server.receives(query("SHOW application_name"))

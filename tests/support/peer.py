@@ -51,8 +51,9 @@ class Peer:
             raise AssertionError(
                 f"{type(error).__name__}: after {told} expected {spell(expected[len(found) :], self.incoming)}"
             ) from error
-        assert spell(found, self.incoming) == spell(expected, self.incoming)
-        assert found == expected
+        if found != expected:
+            told, wanted = spell(found, self.incoming), spell(expected, self.incoming)
+            raise AssertionError(f"expected {wanted or expected}, got {told or found}")
 
     async def receive_until(self, last: bytes) -> list[Message]:
         """All that comes up to this message: for what is not told apart."""

@@ -8,6 +8,8 @@ It lets everybody in by trust and then says only what the test says:
 """
 
 import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
@@ -15,7 +17,7 @@ from typing import Self
 from dbproxy.wire import build, messages
 from dbproxy.wire.startup import CancelRequest, StartupMessage, parse_startup
 from tests.support.peer import PATIENCE, Peer, let_others_run
-from tests.support.speech import IDLE, parameter_status
+from tests.support.speech import IDLE, parameter_status, rows
 
 PARAMETERS = {
     "server_version": "18.1",
@@ -40,6 +42,45 @@ class Backend(Peer):
         """Wait for a message, and answer it."""
         await self.receives(to)
         self.send(*stream)
+
+    async def audited(self) -> str:
+        """Wait for the proxy's question what a transaction has left behind (pool.audit); its text."""
+        message = await self.receive()
+        text = message.body.query if message.kind == "Q" else ""
+        assert text.startswith(AUDIT), f"expected an audit, got {message}"
+        return str(text)
+
+    async def answers_audit(self, **found: object) -> None:
+        """Wait for that question, and say that this was left behind and nothing else."""
+        self.send(findings(await self.audited(), **found), IDLE)
+
+
+AUDIT = "SELECT pg_catalog.encode(pg_catalog.convert_to((pg_catalog.json_build_object('named', "
+NOTHING_LEFT = {
+    "settings": None,
+    "locks": False,
+    "temp": False,
+    "cursors": False,
+    "prepared": None,
+    "channels": None,
+}
+NOBODY_ELSE = {"role": "none", "session_authorization": "app"}
+
+
+def findings(question: str, **found: object) -> bytes:
+    """The answer to an audit, up to ReadyForQuery: to what it asks for, `found` or nothing.
+
+    `settings`: the session's own, by name; `locks`, `temp`, `cursors`: whether there are any; `prepared`: texts of
+    statements by name; `channels`: a list.
+    """
+    settings = {**NOBODY_ELSE, **(found.get("settings") or {})}  # type: ignore[dict-item]
+    listed = {name: value for name, value in settings.items() if name not in NOBODY_ELSE and "." not in name}
+    told = {**NOTHING_LEFT, **found, "settings": listed or None}
+    answer = {name: value for name, value in told.items() if f"'{name}', " in question}
+    names = re.findall(r"current_setting\('((?:[^']|'')*)', true\)", question)
+    known = {name.lower(): value for name, value in settings.items()}
+    answer["named"] = {name: known.get(name) for name in names}
+    return rows(json.dumps(answer).encode().hex())
 
 
 @dataclass

@@ -94,8 +94,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         f"SELECT {MADE_UP}", "RESET ALL", "SET jit = off", "SET enable_seqscan = off", "SET enable_seqscan TO DEFAULT",
         "SET SESSION work_mem = '7500kB'", "SET XML OPTION DOCUMENT",
         "SELECT set_config('work_mem', '11MB', false)", "SELECT set_config('work_mem', '12MB', true)",
-        "SELECT set_config('app.user', 'eve', false)", "SELECT set_config('app.' || 'user', 'mallory', false)",
-        "SELECT set_config(name, '13MB', false) FROM (VALUES ('work_mem')) AS v(name)",
+        "SELECT set_config('app.user', 'eve', false)",
+
         "SELECT set_config('work_mem', 'nonsense', false)", "SELECT set_config('TimeZone', 'Asia/Tokyo', false)",
     ]},
     "roles": {"": [
@@ -172,6 +172,8 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "SELECT mark('marked')", "SELECT zone('Asia/Tokyo')", "SELECT mark_in_sql()", "SELECT mark_and_fail()",
         "DO $$ BEGIN SET work_mem = '14MB'; END $$", "DO $$ BEGIN PERFORM set_config('app.user', 'do', false); END $$",
         "DO $$ BEGIN EXECUTE 'SET DateStyle = German'; END $$", "DO $$ BEGIN CREATE TEMP TABLE t1 (token text); END $$",
+        "SELECT set_config('app.' || 'user', 'mallory', false)",
+        "SELECT set_config(name, '13MB', false) FROM (VALUES ('work_mem')) AS v(name)",
         "DO $$ BEGIN PERFORM mark('nested'); END $$", "SELECT take(1)", "SELECT keep('kept')",
         "DO $$ BEGIN PERFORM pg_try_advisory_lock(2); END $$", "DO $$ BEGIN EXECUTE 'LISTEN news'; END $$",
     ], "": [

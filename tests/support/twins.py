@@ -1,8 +1,9 @@
 """One client in two worlds: what it asks goes to a direct connection and to another one, and is answered alike.
 
 Alike is byte for byte, but for what PostgreSQL itself numbers as it likes: backends' process ids (told apart are a
-client's own and another's), temporary schemas (`pg_temp_3`), and oids of what users made. Notifications come when they
-come: they are compared in their order, apart from answers.
+client's own and another's), temporary schemas (`pg_temp_3`), oids of what users made, and the line of PostgreSQL's
+source that refuses a message in a failed transaction. Notifications come when they come: they are compared in their
+order, apart from answers.
 """
 
 import re
@@ -18,6 +19,12 @@ PATIENCE = 5.0  # seconds until an answer that does not come is a difference
 FIRST_USER_OID = 16384  # PostgreSQL: access/transam.h, FirstNormalObjectId
 TEMP_SCHEMA = re.compile(rb"pg_(toast_)?temp_\d+")
 CLOSED = ("closed", b"")
+# Where in a failed transaction PostgreSQL noticed it: at a Bind, or at the Parse that has to go ahead of it.
+ABORTED = re.compile(rb"(C25P02\0M[^\0]*\0)Fpostgres\.c\0L\d+\0R\w+\0")
+# A server that has had a temporary object keeps an empty schema for them.
+NO_TEMP = re.compile(
+    rb'C3F000\0Mschema "pg_temp" does not exist|C42883\0Mfunction pg_temp\.\w+\(\) does not exist'
+)
 COLUMN = struct.Struct("!IhIhih")
 # The replies that end the answer to each message; an error does, too.
 ENDINGS = {"Q": "Z", "F": "Z", "S": "Z", "P": "1", "B": "2", "D": "Tn", "E": "CsI", "C": "3"}
@@ -163,6 +170,10 @@ def spell(message: Message) -> str:
     kind, payload = message
     if kind == "T":
         return f"T {read_columns(payload)}"
+    if kind == "E":
+        payload = ABORTED.sub(rb"\1", payload)
+        if NO_TEMP.search(payload):
+            return "E no such object in pg_temp"
     if b"pg_" in payload and TEMP_SCHEMA.search(payload):
         if kind == "D":
             payload = b"|".join(read_row(payload))

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from dbproxy.admin.connections import show_clients, show_servers
+from dbproxy.admin.connections import show_clients, show_servers, show_time, wall_clock
 from tests.unit.admin.house import FakeHouse, records
 
 
@@ -68,3 +68,23 @@ def test_server_tells_whose_process_it_is_and_if_it_will_be_replaced(house: Fake
         "10.0.0.2",
         6000,
     )
+
+
+def test_link_tells_since_when(house: FakeHouse) -> None:
+    pool = house.add_pool()
+    server = house.lend(house.add_client(pool))
+    for (row,) in (records(show_clients(house)), records(show_servers(house))):
+        assert row["link_time"] == show_time(wall_clock(server.lent_at))
+    server.expires_at = monotonic() + 60
+    house.answer(server)
+    for (row,) in (records(show_clients(house)), records(show_servers(house))):
+        assert row["link_time"] == ""
+
+
+def test_pins_tell_why_a_client_keeps_its_server_and_for_how_long(house: FakeHouse) -> None:
+    client = house.add_client(house.add_pool())
+    server = house.lend(client)
+    server.pins = frozenset({"temp", "lock"})
+    client.state.pins = {"temp": monotonic() - 12.5, "lock": monotonic() - 3.5}
+    assert [row["pins"] for row in records(show_clients(house))] == ["lock:3,temp:12"]
+    assert [row["pins"] for row in records(show_servers(house))] == ["lock,temp"]

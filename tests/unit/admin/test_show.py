@@ -13,6 +13,7 @@ SOCKETS = (
     "connect_time s, request_time s, wait i, wait_us i, close_needed i, ptr s, link s, remote_pid i, tls s, "
     "application_name s, prepared_statements i, id i"
 )
+OURS = ", link_time s, pins s"  # behind PgBouncer's, where scripts that count columns don't mind
 TOTAL = (
     "server_assignment_count, xact_count, query_count, received, sent, xact_time, query_time, wait_time, "
     "client_parse_count, server_parse_count, bind_count, client_login_count"
@@ -31,7 +32,7 @@ def numeric(names: str, prefix: str = "") -> str:
 
 
 PGBOUNCER = {
-    "clients": SOCKETS,
+    "clients": SOCKETS + OURS,
     "config": "key s, value s, default s, changeable s",
     "databases": "name s, host s, port i, database s, force_user s, pool_size i, min_pool_size i, "
     "reserve_pool_size i, server_lifetime i, pool_mode s, load_balance_hosts s, max_connections i, "
@@ -40,7 +41,7 @@ PGBOUNCER = {
     "pools": "database s, user s, cl_active i, cl_waiting i, cl_active_cancel_req i, cl_waiting_cancel_req i, "
     "sv_active i, sv_active_cancel i, sv_being_canceled i, sv_idle i, sv_used i, sv_tested i, sv_login i, "
     "maxwait i, maxwait_us i, pool_mode s, load_balance_hosts s",
-    "servers": SOCKETS,
+    "servers": SOCKETS + OURS,
     "state": "key s, value s",
     "stats": f"database s, {numeric(TOTAL, 'total_')}, {numeric(AVERAGE, 'avg_')}",
     "stats_averages": f"database s, {numeric(MIXED)}",

@@ -28,6 +28,10 @@ class Stats:
     login_count: int = 7
     slow_query_count: int = 8
     error_count: int = 9
+    audit_count: int = 10
+    replay_count: int = 11
+    pin_counts: dict[str, int] = field(default_factory=lambda: {"temp": 12})
+    refused_pin_counts: dict[str, int] = field(default_factory=lambda: {"lock": 13})
     query_buckets: list[int] = field(default_factory=lambda: [1, 2, 3])
     xact_buckets: list[int] = field(default_factory=lambda: [4, 0, 0])
     wait_buckets: list[int] = field(default_factory=lambda: [0, 5, 0])
@@ -37,7 +41,13 @@ def figures() -> ProxyFigures:
     return ProxyFigures(
         pools=[
             PoolFigures(
-                database="app", user="a", stats=Stats(), cl_waiting=3, sv_active=2, maxwait_us=1_500_000
+                database="app",
+                user="a",
+                stats=Stats(),
+                cl_waiting=3,
+                sv_active=2,
+                maxwait_us=1_500_000,
+                pins={"temp": 2},
             ),
             PoolFigures(database="app", user='b"\udcff', stats=Stats()),
         ],
@@ -81,6 +91,11 @@ APP_A = {"database": "app", "user": "a"}
         ("dbproxy_slow_queries_total", APP_A, 8),
         ("dbproxy_errors_total", APP_A, 9),
         ("dbproxy_logins_total", APP_A, 7),
+        ("dbproxy_audits_total", APP_A, 10),
+        ("dbproxy_replays_total", APP_A, 11),
+        ("dbproxy_pins", {**APP_A, "reason": "temp"}, 2),
+        ("dbproxy_pins_total", {**APP_A, "reason": "temp"}, 12),
+        ("dbproxy_refused_pins_total", {**APP_A, "reason": "lock"}, 13),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.001"}, 1),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.002"}, 3),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "+Inf"}, 6),
@@ -122,9 +137,9 @@ def test_databases_carry_pgbouncers_labels(registry: CollectorRegistry) -> None:
 
 def test_the_page_is_valid_whatever_a_client_calls_itself(registry: CollectorRegistry) -> None:
     families = list(text_string_to_metric_families(expose(registry).decode()))
-    names = [family.name for family in families]
+    names = [(family.name, family.type) for family in families]  # the parser cuts _total off
     assert len(names) == len(set(names))
-    assert "process_cpu_seconds" in names
+    assert ("process_cpu_seconds", "counter") in names
     users = {s.labels["user"] for f in families if f.name == "dbproxy_errors" for s in f.samples}
     assert users == {"a", 'b"?'}
 

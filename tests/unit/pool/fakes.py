@@ -18,7 +18,9 @@ class FakeServer(Member):
         self.id = name
         self.parameters: dict[str, str] = {"server_version": "18.1"}
         self.status = ord("I")
-        self.pin = ""
+        self.effects = 0
+        self.pins: frozenset[str] = frozenset()
+        self.named: dict[bytes, object] = {}
         self.expires_at = FOREVER
         self.client: Any = None
         self.closed_for = ""
@@ -33,7 +35,7 @@ class FakeServer(Member):
     def run_ours(self, *statements: str) -> None:
         self.asked += 1
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, error: ProxyError | None = None) -> None:
         if not self.closed_for:
             self.closed_for = reason
             self.pool.lost(self, reason)

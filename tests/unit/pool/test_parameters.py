@@ -1,9 +1,10 @@
 import gc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.pool.parameters import NOTHING, Parameters, ParameterSets
+from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters, ParameterSets, identifier, literal
 
 settings = st.dictionaries(st.sampled_from(["timezone", "search_path", "ext.name"]), st.text(max_size=8))
 
@@ -34,7 +35,8 @@ def test_difference_is_exactly_what_has_to_change():
     old = Parameters({"timezone": "UTC", "search_path": "x", "jit": "off"})
     new = Parameters({"timezone": "Europe/Berlin", "search_path": "x", "extra.key": "1"})
     assert new.difference(old) == (
-        "RESET \"jit\"; SELECT set_config('timezone', 'Europe/Berlin', false), set_config('extra.key', '1', false)"
+        "RESET \"jit\"; SELECT pg_catalog.set_config('timezone', 'Europe/Berlin', false), "
+        "pg_catalog.set_config('extra.key', '1', false)"
     )
     assert NOTHING.difference(new) == 'RESET "timezone"; RESET "search_path"; RESET "extra"."key"'
 
@@ -50,3 +52,65 @@ def test_values_are_quoted_whatever_standard_conforming_strings_says():
     assert "set_config('b', E'back\\\\slash''', false)" in sql
     assert "set_config('c''d', 'x', false)" in sql
     assert Parameters({}).difference(Parameters({'we"ird': "x"})) == 'RESET "we""ird"'
+
+
+# --- roles --------------------------------------------------------------------------------------------------
+
+
+def test_roles_are_set_behind_what_they_might_not_be_allowed_and_the_user_first():
+    """SET SESSION AUTHORIZATION takes the role back."""
+    new = Parameters({"role": "r", "session_authorization": "u", "work_mem": "9MB"})
+    assert new.difference(NOTHING) == (
+        "SELECT pg_catalog.set_config('work_mem', '9MB', false); SET SESSION AUTHORIZATION 'u'; SET ROLE 'r'"
+    )
+
+
+def test_whoever_is_somebody_else_is_itself_again_first():
+    old = Parameters({"role": "r", "work_mem": "9MB"})
+    assert NOTHING.difference(old) == f'{BE_YOURSELF}; RESET "work_mem"'
+    assert Parameters({"role": "s", "work_mem": "9MB"}).difference(old) == f"{BE_YOURSELF}; SET ROLE 's'"
+    assert Parameters({**old.values, "jit": "off"}).difference(old) == (
+        f"{BE_YOURSELF}; SELECT pg_catalog.set_config('jit', 'off', false); SET ROLE 'r'"
+    )
+
+
+def test_equal_roles_differ_in_nothing_whatever_their_order():
+    one = {"role": "r", "session_authorization": "u", "jit": "off"}
+    assert Parameters(one).difference(Parameters(dict(reversed(one.items())))) == ""
+
+
+# --- literals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "spelled"),
+    [
+        ("", "''"),
+        ("plain", "'plain'"),
+        ("it's", "'it''s'"),
+        (r"back\slash", r"E'back\\slash'"),
+        (r"\'", r"E'\\'''"),
+        ("ß", r"E'\U000000df'"),
+        ("\U0001f418'", r"E'\U0001f418'''"),
+        (b"\xff\xdf".decode(errors="surrogateescape"), r"E'\xff\xdf'"),  # LATIN1, say
+        ("\x7f", "'\x7f'"),
+        ("\x80", r"E'\U00000080'"),
+    ],
+)
+def test_literal_is_ascii_and_means_the_same_in_every_session(text: str, spelled: str):
+    assert literal(text) == spelled
+
+
+@given(st.text())
+def test_literal_is_one_constant_whatever_it_says(text: str):
+    spelled = literal(text)
+    assert spelled.isascii()
+    assert ("\\" in spelled) == spelled.startswith("E")  # so standard_conforming_strings does not matter
+    inside = spelled[spelled.index("'") + 1 : -1].replace(r"\\", "").replace("''", "")
+    assert "'" not in inside
+
+
+def test_identifier_is_quoted():
+    assert identifier(b'we"ird') == '"we""ird"'
+    assert identifier("ß".encode()) == '"ß"'
+    assert identifier(b"\xff").encode(errors="surrogateescape") == b'"\xff"'

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from dbproxy.errors import ServerRefused, ServerUnavailable
 from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, TESTED
+from dbproxy.sql import statement as sql
 from tests.unit.pool.fakes import FakeClient, FakePool
 
 UNREACHABLE = ServerUnavailable("cannot connect")
@@ -222,20 +223,26 @@ def test_paused_pool_lends_and_opens_nothing():
 
 
 @pytest.mark.parametrize(
-    ("mode", "status", "pin", "cleaning"),
+    ("mode", "status", "left", "cleaning"),
     [
-        ("transaction", "I", "", []),
-        ("transaction", "T", "", ["ROLLBACK"]),
-        ("transaction", "E", "", ["ROLLBACK"]),
-        ("transaction", "I", "PREPARE", ["DEALLOCATE ALL"]),
-        ("session", "I", "", ["DISCARD ALL"]),
-        ("session", "T", "", ["ROLLBACK", "DISCARD ALL"]),
+        ("transaction", "I", {}, []),
+        ("transaction", "T", {}, ["ROLLBACK"]),
+        ("transaction", "E", {}, ["ROLLBACK"]),
+        ("transaction", "I", {"effects": sql.LOCKS}, ["DISCARD ALL"]),
+        ("transaction", "T", {"pins": frozenset({"temp"})}, ["ROLLBACK", "DISCARD ALL"]),
+        ("transaction", "I", {"named": {b"s": b"SELECT 1"}}, ["DISCARD ALL"]),
+        ("session", "I", {}, ["DISCARD ALL"]),
+        ("session", "T", {}, ["ROLLBACK", "DISCARD ALL"]),
     ],
 )
-def test_cleaning_undoes_what_a_client_left(mode: str, status: str, pin: str, cleaning: list[str]):
+def test_cleaning_undoes_what_a_client_left(
+    mode: str, status: str, left: dict[str, object], cleaning: list[str]
+):
     fake = FakePool(mode=mode)
     (server,) = fill(fake, "only")
-    server.status, server.pin = ord(status), pin
+    server.status = ord(status)
+    for what, value in left.items():
+        setattr(server, what, value)
     assert fake.pool.cleaning(server) == cleaning
 
 
@@ -369,3 +376,94 @@ def test_what_servers_say_at_login_is_what_clients_are_told():
     fake = FakePool()
     fill(fake, "only")
     assert fake.pool.welcome == {"server_version": "18.1"}
+
+
+# --- which of the idle servers ------------------------------------------------------------------------------
+
+
+def with_settings(settings: object, name: str = "client") -> FakeClient:
+    client = FakeClient(name)
+    client.settings = settings
+    return client
+
+
+def prepare(*names: str, size: int = 9) -> tuple[FakePool, list[Any]]:
+    """A pool with these servers, all idle."""
+    fake = FakePool(size=size)
+    servers = fill(fake, *names)
+    for server in servers:
+        if server not in fake.pool.idle:
+            fake.pool.checkin(server, 0)
+    return fake, servers
+
+
+def test_server_that_has_the_clients_settings_is_preferred():
+    fake, (one, two, three) = prepare("one", "two", "three")
+    tokyo = fake.pool.parameter_sets.find({"timezone": "Asia/Tokyo"})
+    one.settings = tokyo
+    assert fake.lend(with_settings(tokyo)) is one
+    assert fake.lend(with_settings(tokyo)) is three  # none has them: the last returned
+    assert fake.lend(FakeClient()) is two
+
+
+def test_of_several_servers_with_the_clients_settings_the_last_returned_is_lent():
+    fake, (one, two, three) = prepare("one", "two", "three")
+    tokyo = fake.pool.parameter_sets.find({"timezone": "Asia/Tokyo"})
+    one.settings = two.settings = tokyo
+    assert fake.lend(with_settings(tokyo)) is two
+    assert three in fake.pool.idle
+
+
+def test_server_claimed_by_the_client_comes_first_whatever_its_settings():
+    fake, (one, _, three) = prepare("one", "two", "three")
+    mine = with_settings(None, "mine")
+    one.claimed_by = mine
+    three.claimed_by = FakeClient("other")
+    one.settings = fake.pool.parameter_sets.find({"jit": "off"})
+    assert fake.lend(mine) is one
+    assert one.claimed_by is None  # it is claimed anew when it comes back
+
+
+def test_server_claimed_by_another_is_lent_only_if_none_is_free():
+    fake, (one, two) = prepare("one", "two")
+    two.claimed_by = FakeClient("other")
+    assert fake.lend(FakeClient()) is one
+
+
+def test_connection_is_opened_before_a_claimed_server_is_taken():
+    fake, (one,) = prepare("one", size=2)
+    one.claimed_by = FakeClient("other")
+    launched = fake.launched
+    client = FakeClient()
+    assert fake.lend(client) is None
+    assert fake.launched == launched + 1
+    assert one in fake.pool.idle
+    fresh = fake.open("fresh")
+    assert client.server is fresh
+
+
+def test_of_claimed_servers_the_one_used_longest_ago_is_taken_when_no_other_can_be_had():
+    fake, (one, two) = prepare("one", "two", size=2)
+    one.claimed_by = FakeClient("other")
+    two.claimed_by = FakeClient("another")
+    longest_ago = next(iter(fake.pool.idle))
+    assert fake.lend(FakeClient()) is longest_ago
+    assert longest_ago.claimed_by is None
+
+
+def test_claimed_server_is_taken_while_no_connection_can_be_opened():
+    fake, (one,) = prepare("one", size=2)
+    one.claimed_by = FakeClient("other")
+    impatient = FakeClient()
+    assert fake.lend(impatient) is None
+    fake.pool.leave(impatient)
+    fake.pool.open_failed(UNREACHABLE, 10)
+    assert fake.lend(FakeClient(), 10) is one
+
+
+def test_claim_of_a_client_that_has_gone_is_void():
+    fake, (one,) = prepare("one", size=2)
+    gone = FakeClient("gone")
+    gone.closed = True
+    one.claimed_by = gone
+    assert fake.lend(FakeClient()) is one

@@ -15,7 +15,7 @@ def client(*, parked: bool = False, server: Any = None) -> Any:
 
 
 def server(*, answering: bool) -> Any:
-    return SimpleNamespace(pipeline=SimpleNamespace(empty=lambda: not answering))
+    return SimpleNamespace(pipeline=SimpleNamespace(only_ours=lambda: not answering))
 
 
 def test_server_that_owes_the_client_an_answer_is_cancelled():
@@ -23,7 +23,7 @@ def test_server_that_owes_the_client_an_answer_is_cancelled():
     assert cancel_client(client(server=busy)) is busy
 
 
-def test_server_that_owes_nothing_is_left_alone():
+def test_server_that_owes_the_client_nothing_is_left_alone():
     assert cancel_client(client(server=server(answering=False))) is None
     assert cancel_client(client()) is None
 

@@ -99,7 +99,7 @@ def test_a_backslash_that_may_escape_makes_a_text_unknown() -> None:
     assert statements.find(text, True) is UNREADABLE
     statements.find(rb"SELECT '\'")
     assert statements.find(rb"SELECT '\'", True) is UNREADABLE
-    assert statements.find(b"CREATE TEMP TABLE t (a int)", True).effects == CREATES_TEMP
+    assert statements.find(b"CREATE TEMP TABLE t (a int)", True).effects & CREATES_TEMP
 
 
 @pytest.mark.parametrize("length", [0, 900, 1100, 9000])

@@ -1,12 +1,14 @@
 """What a SQL text does to its session, by PostgreSQL's own grammar."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from dbproxy.sql.parser import UNREADABLE, classify
+from dbproxy.sql.parser import UNREADABLE, classify, find_prepare
 from dbproxy.sql.statement import (
     ADVANCES,
+    CHANGES,
     CLOSES,
     CREATES_TEMP,
     DEALLOCATES,
@@ -15,8 +17,10 @@ from dbproxy.sql.statement import (
     EXECUTES,
     HARMLESS,
     HOLDS,
+    KEEPS,
     LISTENS,
     LOADS,
+    LOCAL,
     LOCKS,
     LOOKS,
     NOTIFIES,
@@ -138,7 +142,7 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SET seed = 0.5", SEEDS, {}),
     ("SET search_path = a, b", SETS, {"settings": names("search_path"), "varies": True}),
     ("SET search_path = pg_temp, a", SETS | UNKNOWN, {"settings": names("search_path"), "varies": True}),
-    ("SET LOCAL search_path = 'pg_temp'", UNKNOWN, {"varies": True}),
+    ("SET LOCAL search_path = 'pg_temp'", UNKNOWN, {"settings": names("search_path"), "varies": True}),
     # set_config
     ("SELECT set_config('A.b', 'x', false)", SETS, {"settings": names("a.b"), "varies": True}),
     ("SELECT pg_catalog.set_config('a.b', $1, 'f')", SETS, {"settings": names("a.b"), "varies": True}),
@@ -197,7 +201,7 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SELECT query_to_xml('SELECT 1', true, false, '')", UNKNOWN, {}),
     ("SELECT * FROM ts_stat('SELECT v FROM t')", UNKNOWN, {}),
     ("SELECT query_to_xmlschema($1, true, false, '')", UNKNOWN, {}),
-    ("SELECT dblink_connect('a', 'b')", UNKNOWN, {}),
+    ("SELECT dblink_connect('a', 'b')", KEEPS, {}),
     ("SELECT * FROM crosstab('SELECT 1') AS c (a int)", UNKNOWN, {}),
     ("SELECT table_to_xml('t', true, false, '')", 0, {}),
     # functions of users
@@ -363,20 +367,90 @@ LISTENING: list[tuple[str, list[tuple[str, str, bool]]]] = [
 ]
 
 
+APART = CHANGES | LOCAL
+
+
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)
 def test_most_statements_leave_nothing_in_the_session(text: str) -> None:
-    assert classify(text.encode()) is HARMLESS
+    assert classify(text.encode()).effects & ~APART == 0
 
 
 @pytest.mark.parametrize(("text", "effects", "rest"), EFFECTS, ids=[row[0][:50] for row in EFFECTS])
 def test_effects_and_names(text: str, effects: int, rest: dict[str, Any]) -> None:
+    """But for what has tables of its own: CHANGES, LOCAL, `databases`."""
     found = classify(text.encode())
+    apart = {"effects": effects, "databases": ()}
+    if found.effects & ~APART == 0:
+        apart["settings"] = frozenset()
+    found = replace(found, **apart, defined_effects=found.defined_effects & ~APART)
     differing = {
         name: getattr(found, name)
         for name in found.__dataclass_fields__
         if name != "effects" and getattr(found, name) != getattr(HARMLESS, name)
     }
-    assert (found.effects, differing) == (effects, rest)
+    assert (classify(text.encode()).effects & ~APART, differing) == (effects, rest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE t (a int)", "CREATE TEMP TABLE t (a int)", "ALTER TABLE t ADD b int", "DROP VIEW v",
+        "SELECT 1 INTO t",
+        "CREATE TABLE t AS SELECT 1", "CREATE TYPE e AS ENUM ('a')", "ALTER TYPE e ADD VALUE 'b'",
+        "DROP EXTENSION hstore",
+        "ALTER TABLE a RENAME TO b", "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "BEGIN; CREATE INDEX i ON t (a); COMMIT", "DO $$ BEGIN EXECUTE 'DROP TABLE t'; END $$",
+    ],
+)  # fmt: skip
+def test_ddl_changes_what_other_statements_mean(text: str) -> None:
+    assert classify(text.encode()).effects & CHANGES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT 1", "INSERT INTO t VALUES (1)", "TRUNCATE t", "GRANT SELECT ON t TO a",
+        "COMMENT ON TABLE t IS 'create'",
+        "DISCARD ALL", "DO $$ BEGIN PERFORM 1; END $$", "LOCK TABLE t", "SET a.b = 'DROP TABLE t'", "VACUUM t",
+    ],
+)  # fmt: skip
+def test_other_statements_change_no_meaning(text: str) -> None:
+    assert not classify(text.encode()).effects & CHANGES
+
+
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("SET LOCAL work_mem = 1", set()),
+        ("SET LOCAL search_path = a, b", {"search_path"}),
+        ("SELECT set_config('Search_Path', 'a', true)", {"search_path"}),
+        ("SELECT set_config('work_mem', '1', true)", set()),
+    ],
+)
+def test_what_is_set_for_the_transaction_is_told_apart(text: str, settings: set[str]) -> None:
+    found = classify(text.encode())
+    assert (found.effects, found.settings) == (LOCAL, settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "databases"),
+    [
+        ("DROP DATABASE a; DROP DATABASE IF EXISTS b WITH (FORCE)", ("a", "b")),
+        ("ALTER DATABASE a RENAME TO b", ("a",)),
+        ("CREATE DATABASE b TEMPLATE a", ("a",)),
+        ("CREATE DATABASE b", ()),
+        ("ALTER TABLE a RENAME TO b", ()),
+    ],
+)
+def test_databases_that_nobody_may_be_connected_to(text: str, databases: tuple[str, ...]) -> None:
+    assert classify(text.encode()).databases == databases
+
+
+def test_a_prepare_is_found_among_other_statements() -> None:
+    text = b"SELECT 1; PREPARE a AS SELECT ';'; PREPARE b (int) AS SELECT $1"
+    assert find_prepare(text, "a").strip() == b"PREPARE a AS SELECT ';'"
+    assert find_prepare(text, "b").strip() == b"PREPARE b (int) AS SELECT $1"
+    assert find_prepare(text, "c") == text
 
 
 @pytest.mark.parametrize(("text", "expected"), LISTENING)

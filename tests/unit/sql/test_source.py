@@ -5,6 +5,7 @@ import pytest
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import (
     ADVANCES,
+    CHANGES,
     CLOSES,
     CREATES_TEMP,
     DEALLOCATES,
@@ -100,7 +101,8 @@ def names(text: str) -> frozenset[str]:
     ],
 )  # fmt: skip
 def test_a_source_is_judged_by_its_words(source: str, effects: int, settings: str) -> None:
-    assert judge_source(source) == (effects, names(settings))
+    found, named = judge_source(source)
+    assert (found & ~CHANGES, named) == (effects, names(settings))
 
 
 def test_called_names_stand_before_a_parenthesis() -> None:

@@ -5,18 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.wire import messages
-from dbproxy.wire.codes import Frontend
+from dbproxy.wire.codes import Backend, Frontend
 from dbproxy.wire.extended import (
+    OWN,
     bind_name,
+    bind_values,
     columns_key,
     length_at,
     parse_parts,
+    row_values,
     statement_text,
     target_name,
     write_bind,
     write_close,
     write_describe,
     write_parse,
+    write_query,
+    write_run,
 )
 from tests.unit.wire.streams import FRONTEND, texts
 
@@ -146,3 +151,55 @@ def test_whatever_a_reader_goes_by_makes_columns_differ():
     keys = {columns_key(parameters, columns, 0) for parameters, columns in answers}
     assert len(keys) == len(answers) - 1  # no columns are no columns, whoever says so
     assert 0 not in keys
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+
+def bound(body: dict) -> list[bytes]:
+    return [value for value in body["values"] if value is not None]
+
+
+@given(FRONTEND[Frontend.BIND], around, around)
+def test_values_of_a_bind_are_read_without_its_nulls(body: dict, before: bytes, behind: bytes):
+    chunk, at = before + build(Frontend.BIND, body) + behind, len(before)
+    assert bind_values(chunk, at, at + length_at(chunk, at)) == bound(body)
+
+
+@given(FRONTEND[Frontend.BIND], st.data())
+def test_values_of_a_bind_whose_end_has_not_come_are_those_that_are_there(body: dict, data: st.DataObject):
+    message = build(Frontend.BIND, body)
+    there = data.draw(st.integers(5, len(message)))
+    values = bind_values(message[:there], 0, there)
+    assert values == bound(body)[: len(values)]
+
+
+@given(st.lists(st.none() | st.binary(max_size=20), max_size=5))
+def test_values_of_a_row_are_read_and_null_is_empty(values: list[bytes | None]):
+    row = messages.build(messages.BACKEND_MESSAGE, Backend.DATA_ROW, {"values": values})
+    assert row_values(row[5:]) == [value or b"" for value in values]
+
+
+# --- messages of our own ------------------------------------------------------------------------------------
+
+
+@given(texts)
+def test_query_is_written_from_a_text_with_its_end(text: str):
+    assert write_query(text.encode() + b"\0") == build(Frontend.QUERY, {"query": text})
+
+
+@given(texts)
+def test_statement_is_run_under_names_that_it_leaves_free(text: str):
+    own = OWN.decode()
+    assert write_run(text.encode()) == b"".join(
+        (
+            build(Frontend.PARSE, {"name": own, "query": text, "types": []}),
+            build(
+                Frontend.BIND,
+                {"portal": own, "statement": own, "formats": [], "values": [], "result_formats": []},
+            ),
+            build(Frontend.EXECUTE, {"portal": own, "max_rows": 0}),
+            build(Frontend.CLOSE, {"target": "P", "name": own}),
+            build(Frontend.CLOSE, {"target": "S", "name": own}),
+        )
+    )

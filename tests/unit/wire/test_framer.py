@@ -204,3 +204,22 @@ def test_table_knows_every_message_of_the_protocol():
         ord("p")
     }
     assert {kind for kind, need in enumerate(server) if need != UNKNOWN} == set(messages.BACKEND)
+
+
+def test_rows_are_marked_and_whole_while_they_are_looked_at():
+    framer = server_framer()
+    row = header("D", 1004) + bytes(1000)
+    framer.look_at_rows()
+    assert framer.feed(row[:500]) == []
+    assert framer.feed(row[500:] + row) == [ord("D"), len(row) << 8 | ord("D")]
+    framer.pass_rows()
+    assert framer.feed(row[:500]) == []
+    assert (framer.held_size, framer.left) == (0, 505)
+    assert framer.feed(row[500:]) == []
+
+
+def test_looking_at_the_rows_of_one_server_looks_at_no_others():
+    one, other = server_framer(), server_framer()
+    one.look_at_rows()
+    assert other.feed(header("D", 4)) == []
+    assert one.feed(header("D", 4)) == [ord("D")]

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbproxy.errors import ProtocolViolation
-from dbproxy.wire.pipeline import CLOSE_COMPLETE, FAKE, PARSE_COMPLETE, SKIP, Pipeline
+from dbproxy.wire.pipeline import CLOSE_COMPLETE, FAKE, HALF, PARSE_COMPLETE, SKIP, TAIL, Pipeline
 from tests.unit.wire.postgres_model import Postgres, Step
 
 FAKED = {PARSE_COMPLETE: "1", CLOSE_COMPLETE: "3"}
@@ -248,3 +248,71 @@ def test_memory_does_not_grow_with_what_has_been_answered():
         pipeline.receive(ord("Z"))
     assert len(pipeline) == 2
     assert len(pipeline.due) < 600
+
+
+# --- two that are one to the client -------------------------------------------------------------------------
+
+
+def shown(pipeline: Pipeline, replies: str) -> str:
+    """Those of these replies that are not skipped."""
+    return "".join(reply for reply in replies if not pipeline.receive(ord(reply)))
+
+
+@pytest.mark.parametrize("kind", "QS")
+def test_of_two_halves_the_client_sees_the_first_answer_and_the_second_end(kind: str):
+    pipeline = Pipeline()
+    pipeline.expect_halves(ord(kind), "note")
+    pipeline.expect(ord("Q"))
+    assert pipeline.halves == 2
+    assert shown(pipeline, "CZ") == "C"
+    assert pipeline.peek() & TAIL
+    assert shown(pipeline, "CZ") == "Z"
+    assert (pipeline.halves, pipeline.ended, len(pipeline)) == (0, "note", 1)
+    assert shown(pipeline, "CZ") == "CZ"
+
+
+def test_failed_first_half_does_not_end_the_second():
+    pipeline = Pipeline()
+    pipeline.expect_halves(ord("Q"), None)
+    assert pipeline.fail() == []
+    assert shown(pipeline, "Z") == ""
+    assert pipeline.peek() == ord("Q") | SKIP | TAIL
+
+
+def test_halves_are_the_clients():
+    pipeline = Pipeline()
+    pipeline.expect_halves(ord("Q"), None)
+    assert not pipeline.only_ours()
+    assert pipeline.peek() == ord("Q") | HALF
+    shown(pipeline, "Z")
+    assert not pipeline.only_ours()
+
+
+def test_second_half_of_a_sync_in_copy_data_is_ours_alone():
+    """The server does not answer the Sync, and ours once the data have ended."""
+    pipeline = Pipeline()
+    pipeline.expect(ord("E"))
+    pipeline.copy_in()
+    pipeline.expect_halves(ord("S"), None)
+    assert pipeline.halves == 0
+    assert pipeline.due[-1] == ord("Q") | SKIP
+
+
+def test_only_ours_are_whole_queries_of_our_own():
+    pipeline = Pipeline()
+    assert pipeline.only_ours()
+    pipeline.skip(ord("Q"))
+    pipeline.skip(ord("Q"))
+    assert pipeline.only_ours()
+    pipeline.skip(ord("S"))
+    assert not pipeline.only_ours()  # inside a client's request
+
+
+def test_oldest_note_is_that_of_the_next_reply():
+    pipeline = Pipeline()
+    assert pipeline.oldest_note() is None
+    pipeline.skip(ord("Q"), "one")
+    pipeline.expect(ord("Q"), "two")
+    assert pipeline.oldest_note() == "one"
+    pipeline.receive(ord("Z"))
+    assert pipeline.oldest_note() == "two"

@@ -1,0 +1,293 @@
+"""What a client's session has beyond its transaction, and how it comes along from server to server.
+
+Before a statement that may change the session is sent, `begin` says what has to go ahead of it and marks the server.
+After the transaction the server is asked what was left (pool.audit), and `conclude` takes that over: settings are
+replayed at the next checkout, statements prepared by SQL are prepared again when they are called, channels are
+listened to by the hub, and what cannot be moved pins the server, with a reason, for as long as it is there.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from dbproxy.errors import FeatureNotSupported
+from dbproxy.pool.audit import AUDITED, MARK, SPOILS, Findings
+from dbproxy.pool.parameters import NOTHING, ROLES, Parameters, literal
+from dbproxy.pool.routines import defined, may_set
+from dbproxy.pool.server import Refusal, Server
+from dbproxy.session.channels import quote
+from dbproxy.session.pins import follow_pins
+from dbproxy.sql import statement as sql
+from dbproxy.sql.parser import find_prepare
+from dbproxy.sql.statement import HARMLESS, Statement
+from dbproxy.wire import build
+
+if TYPE_CHECKING:
+    from dbproxy.session.client import Client
+
+BY_NAME = sql.EXECUTES | sql.DEALLOCATES | sql.PREPARES | sql.LOOKS
+CREATES = {  # which effects would pin, in the order in which they are refused
+    sql.CREATES_TEMP: ("temp", "temporary objects"),
+    sql.LOCKS: ("lock", "session advisory locks"),
+    sql.HOLDS: ("cursor", "cursors WITH HOLD"),
+    sql.LOADS: ("load", "LOAD"),
+    sql.SEEDS: ("seed", "setseed"),
+    sql.RECALLS: ("sequence", "currval and lastval"),
+    sql.KEEPS: ("function", "functions that leave something in the session"),
+    sql.SETS_UNKNOWN: ("set_config", "set_config with a computed name"),
+}
+_marks = count(1)
+_SETTING_NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$.\x80-\U0010ffff]{0,250}")
+REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refused statement would have run
+
+
+class SessionState:
+    """One client's, in transaction and statement mode. `start`: the settings that it asked for as it logged in."""
+
+    def __init__(self, client: "Client", start: Parameters) -> None:
+        self.client = client
+        self.pool = client.pool
+        self.start = start
+        self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
+        self.channels: frozenset[str] = frozenset()  # that it listens to
+        self.unwanted: set[str] = set()  # that it may have given up in this transaction
+        self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
+        self.tentative = False  # until its transaction ends, it hears of them nothing but what it says itself
+        self.mark = ""  # of the last LISTEN or UNLISTEN
+        self.hearing = False
+        self.notifies = False  # in this transaction, and may hear of it
+        self.backslashes = self.reads_backslashes()
+
+    def reads_backslashes(self) -> bool:
+        """Whether a backslash escapes in the client's string constants."""
+        name = "standard_conforming_strings"
+        welcome: dict[str, str] = self.pool.welcome
+        return bool(self.client.settings.values.get(name, welcome.get(name, "on")) == "off")
+
+    # --- before a statement is sent ---
+
+    def classify(self, body: bytes) -> Statement:
+        """Of a Query's text, or a Parse's body (what is behind the first NUL does not count)."""
+        stop = body.find(b"\0")
+        statement: Statement = self.pool.classifier.find(body if stop < 0 else body[:stop], self.backslashes)
+        return statement
+
+    def effects_of(self, statement: Statement) -> tuple[int, frozenset[str]]:
+        """What it may do, with what is known of the database's own functions, and which settings it names."""
+        effects, names = statement.effects, statement.settings
+        for function in statement.functions:
+            more = self.pool.routines.get(function)
+            if more is not None:
+                effects |= more[0]
+                names |= more[1]
+        for name in statement.executes:
+            prepared = self.client.prepared.effects_of(name.encode(errors="surrogateescape"))
+            if prepared is not None:
+                effects |= prepared.effects
+                names |= prepared.settings
+        return effects, names
+
+    def refusal(self, statement: Statement) -> Refusal | None:
+        """Why the configuration does not allow the statement to pin, if it does not."""
+        refused = self.pool.settings.refuse_pins
+        if not refused:
+            return None
+        effects, _ = self.effects_of(statement)
+        for effect, (reason, what) in CREATES.items():
+            if effects & effect and reason in refused:
+                return Refusal(
+                    reason,
+                    build.error_response(
+                        FeatureNotSupported(
+                            f"refused in {self.pool.settings.mode} pooling: {what}",
+                            detail=f'They would pin a server connection to the client (pin "{reason}").',
+                            hint='Connect with pool.mode = "session", or take the pin out of pool.refuse_pins.',
+                        )
+                    ),
+                )
+        return None
+
+    def begin(self, server: Server, statement: Statement, values: Iterable[bytes], simple: bool) -> bytes:
+        """Mark the server for what the statement may do; messages that have to go ahead of it.
+
+        `values`: the Bind's parameters; `simple`: the statement is a Query, which needs a Sync before it.
+        """
+        effects, names = self.effects_of(statement)
+        server.touched.update(names)
+        if effects & sql.SETS_PARAMETER:
+            server.touched.update(_setting_names(values))
+        if effects & sql.LOCAL:
+            server.local = True
+            if "search_path" in names:
+                self.client.prepared.share_no_more()
+        if effects & sql.NOTIFIES:
+            server.notifier = self.client
+            self.notifies = self.client.hub is not None
+        if self.notifies or effects & sql.LISTENS or (self.channels and effects & sql.DISCARDS):
+            server.keeps_ready = True
+        if effects & sql.UNKNOWN:
+            server.murky = True
+        if effects & SPOILS:
+            server.spoiled = True
+        if effects & sql.CHANGES:
+            self.pool.forget_statements()
+        ahead = b""
+        if effects & (sql.ADVANCES | sql.RECALLS):
+            ahead, effects = self.use_sequences(server, effects, simple)
+        if statement.databases:
+            self.client.login.vacate(statement.databases)
+        if statement.defines:
+            self.pool.routines.update(defined(statement, self.pool.routines))
+            self.pool.sets_unseen = may_set(self.pool.routines)
+        server.effects |= effects & AUDITED
+        if server.status == ord("E"):
+            return ahead
+        if effects & sql.LOOKS:
+            ahead += server.close_shared()
+        if effects & BY_NAME:
+            ahead += self.client.prepared.spell_out(
+                server, self.called_names(server, statement, effects), simple
+            )
+        if effects & sql.LISTENS:
+            ahead += self.listen_ahead(server, statement, simple)
+        elif effects & sql.LOOKS and self.channels and not self.client.prepared.executes:
+            ahead += server.spell_ours(self.spell_channels(), simple)
+            if not simple:  # only what is committed can be seen
+                ahead += server.spell_sync()
+        return ahead
+
+    def restored(self, statement: Statement) -> Parameters:
+        """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""
+        start: Parameters = self.start
+        if not statement.effects & sql.RESETS or not start.values:
+            return NOTHING
+        if statement.settings and not statement.effects & sql.SETS:
+            names = start.values.keys() & statement.settings
+        else:  # RESET ALL, and what is set in the same text stays
+            roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
+            names = start.values.keys() - statement.settings - roles
+        found: Parameters = self.pool.parameter_sets.find({name: start.values[name] for name in names})
+        return found
+
+    def use_sequences(self, server: Server, effects: int, simple: bool) -> tuple[bytes, int]:
+        """What currval says is the client's own, or an error; whoever calls it keeps its server from then on.
+
+        Whoever only calls nextval claims its server: others are lent it only if they must be.
+        """
+        if not effects & sql.RECALLS:
+            self.client.claims = True
+            return b"", effects
+        first = not self.pool.recalls and server.changed and server.status == ord("I")
+        self.pool.recalls = True
+        return server.spell_ours(["DISCARD SEQUENCES"], simple) if first else b"", effects
+
+    def called_names(self, server: Server, statement: Statement, effects: int) -> list[bytes]:
+        """The statements that must be there by their own names; what looks at all of them sees no others."""
+        if effects & sql.LOOKS:
+            return self.client.prepared.names()
+        names = [*statement.executes, *statement.deallocates, *statement.prepares]
+        for name in names:  # an EXECUTE may be of another one
+            called = self.client.prepared.effects_of(name.encode(errors="surrogateescape")) or HARMLESS
+            more = (*called.executes, *called.deallocates, *called.prepares)
+            names += [other for other in more if other not in names]
+        return [name.encode(errors="surrogateescape") for name in reversed(names)]
+
+    def listen_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
+        """What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it."""
+        self.mark = str(next(_marks))
+        self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
+        if self.wanted - self.channels:
+            self.tentative = True
+            self.client.find_hub().subscribe(self.client, self.wanted)
+        server.touched.add(MARK)
+        ahead = server.spell_ours([f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
+        for listen in statement.listens:
+            if not listen.begins:
+                self.unwanted |= {listen.channel} if listen.channel else self.channels
+        return ahead
+
+    def spell_channels(self) -> list[str]:
+        return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
+
+    def must_hear(self, statement: Statement) -> bool:
+        """Whether the hub must hear a channel first; then the client goes on once it does (`Client.heard`)."""
+        channels = [listen.channel for listen in statement.listens if listen.begins]
+        if self.client.find_hub().hears(channels):
+            return False
+        if not self.hearing:
+            self.hearing = True
+            self.client.wait_for_hub(channels)
+        return True
+
+    # --- after the transaction ---
+
+    def conclude(self, server: Server, findings: Findings, effects: int) -> None:
+        """Take over what the server says was left behind."""
+        client = self.client
+        if effects & sql.CHANGES:
+            self.pool.forget_statements()
+        client.settings = self.pool.parameter_sets.find(self.settings_now(server, findings))
+        client.prepared.search(client.settings.values.get("search_path", ""))
+        self.backslashes = self.reads_backslashes()
+        if findings.prepared is not None:
+            client.prepared.conclude(server, _cut(findings.prepared))
+        if findings.channels is not None:
+            kept = findings.named.get(MARK) == self.mark or bool(effects & sql.DISCARDED)
+            self.listen(findings.channels, kept)
+        self.pins = follow_pins(client.login, server, self.pins, monotonic())
+
+    def is_early(self, message: bytes) -> bool:
+        """Whether a notification is of before the LISTEN: its own are not, as they are committed with it."""
+        if not self.tentative or message[:1] != b"A":
+            return False
+        channel = message[9 : message.index(0, 9)].decode("utf-8", "surrogateescape")
+        own = int.from_bytes(message[5:9], "big") == self.client.login.pid
+        return not own and channel in self.wanted and channel not in self.channels
+
+    def settings_now(self, server: Server, findings: Findings) -> dict[str, str]:
+        """The session's own, over those that it asked for as it logged in."""
+        values = {**self.start.values, **server.settings.values}
+        for name in ROLES:  # SET SESSION AUTHORIZATION takes the role away, too
+            value = findings.named.get(name)
+            if name in self.start.values and value is not None:
+                values[name] = value
+        return values
+
+    def listen_early(self) -> None:
+        """As if all that was asked for had been committed; the server says what was, a little later."""
+        self.tentative = False
+
+    def listen(self, found: frozenset[str], kept: bool) -> None:
+        """`found`: what the server listens to now; `kept`: LISTEN and UNLISTEN were not rolled back."""
+        self.wanted.clear()
+        self.unwanted.clear()
+        self.tentative = False
+        if self.client.hub is None and not found:
+            return
+        self.channels = found if kept else self.channels | found
+        hub = self.client.find_hub()
+        before = hub.channels_of(self.client)
+        hub.subscribe(self.client, self.channels - before, late=True)
+        hub.unsubscribe(self.client, before - self.channels)
+
+
+def _cut(prepared: Mapping[str, str]) -> dict[bytes, bytes]:
+    """The PREPARE of each: PostgreSQL remembers the whole text that it stood in."""
+    return {
+        name.encode(errors="surrogateescape"): find_prepare(text.encode(errors="surrogateescape"), name)
+        for name, text in prepared.items()
+    }
+
+
+def _setting_names(values: Iterable[bytes]) -> list[str]:
+    """Those of a Bind's values that a setting can be called by; others are binary, or text that is no name."""
+    names = []
+    for value in values:
+        with suppress(UnicodeDecodeError):
+            name = value.decode()
+            if _SETTING_NAME.fullmatch(name):
+                names.append(name.lower())
+    return names

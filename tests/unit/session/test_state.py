@@ -1,0 +1,147 @@
+"""What a statement does to its client's session, decided without a server."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.server import Refusal
+from dbproxy.session.state import SessionState, _setting_names
+from dbproxy.sql import statement as sql
+from dbproxy.wire.startup import parse_error_response
+from tests.unit.pool.fakes import FakePool
+
+NONE: frozenset[str] = frozenset()
+LOCK = b"SELECT pg_advisory_lock(1)"
+PREPARED = {b"locks": LOCK, b"plain": b"SELECT 1"}
+
+
+def make_state(start: dict[str, str] | None = None, **settings: object) -> SessionState:
+    """Of a client that asked for `start` as it logged in, and has PREPARED."""
+    pool = FakePool(**settings).pool
+    own = pool.parameter_sets.find(start or {})
+    client: Any = SimpleNamespace(pool=pool, settings=own, hub=None)
+    state = SessionState(client, own)
+    client.prepared = SimpleNamespace(
+        effects_of=lambda name: state.classify(PREPARED[name]) if name in PREPARED else None
+    )
+    return state
+
+
+# --- what it may do -----------------------------------------------------------------------------------------
+
+
+def test_functions_do_what_is_known_of_them():
+    state = make_state()
+    state.pool.routines["tune"] = (sql.SETS, frozenset({"jit"}))
+    assert state.effects_of(state.classify(b"SELECT tune(), other()")) == (sql.SETS, {"jit"})
+    assert state.effects_of(state.classify(b"SELECT other()")) == (0, NONE)
+
+
+def test_execute_does_what_the_statement_does():
+    state = make_state()
+    effects, _ = state.effects_of(state.classify(b"EXECUTE locks"))
+    assert effects & sql.LOCKS
+    effects, _ = state.effects_of(state.classify(b"EXECUTE plain; EXECUTE unheard_of"))
+    assert effects == sql.EXECUTES
+
+
+def test_text_with_backslashes_is_read_as_its_session_reads_it():
+    assert make_state().classify(rb"SELECT '\'").effects == 0
+    off = make_state({"standard_conforming_strings": "off"})
+    assert off.classify(rb"SELECT '\'; SELECT pg_advisory_lock(1) --'").effects == sql.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (b"work_mem", ["work_mem"]),
+        (b"App.Tenant", ["app.tenant"]),
+        ("app.ü".encode(), ["app.ü"]),
+        (b"9MB", []),
+        (b"", []),
+        (b"\0\0\0\1", []),  # a number, in binary
+        (b"\xff", []),
+        (b"a b", []),
+        (b"it's", []),
+        (b"x" * 1000, []),
+    ],
+)
+def test_parameters_that_are_no_names_of_settings_are_not_taken_for_one(value: bytes, names: list[str]):
+    assert _setting_names([value]) == names
+
+
+# --- refused ------------------------------------------------------------------------------------------------
+
+
+def refused(statement: bytes, reasons: str) -> dict[str, str]:
+    """The error that refuses the statement; empty if nothing does."""
+    state = make_state(refuse_pins=reasons)
+    state.pool.routines["takes"] = (sql.LOCKS, NONE)
+    refusal = state.refusal(state.classify(statement))
+    if refusal is None:
+        return {}
+    assert isinstance(refusal, Refusal)
+    return parse_error_response(refusal.error[5:])
+
+
+@pytest.mark.parametrize(
+    ("reason", "statement"),
+    [
+        ("temp", b"CREATE TEMP TABLE t ()"),
+        ("lock", LOCK),
+        ("lock", b"SELECT takes()"),
+        ("lock", b"EXECUTE locks"),
+        ("cursor", b"DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
+        ("load", b"LOAD 'x'"),
+        ("seed", b"SELECT setseed(0)"),
+        ("sequence", b"SELECT lastval()"),
+        ("set_config", b"SELECT set_config(name, '1', false) FROM t"),
+    ],
+)
+def test_statement_is_refused_for_its_own_reason_only(reason: str, statement: bytes):
+    told = refused(statement, reason)
+    assert (told["S"], told["C"]) == ("ERROR", "0A000")
+    assert told["M"].startswith("refused in transaction pooling: ")
+    assert f'"{reason}"' in told["D"]
+    assert "pool.refuse_pins" in told["H"]
+    others = {"temp", "lock", "cursor", "load", "seed", "sequence", "set_config"} - {reason}
+    assert refused(statement, ",".join(others)) == {}
+    assert refused(statement, "") == {}
+
+
+def test_harmless_statement_is_never_refused():
+    every = "temp,lock,cursor,load,seed,sequence,set_config"
+    assert refused(b"SELECT pg_advisory_xact_lock(1)", every) == {}
+    assert refused(b"SET work_mem = '9MB'", every) == {}
+
+
+# --- given back behind a RESET ------------------------------------------------------------------------------
+
+START = {"work_mem": "5MB", "search_path": "a, b", "role": "r"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        (b"RESET work_mem", {"work_mem"}),
+        (b"SET work_mem TO DEFAULT", {"work_mem"}),
+        (b"RESET jit", set()),
+        (b"RESET ALL", {"work_mem", "search_path"}),
+        (b"DISCARD ALL", {"work_mem", "search_path", "role"}),
+        (b"RESET ALL; SET work_mem = '9MB'", {"search_path"}),
+        (b"SET work_mem = '9MB'", set()),
+        (b"SELECT 1", set()),
+    ],
+)
+def test_reset_leads_back_to_what_the_client_asked_for_at_its_login(statement: bytes, names: set[str]):
+    state = make_state(START)
+    restored = state.restored(state.classify(statement))
+    assert restored.values == {name: START[name] for name in names}
+    assert (restored is NOTHING) == (not names)
+
+
+def test_client_that_asked_for_nothing_is_given_nothing_back():
+    state = make_state()
+    assert state.restored(state.classify(b"RESET ALL")) is NOTHING
