@@ -4,10 +4,21 @@ Equal settings are one object per pool, so that "does this server have what this
 server that has other ones gets exactly the difference, in one Query whose replies are skipped.
 """
 
+import re
 from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
 ROLES = ("session_authorization", "role")  # in the order in which they are set: the first resets the second
+
+
+TIMEOUTS = ("statement_timeout", "transaction_timeout")
+_TIME = re.compile(r"\s*(\d+)\s*(us|ms|)\s*")
+
+
+def is_hasty(value: str) -> bool:
+    """Whether a timeout, as PostgreSQL writes it, is under a second; 0 is none."""
+    found = _TIME.fullmatch(value)
+    return found is not None and 0 < int(found[1]) < (1_000_000 if found[2] == "us" else 1000)
 
 
 class Parameters:
@@ -15,6 +26,8 @@ class Parameters:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = dict(values)
+        # What we send to such a server ahead of its next client could be cut off: it is not lent again.
+        self.hasty = any(is_hasty(self.values.get(name, "0")) for name in TIMEOUTS)
         self.reported: dict[str, str] | None = None if values else {}
 
     def difference(self, current: "Parameters") -> str:

@@ -516,6 +516,8 @@ class Client(Borrower):
                 self.disconnect("client closed the connection")
             return False
         self.server = None
+        if server.settings is not NOTHING and server.settings.hasty:  # type: ignore[union-attr]
+            server.expires_at = 0.0  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
             server.murky = True  # type: ignore[union-attr]
         if self.claims or self.pool.recalls:

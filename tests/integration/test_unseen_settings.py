@@ -34,3 +34,15 @@ def test_a_custom_setting_in_a_text_too_long_to_be_read_is_not_found_by_another_
             one.execute("SELECT '" + "x" * 20_000 + "'; SET app.tenant = 'one'")
             found = other.execute("SELECT nullif(current_setting('app.tenant', true), '')").fetchone()
             assert found == (None,)
+
+
+def test_a_tiny_statement_timeout_does_not_hit_the_next_client(database: Database) -> None:
+    with serving(database, SINGLE) as proxy:
+        for _ in range(30):
+            one, other = (
+                psycopg.connect(proxy.dsn(), autocommit=True, application_name=name)
+                for name in ("one", "other")
+            )
+            with one, other:
+                one.execute("SET statement_timeout = '2ms'")
+                assert other.execute("SHOW statement_timeout").fetchone() == ("0",)

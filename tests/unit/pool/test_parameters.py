@@ -114,3 +114,20 @@ def test_identifier_is_quoted():
     assert identifier(b'we"ird') == '"we""ird"'
     assert identifier("ß".encode()) == '"ß"'
     assert identifier(b"\xff").encode(errors="surrogateescape") == b'"\xff"'
+
+
+@pytest.mark.parametrize(
+    ("value", "hasty"),
+    [
+        ("1ms", True),
+        ("999", True),
+        ("500us", True),
+        ("0", False),
+        ("1000", False),
+        ("1s", False),
+        ("5min", False),
+    ],
+)
+def test_timeout_under_a_second_makes_settings_hasty(value: str, hasty: bool) -> None:
+    assert Parameters({"statement_timeout": value}).hasty is hasty
+    assert not Parameters({"lock_timeout": value}).hasty
