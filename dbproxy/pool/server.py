@@ -727,7 +727,9 @@ class Server(Member):
             if note is None or what not in b"PC":
                 continue
             name, previous, server_name, statement = note[:4]
-            if len(note) > 4:
+            if len(note) > 4 and what == ord("C"):
+                self.named.setdefault(note[5], b"")
+            elif len(note) > 4:
                 self.undo_ours(note)
             elif server_name and what == ord("P"):
                 self.prepared.pop(server_name, None)

@@ -294,7 +294,7 @@ class ClientStatements:
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
         if server.named.pop(name, None) is None and not (server.effects | server.asked) & MOVES_NAMES:
             return b""
-        server.pipeline.skip(ord("C"))
+        server.pipeline.skip(ord("C"), (b"", None, b"", None, 0, name))
         return write_close(name)
 
     def forget(self, name: bytes) -> Statement | None:
