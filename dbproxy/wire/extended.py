@@ -132,11 +132,6 @@ def write_close(name: bytes) -> bytes:
     return b"C" + (6 + len(name)).to_bytes(4, "big") + b"S" + name + b"\0"
 
 
-def write_query(sql: bytes) -> bytes:
-    """`sql` ends with its NUL."""
-    return b"Q" + (4 + len(sql)).to_bytes(4, "big") + sql
-
-
 def write_run(sql: bytes) -> bytes:
     """Parse, Bind, Execute and Close: run one statement under names that are no client's."""
     return b"".join(

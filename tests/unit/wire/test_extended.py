@@ -20,7 +20,6 @@ from dbproxy.wire.extended import (
     write_close,
     write_describe,
     write_parse,
-    write_query,
     write_run,
 )
 from tests.unit.wire.streams import FRONTEND, texts
@@ -181,11 +180,6 @@ def test_values_of_a_row_are_read_and_null_is_empty(values: list[bytes | None]):
 
 
 # --- messages of our own ------------------------------------------------------------------------------------
-
-
-@given(texts)
-def test_query_is_written_from_a_text_with_its_end(text: str):
-    assert write_query(text.encode() + b"\0") == build(Frontend.QUERY, {"query": text})
 
 
 @given(texts)
