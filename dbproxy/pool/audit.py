@@ -55,7 +55,7 @@ class Findings:
     locks: bool | None = None
     temp: bool | None = None
     cursors: bool | None = None
-    prepared: dict[str, str] | None = None
+    prepared: dict[str, tuple[bool, str]] | None = None  # whether by PREPARE, and the text
     channels: frozenset[str] | None = None
 
 
@@ -161,7 +161,7 @@ _PARTS = [
     (CURSORS, "'cursors', EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"),
     (
         PREPARED,
-        "'prepared', (SELECT pg_catalog.json_object_agg(name, CASE WHEN from_sql THEN statement ELSE '' END)"
+        "'prepared', (SELECT pg_catalog.json_object_agg(name, pg_catalog.json_build_array(from_sql, statement))"
         " FROM pg_catalog.pg_prepared_statements"
         " WHERE NOT pg_catalog.starts_with(name, 'dbproxy'))",
     ),

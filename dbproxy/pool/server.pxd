@@ -35,7 +35,8 @@ cdef class Server(Member):
     cdef public int effects
     cdef public set touched
     cdef readonly dict named
-    cdef readonly dict named_then
+    cdef public bint contested
+    cdef public bint swept
     cdef public int batch
     cdef readonly dict unconfirmed
     cdef dict restoring

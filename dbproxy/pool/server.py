@@ -115,11 +115,13 @@ class Server(Member):
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         self.effects = 0  # what was sent since the last audit may have done to the session (sql.statement)
-        self.named_then: dict[bytes, Any] = {}  # `named`, as the audit was sent
         self.asked = 0  # those that an audit on its way is about
         self.listens = False  # to its client's channels, for this loan
         self.touched: set[str] = set()  # settings that it may have changed
-        self.named: dict[bytes, Any] = {}  # statements that it has by their client's own names, for this loan
+        # For this loan: names that the server knows as its client does, and the bodies that they may have there.
+        self.named: dict[bytes, list[bytes]] = {}
+        self.contested = False  # all of the client's names are such
+        self.swept = False  # DEALLOCATE ALL is under way: only what comes behind it is still there
         self.pins: frozenset[str] = frozenset()  # why its client keeps it beyond the transaction
         self.restoring: dict[
             str, str
@@ -204,6 +206,7 @@ class Server(Member):
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = self.forwarded = self.flushing = self.local = self.keeps_ready = False
+        self.contested = self.swept = False
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
@@ -246,24 +249,18 @@ class Server(Member):
         self.restoring = {name: self.client.reported.get(name, "") for name in settings.values}
         return build.query(settings.difference(NOTHING))
 
-    def spell_run(self, sql: bytes, note: Any = None) -> bytes:
-        self.pipeline.skip(ord("P"), note)
-        for kind in b"BECC":
+    def spell_run(self, sql: bytes, name: bytes | None = None) -> bytes:
+        """Messages that run it inside a request; `name`: of the statement that it prepares."""
+        for kind in b"PB":
+            self.pipeline.skip(kind)
+        self.pipeline.skip(ord("E"), name)
+        for kind in b"CC":
             self.pipeline.skip(kind)
         return write_run(sql)
 
     def spell_sync(self) -> bytes:
         self.pipeline.skip(ord("S"))
         return build.sync()
-
-    def note_named(self, name: bytes) -> tuple[bytes, None, bytes, None, int, bytes]:
-        """For a Parse by which the server gets a statement under its client's own name."""
-        self.unconfirmed[b"\0" + name] = self.batch
-        return (b"", None, b"", None, self.batch, name)
-
-    def is_unsure(self, name: bytes) -> bool:
-        """Whether an error in an earlier batch may yet make the server discard what gives it this name."""
-        return self.unconfirmed.get(b"\0" + name, self.batch) != self.batch
 
     # --- prepared statements ---
 
@@ -507,7 +504,6 @@ class Server(Member):
             names = names | {name for name in self.settings.values if "." in name}
         self.ask(Audit(self.effects, names))
         self.asked |= self.effects
-        self.named_then = dict(self.named)
         self.effects = 0
         self.touched = set()
 
@@ -602,17 +598,16 @@ class Server(Member):
         """All named statements are gone, but for those whose Parse was sent since and is still due."""
         later = self.pipeline.notes_of(ord("P"))
         self.prepared.clear()
-        self.named.clear()
         self.prepared.update({note[2]: note[3] for note in later if note[3] is not None})
         if self.client is not None:
             self.client.forget_statements({note[0] for note in later})
 
     def accepted(self, note: Any) -> None:
         """ParseComplete: the statement is known to be good, and there."""
-        if note is None:
+        if note is None or type(note) is bytes:
             return
         if len(note) > 4:
-            self.unconfirmed.pop(b"\0" + note[5] if len(note) > 5 else note[2], None)
+            self.unconfirmed.pop(note[2], None)
         if note[3] is not None:
             note[3].parsed = True
 
@@ -663,6 +658,8 @@ class Server(Member):
             self.undo(pipeline.fail())
             return True
         note = pipeline.failing_note()
+        if type(note) is bytes:
+            note = None
         withheld, self.withheld = self.withheld, None
         if self.retry(fields, note):
             return True
@@ -720,16 +717,18 @@ class Server(Member):
 
     def undo(self, dropped: list[tuple[int, Any]]) -> None:
         """What the server did not do, latest first."""
-        for entry, note in reversed(dropped):
+        for place in reversed(range(len(dropped))):
+            entry, note = dropped[place]
             what = entry & KIND
             if what == ord("Q"):
                 self.unnamed = UNKNOWN_STATEMENT
+            if type(note) is bytes:
+                self.named.pop(note, None)
+                continue
             if note is None or what not in b"PC":
                 continue
             name, previous, server_name, statement = note[:4]
-            if len(note) > 4 and what == ord("C"):
-                self.named.setdefault(note[5], b"")
-            elif len(note) > 4:
+            if len(note) > 4:
                 self.undo_ours(note)
             elif server_name and what == ord("P"):
                 self.prepared.pop(server_name, None)
@@ -738,18 +737,18 @@ class Server(Member):
                 self.prepared[server_name] = statement
             elif not entry & FAKE:
                 self.unnamed = UNKNOWN_STATEMENT
-            if not entry & SKIP and self.client is not None:
-                self.client.restore(name, previous)
+            if entry & SKIP or self.client is None:
+                continue
+            if not name:  # PostgreSQL gives up the unnamed statement before it looks at a new one
+                previous = None if place == 0 and what == ord("P") else previous
+                if self.pipeline.amend_unnamed(previous):
+                    continue
+            self.client.restore(name, previous)
 
     def undo_ours(self, note: Any) -> None:
         """A Parse of ours was discarded. If the statement is there all the same, or was sent again, it stays."""
-        key = b"\0" + note[5] if len(note) > 5 else note[2]
-        if self.unconfirmed.get(key) != note[4]:
-            return
-        del self.unconfirmed[key]
-        if len(note) > 5:
-            self.named.pop(note[5], None)
-        else:
+        if self.unconfirmed.get(note[2]) == note[4]:
+            del self.unconfirmed[note[2]]
             self.prepared.pop(note[2], None)
 
     # --- the end ---
@@ -774,6 +773,7 @@ class Server(Member):
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
         self.run_ours(*self.pool.cleaning(self) or [""])
+        self.named.clear()
         self.effects = 0
         self.touched = set()
         self.pins = frozenset()

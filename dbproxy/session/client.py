@@ -20,6 +20,7 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
+from dbproxy.session.names import FLUSH, USES
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
 from dbproxy.session.state import REFUSED, SessionState
 from dbproxy.session.statements import ClientStatements
@@ -277,6 +278,10 @@ class Client(Borrower):
             server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
             pieces.append(build.query(REFUSED))
             return pieces
+        if effects.effects & USES and self.prepared.names.must_wait(server):
+            self.prepared.asks = True
+            pieces.append(FLUSH)
+            return pieces
         if effects.listens and state.must_hear(effects):
             self.prepared.asks = True
             return pieces
@@ -506,10 +511,14 @@ class Client(Borrower):
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
         server = self.server
-        if self.framer.left:
+        asks = self.prepared.asks and not self.state.hearing
+        if self.framer.left and not asks:
             self.late = True
             return False
         if status == ord("I") and self.tracks and server.settle():  # type: ignore[union-attr]  # it calls
+            return False
+        if asks:
+            self.resume()
             return False
         if status != ord("I") or self.mode == "session" or server.pins:  # type: ignore[union-attr]
             if self.leaving:

@@ -7,7 +7,7 @@ listened to by the hub, and what cannot be moved pins the server, with a reason,
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from time import monotonic
@@ -19,16 +19,15 @@ from dbproxy.pool.parameters import NOTHING, ROLES, Parameters, literal
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Refusal, Server
 from dbproxy.session.channels import quote
+from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
 from dbproxy.sql import statement as sql
-from dbproxy.sql.parser import find_prepare
-from dbproxy.sql.statement import HARMLESS, Statement
+from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 
 if TYPE_CHECKING:
     from dbproxy.session.client import Client
 
-BY_NAME = sql.EXECUTES | sql.DEALLOCATES | sql.PREPARES | sql.LOOKS
 CREATES = {  # which effects would pin, in the order in which they are refused
     sql.CREATES_TEMP: ("temp", "temporary objects"),
     sql.LOCKS: ("lock", "session advisory locks"),
@@ -83,9 +82,8 @@ class SessionState:
             if more is not None:
                 effects |= more[0]
                 names |= more[1]
-        for name in statement.executes:
-            prepared = self.client.prepared.effects_of(name.encode(errors="surrogateescape"))
-            if prepared is not None:
+        for name in encode(statement.executes):
+            for prepared in self.client.prepared.names.effects_of(name):
                 effects |= prepared.effects
                 names |= prepared.settings
         return effects, names
@@ -143,14 +141,10 @@ class SessionState:
             self.pool.routines.update(defined(statement, self.pool.routines))
             self.pool.sets_unseen = may_set(self.pool.routines)
         server.effects |= effects & AUDITED
+        if effects & USES:
+            ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
             return ahead
-        if effects & sql.LOOKS:
-            ahead += server.close_shared()
-        if effects & BY_NAME:
-            ahead += self.client.prepared.spell_out(
-                server, self.called_names(server, statement, effects), simple
-            )
         if effects & sql.LISTENS:
             ahead += self.listen_ahead(server, statement, simple)
         elif effects & sql.LOOKS and self.channels and not self.client.prepared.executes:
@@ -183,17 +177,6 @@ class SessionState:
         first = not self.pool.recalls and server.changed and server.status == ord("I")
         self.pool.recalls = True
         return server.spell_ours(["DISCARD SEQUENCES"], simple) if first else b"", effects
-
-    def called_names(self, server: Server, statement: Statement, effects: int) -> list[bytes]:
-        """The statements that must be there by their own names; what looks at all of them sees no others."""
-        if effects & sql.LOOKS:
-            return self.client.prepared.names()
-        names = [*statement.executes, *statement.deallocates, *statement.prepares]
-        for name in names:  # an EXECUTE may be of another one
-            called = self.client.prepared.effects_of(name.encode(errors="surrogateescape")) or HARMLESS
-            more = (*called.executes, *called.deallocates, *called.prepares)
-            names += [other for other in more if other not in names]
-        return [name.encode(errors="surrogateescape") for name in reversed(names)]
 
     def listen_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
         """What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it."""
@@ -233,7 +216,7 @@ class SessionState:
         client.prepared.search(client.settings.values.get("search_path", ""))
         self.backslashes = self.reads_backslashes()
         if findings.prepared is not None:
-            client.prepared.conclude(server, _cut(findings.prepared))
+            client.prepared.names.conclude(server, findings.prepared)
         if findings.channels is not None:
             kept = findings.named.get(MARK) == self.mark or bool(effects & sql.DISCARDED)
             self.listen(findings.channels, kept)
@@ -272,14 +255,6 @@ class SessionState:
         before = hub.channels_of(self.client)
         hub.subscribe(self.client, self.channels - before, late=True)
         hub.unsubscribe(self.client, before - self.channels)
-
-
-def _cut(prepared: Mapping[str, str]) -> dict[bytes, bytes]:
-    """The PREPARE of each: PostgreSQL remembers the whole text that it stood in."""
-    return {
-        name.encode(errors="surrogateescape"): find_prepare(text.encode(errors="surrogateescape"), name)
-        for name, text in prepared.items()
-    }
 
 
 def _setting_names(values: Iterable[bytes]) -> list[str]:

@@ -26,6 +26,7 @@ cdef class ClientStatements:
     cdef readonly object state
     cdef public object unnamed_effects
     cdef readonly dict by_sql
+    cdef readonly object names
     cdef readonly bint describes
     cdef public bint executes
     cdef readonly bytes seen
@@ -35,13 +36,7 @@ cdef class ClientStatements:
     cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
-    cdef bytes parse_really(self, Server server, bytes name, bytes body)
-    cdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
-    cdef bint is_real(self, Server server, bytes name) except -1
-    cdef bytes bind_by_name(
-        self, Server server, bytes name, bytes chunk, Py_ssize_t at, Py_ssize_t start, Py_ssize_t end, Py_ssize_t stop
-    )
-    cpdef bytes name_on(self, Server server, bytes name)
+    cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
     @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

@@ -6,8 +6,6 @@ server that has another one. Each message that is answered leaves an entry in th
 what to undo if the server discards it: (client's name, what that meant before, server's name, statement).
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,8 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
-from dbproxy.sql.statement import DEALLOCATES, DISCARDS, HARMLESS, LOOKS, PREPARES
+from dbproxy.session.names import USES, Names
+from dbproxy.sql.statement import DISCARDS, EXECUTES, HARMLESS, LOOKS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
@@ -36,9 +35,6 @@ from dbproxy.wire.pipeline import faked_reply
 if TYPE_CHECKING:
     from dbproxy.session.state import SessionState
 
-MOVES_NAMES = (
-    PREPARES | DEALLOCATES
-)  # since such a statement was sent, only the server knows which names are taken
 REFUSED = (
     b"refused by the proxy\0\0\0"  # no SQL: PostgreSQL fails it where the refused statement would have run
 )
@@ -68,6 +64,7 @@ class ClientStatements:
         self.unnamed: bytes | None = None
         self.unnamed_effects = HARMLESS  # what the unnamed statement may do to the session
         self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
+        self.names = Names(self)
         self.describes = False  # the request at hand asks for its columns
         self.executes = False  # since the last Sync, more was asked for than to prepare
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
@@ -115,6 +112,10 @@ class ClientStatements:
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
+        if server.named or server.contested or self.by_sql:
+            new = self.names.translate(server, kind, chunk, at, stop)
+            if new is not None:
+                return new
         if kind == ord("B"):
             return self.bind(server, chunk, at, stop)
         if kind == ord("P"):
@@ -142,20 +143,18 @@ class ClientStatements:
                 )
                 return write_parse(name and AGAIN, REFUSED)
         ahead = self.names_on(server, effects)
+        if self.asks:
+            self.stats.client_parse_count -= 1  # it comes again
+            return ahead
         if not name:
             server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = body
             self.unnamed_effects = effects
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
-        if (server.effects | server.asked) & MOVES_NAMES and (known is None or server.status != ord("E")):
-            ahead += self.parse_really(server, name, body)
-        elif known is not None or name in self.by_sql:
+        if known is not None or name in self.by_sql:
             return ahead + self.parse_again(server, name, known, body)
-        # What EXECUTE runs is the client's own: equal texts are not equal statements.
-        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
-        statement = self.pool.statements.find(body, scope, effects)
-        self.statements[name] = statement
+        statement = self.statements[name] = self.find(body, effects)
         if statement.name in server.prepared and server.status != ord("E"):
             ahead += server.prepare(statement)
             server.pipeline.fake(ord("P"), (name, known, b"", None))
@@ -167,13 +166,6 @@ class ClientStatements:
         server.pipeline.expect(ord("P"), (name, known, statement.name, statement))
         self.stats.server_parse_count += 1
         return ahead + closes + write_parse(statement.name, body) + server.compare(statement)
-
-    def parse_really(self, server: Server, name: bytes, body: bytes) -> bytes:
-        """Under the client's own name: since PREPARE and DEALLOCATE ran, only the server knows whether it is free."""
-        ahead = self.name_on(server, name)
-        server.pipeline.skip(ord("P"))
-        server.named[name] = body
-        return ahead + write_parse(name, body)
 
     def parse_again(self, server: Server, name: bytes, known: Statement | None, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
@@ -202,8 +194,13 @@ class ClientStatements:
             return ahead + chunk[at:stop] if ahead else None
         name = cut(chunk, start, end)
         statement = self.statements.get(name)
-        if statement is None or self.is_real(server, name) or statement.effects.effects & LOOKS:
-            return self.bind_by_name(server, name, chunk, at, start, end, stop)
+        if statement is None:
+            self.executes = True
+            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
+            return write_bind(chunk, at, start, end, stop, NOWHERE)
+        if statement.effects.effects & LOOKS:  # it would see the name that it is run by
+            server.contested = True
+            return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1
         told = self.described.get(name, 0)
@@ -229,10 +226,11 @@ class ClientStatements:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
         if effects is HARMLESS:
             return b""
-        if effects.listens and self.state.must_hear(effects):
+        names = effects.effects & USES and self.names.must_wait(server)
+        if names or (effects.listens and self.state.must_hear(effects)):
             self.asks = True
             self.stats.bind_count -= 1  # it comes again
-            return b""
+            return FLUSH if names else b""
         restored = self.state.restored(effects)
         if restored.values and effects.effects & DISCARDS:  # nothing may come behind it in its transaction
             self.restored = restored
@@ -240,43 +238,26 @@ class ClientStatements:
             self.restores = restored.steps(NOTHING)
         return self.state.begin(server, effects, bind_values(chunk, at, stop), simple=False)
 
-    def bind_by_name(
-        self, server: Server, name: bytes, chunk: bytes, at: int, start: int, end: int, stop: int
-    ) -> bytes:
-        """A Bind by the client's own name: PREPARE has made it, or only the server knows what it means now."""
-        if not self.is_real(server, name) and not self.knows(name):
-            self.executes = True
-            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
-            return write_bind(chunk, at, start, end, stop, NOWHERE)
-        ahead = self.name_on(server, name)
-        ahead += self.begin(server, self.effects_of(name) or HARMLESS, chunk, at, stop)
-        self.executes = True
-        if self.asks:
-            return ahead
-        server.pipeline.expect(ord("B"), (name, None, b"", None))
-        return ahead + chunk[at:stop]
-
-    def is_real(self, server: Server, name: bytes) -> bool:
-        """Whether only the server knows what the name means: PREPARE or DEALLOCATE ran, and was not asked about yet."""
-        moved: bool = (server.effects | server.asked) & MOVES_NAMES != 0
-        return moved and (name in server.named or name not in self.statements)
-
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
             server.pipeline.expect(ord("D"))
             return None
         if not name:
-            ahead = self.names_on(server, self.unnamed_effects) + self.unnamed_on(server)
+            ahead = self.names_on(server, self.unnamed_effects)
+            if self.asks:
+                return ahead
+            ahead += self.unnamed_on(server)
             server.pipeline.expect(ord("D"))
             return ahead + chunk[at:stop] if ahead else None
         statement = self.statements.get(name)
-        if statement is None or self.is_real(server, name):
-            real = self.is_real(server, name) or name in self.by_sql
-            ahead = self.name_on(server, name) if real else b""
-            server.pipeline.expect(ord("D"), (name, None, b"" if real else NOWHERE, None))
-            return ahead + write_describe(name if real else NOWHERE)
-        ahead = self.names_on(server, statement.effects) + server.prepare(statement)
+        if statement is None:
+            server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
+            return write_describe(NOWHERE)
+        ahead = self.names_on(server, statement.effects)
+        if self.asks:
+            return ahead
+        ahead += server.prepare(statement)
         server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return ahead + write_describe(statement.name)
 
@@ -289,13 +270,9 @@ class ClientStatements:
             server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = None
             return None
-        previous = self.forget(name)
-        self.by_sql.pop(name, None)
+        previous = self.forget(name) or self.by_sql.pop(name, None)
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
-        if server.named.pop(name, None) is None and not (server.effects | server.asked) & MOVES_NAMES:
-            return b""
-        server.pipeline.skip(ord("C"), (b"", None, b"", None, 0, name))
-        return write_close(name)
+        return b""
 
     def forget(self, name: bytes) -> Statement | None:
         self.described.pop(name, None)
@@ -317,6 +294,8 @@ class ClientStatements:
         """A Parse or Close of this name did not happen after all."""
         if not name:
             self.unnamed = previous
+        elif type(previous) is bytes:
+            self.by_sql[name] = previous
         elif previous is None:
             self.statements.pop(name, None)
         elif self.statements.get(name) is not previous:
@@ -337,66 +316,31 @@ class ClientStatements:
         """The session's search_path is this one now."""
         self.scope = self.own_scope = path.encode(errors="surrogateescape")
 
-    # --- names that SQL uses too ---
-
-    def spell_out(self, server: Server, names: Iterable[bytes], simple: bool) -> bytes:
-        """Messages that make the server have these statements by the client's own names, where it has any."""
-        ahead = b"".join([self.name_on(server, name) for name in names])
-        if ahead and simple:
-            server.pipeline.skip(ord("S"))
-            ahead += SYNC
-        return ahead
+    # --- names that SQL uses too (session.names) ---
 
     def names_on(self, server: Server, effects: Effects) -> bytes:
         """What an EXECUTE is to be described by."""
         if not effects.executes:
             return b""
-        return self.spell_out(server, self.state.called_names(server, effects, 0), simple=False)
-
-    def name_on(self, server: Server, name: bytes) -> bytes:
-        """One statement by the client's own name, if it has one and the server has not."""
-        statement = self.statements.get(name)
-        prepare = self.by_sql.get(name)
-        if (statement is None and prepare is None) or (name in server.named and not server.is_unsure(name)):
-            return b""
-        ahead = b""
-        if name in server.named:
-            server.pipeline.skip(ord("C"))
-            ahead = write_close(name)
-        if statement is not None:
-            server.named[name] = statement.body
-            server.pipeline.skip(ord("P"), server.note_named(name))
-            return ahead + write_parse(name, statement.body)
-        server.named[name] = prepare
-        return ahead + server.spell_run(prepare or b"", server.note_named(name))
+        if self.names.must_wait(server):
+            self.asks = True
+            return FLUSH
+        return self.names.use(server, effects, EXECUTES, simple=False)
 
     def knows(self, name: bytes) -> bool:
         return name in self.statements or name in self.by_sql
 
-    def effects_of(self, name: bytes) -> Effects | None:
-        """What the statement of this name may do, if there is one."""
-        statement = self.statements.get(name)
-        if statement is not None:
-            return statement.effects
-        if name not in self.by_sql:
-            return None
-        prepare = self.state.classify(self.by_sql[name])
-        return replace(prepare, effects=prepare.effects & ~PREPARES, prepares=())
+    def define(self, name: bytes, body: bytes) -> None:
+        """The name means this, as a server says."""
+        known = self.statements.get(name)
+        if known is None or known.body != body:
+            self.forget(name)
+            self.statements[name] = self.find(body, self.state.classify(body))
 
-    def names(self) -> list[bytes]:
-        return [*self.statements, *self.by_sql]
-
-    def conclude(self, server: Server, found: dict[bytes, bytes]) -> None:
-        """`found`: what the server has by the client's own names now, with the PREPARE of those made by SQL."""
-        then = server.named_then
-        for name in then.keys() - found.keys():
-            if server.named.get(name) is then[name]:  # it was not made again meanwhile
-                del server.named[name]
-                self.forget(name)
-                self.by_sql.pop(name, None)
-        for name in found.keys() - then.keys():
-            if name not in server.named:
-                self.by_sql[name] = server.named[name] = found[name]
+    def find(self, body: bytes, effects: Effects) -> Statement:
+        # What EXECUTE runs is the client's own: equal texts are not equal statements.
+        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
+        return self.pool.statements.find(body, scope, effects)
 
     # --- a loan ---
 

@@ -172,6 +172,24 @@ class Pipeline:
         """Whether what is due are answers to whole Queries of our own."""
         return all(entry == ord("Q") | SKIP for entry in self.due[self.head :])
 
+    def owes_ready(self) -> bool:
+        """Whether a ReadyForQuery is due to the client."""
+        due = self.due[self.head :]
+        return any(entry & KIND in b"QSF" and (not entry & SKIP or entry & TAIL) for entry in due)
+
+    def amend_unnamed(self, before: Any) -> bool:
+        """Tell the client's next message that ends the unnamed statement what that was; False if there is none."""
+        for place in range(self.head, len(self.due)):
+            kind, note = self.due[place] & KIND, self.notes[place]
+            if self.due[place] & SKIP:
+                continue
+            if kind == ord("Q"):
+                return True
+            if kind in b"PC" and note is not None and note[0] == b"":
+                self.notes[place] = (b"", before, *note[2:])
+                return True
+        return False
+
     def failing_note(self) -> Any:
         """The note of the message that an ErrorResponse is about: the oldest one that the server has seen."""
         for place in range(self.head, len(self.due)):

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from dbproxy.demo.postgres import Postgres
@@ -33,6 +34,7 @@ SEED = os.environ.get("SEED", "")
 STEPS = int(os.environ.get("STEPS", "100000"))
 ONLY = [group for group in os.environ.get("ONLY", "").split(",") if group]
 WORLD = os.environ.get("WORLD", "transaction")
+LOG_SHOWN = 3000  # characters of what the proxy and PostgreSQL said last, behind a difference
 
 
 def world(stack: ExitStack, database: Database, host: str, port: int, *, proxied: bool = False) -> World:
@@ -56,7 +58,11 @@ def two_worlds(server: Postgres, kind: str) -> Iterator[Hunt]:
         size = POOL_SIZE if kind == "transaction" else 20
         rules = {"pool.mode": kind, "pool.size": size, "pool.reserve_size": 0, "auth.type": "trust"}
         proxy = stack.enter_context(serving(replace(databases[1], user=USER), rules))
-        yield Hunt(direct, world(stack, databases[1], proxy.host, proxy.port, proxied=True), ONLY)
+        try:
+            yield Hunt(direct, world(stack, databases[1], proxy.host, proxy.port, proxied=True), ONLY)
+        except (AssertionError, psycopg.Error):
+            print(proxy.log()[-LOG_SHOWN:], server.log()[-LOG_SHOWN:], sep="\n")  # noqa: T201  # beside the failure
+            raise
 
 
 def test_two_direct_connections_are_alike(primary: Postgres):

@@ -350,6 +350,30 @@ async def test_unnamed_statement_of_another_is_not_bound_behind_a_discarded_quer
     await server.receives(close(""), bind(""), *RUN)
 
 
+async def test_unnamed_statement_is_the_one_parsed_behind_a_request_that_failed(house: House):
+    client, server = await house.pair()
+    client.send(parse("", "SELEC"), SYNC, parse("", "SELECT 2"), SYNC)
+    await server.receives(parse("", "SELEC"), SYNC, parse("", "SELECT 2"), SYNC)
+    server.send(error("42601", "no"), IDLE, PARSE_COMPLETE, IDLE)
+    await client.fails("42601", "no")
+    await client.receives(IDLE, PARSE_COMPLETE, IDLE)
+    client.send(bind(), *RUN)
+    await server.receives(parse("", "SELECT 2"), bind(), *RUN)
+
+
+async def test_unnamed_statement_is_gone_behind_a_parse_that_failed(house: House):
+    client, server = await house.pair()
+    client.send(parse("", "SELECT 1"), SYNC)
+    await server.answers(PARSE_COMPLETE, IDLE, to=parse("", "SELECT 1") + SYNC)
+    await client.receives(PARSE_COMPLETE, IDLE)
+    client.send(parse("", "SELEC"), SYNC)
+    await server.answers(error("42601", "no"), IDLE, to=parse("", "SELEC") + SYNC)
+    await client.fails("42601", "no")
+    await client.receives(IDLE)
+    client.send(bind(), *RUN)
+    await server.receives(close(""), bind(), *RUN)
+
+
 async def test_query_ends_the_unnamed_statement(house: House):
     client, server = await house.pair()
     client.send(parse("", "SELECT 1"), SYNC, query("SELECT 2"), bind(""), *RUN)
@@ -620,14 +644,15 @@ async def test_discard_all_forgets_what_was_prepared_before_and_not_what_behind(
     client, server = await house.pair()
     await prepare(client, server, "old", "SELECT 1")
     client.send(query("DISCARD ALL"), parse("new", "SELECT 2"), SYNC)
-    # Whether the name is free only the server knows, so it is prepared under that, too.
-    await server.receives(query("DISCARD ALL"), parse("new", "SELECT 2"))
+    # Whether the name is free is known once DISCARD ALL is answered.
+    await server.receives(query("DISCARD ALL"), FLUSH)
+    server.send(complete("DISCARD ALL"), IDLE)
+    await client.receives(complete("DISCARD ALL"), IDLE)
+    await server.answers_audit()
     ours = (await server.receive()).body.name
     await server.receives(SYNC)
-    server.send(complete("DISCARD ALL"), IDLE, PARSE_COMPLETE, PARSE_COMPLETE, IDLE)
-    await client.receives(complete("DISCARD ALL"), IDLE, PARSE_COMPLETE, IDLE)
-    await server.answers_audit(prepared={"new": ""})
-    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "new"'))
+    server.send(PARSE_COMPLETE, IDLE)
+    await client.receives(PARSE_COMPLETE, IDLE)
     await run(client, server, ours, "new")
     client.send(bind("old"), *RUN)
     assert "none" in (await server.receive()).body.statement

@@ -16,6 +16,7 @@ from tests.support.speech import (
     SYNC,
     TERMINATE,
     bind,
+    close,
     columns,
     complete,
     describe,
@@ -294,8 +295,9 @@ async def test_statements_of_a_client_that_left_during_the_question_are_not_left
     await asks(client, server, "PREPARE mine AS SELECT 1", complete("PREPARE"), IDLE)
     question = await server.audited()
     client.cut()
-    await server.receives(query(""))
-    server.send(findings(question, prepared={"mine": "PREPARE mine AS SELECT 1"}), IDLE, IDLE)
+    await server.receives(query("DISCARD ALL"))
+    server.send(findings(question, prepared={"mine": (True, "PREPARE mine AS SELECT 1")}), IDLE)
+    server.send(complete("DISCARD ALL"), IDLE)
     await server.answers(complete("DISCARD ALL"), IDLE, to=query("DISCARD ALL"))
     await is_idle(house)
 
@@ -522,7 +524,7 @@ async def test_prepared_statement_is_prepared_again_where_it_is_bound(house: Hou
     other = await house.client()
     prepare = "PREPARE mine AS SELECT 42"
     await asks(client, server, prepare, complete("PREPARE"), IDLE)
-    await server.answers_audit(prepared={"mine": prepare})
+    await server.answers_audit(prepared={"mine": (True, prepare)})
     await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
     await asks(other, server, "SELECT 1", rows("1"), IDLE)
     client.send(bind("mine"), execute(), SYNC)
@@ -550,3 +552,57 @@ async def test_deallocated_name_is_unknown_to_the_protocol_too(house: House):
     await is_idle(house)
     client.send(bind("s"), SYNC)
     assert "none" in (await server.receive()).body.statement
+
+
+async def test_message_about_a_name_waits_until_it_is_known_what_became_of_it(house: House):
+    client, server = await house.pair()
+    client.send(query("PREPARE mine AS SELECT 1"), parse("mine", "SELECT 2"), bind("mine"), execute(), SYNC)
+    await server.receives(query("PREPARE mine AS SELECT 1"), FLUSH)
+    server.send(error("42501", "no"), IDLE)
+    await client.fails("42501", "no")
+    await client.receives(IDLE)
+    await server.answers_audit()  # so it is free
+    ours = (await server.receive()).body.name
+    await server.receives(bind(ours), execute(), SYNC)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, row("2"), complete(), IDLE)
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, row("2"), complete(), IDLE)
+
+
+async def test_message_about_a_name_waits_in_a_transaction_too(house: House):
+    client, server = await house.pair()
+    client.send(query("BEGIN"), query("DEALLOCATE mine"), parse("mine", "SELECT 2"), SYNC)
+    await server.receives(query("BEGIN"), FLUSH)
+    server.send(complete("BEGIN"), INTRANS)
+    await client.receives(complete("BEGIN"), INTRANS)
+    await server.receives(query("DEALLOCATE mine"), FLUSH)
+    server.send(error("26000", "no"), INERROR)
+    await client.fails("26000", "no")
+    await client.receives(INERROR)
+    await server.receives(parse("mine", "SELECT 2"), SYNC)
+
+
+async def test_name_parsed_behind_deallocate_is_not_left_to_the_next(house: House):
+    client, server = await house.pair()
+    client.send(parse("", "DEALLOCATE ALL"), bind(), execute(), SYNC)
+    await server.receive_until(SYNC)
+    client.send(parse("mine", "SELECT 1"), SYNC)
+    await server.receives(FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("DEALLOCATE ALL"), IDLE)
+    await server.answers_audit()
+    ours = (await server.receive()).body.name
+    assert ours != "mine"
+
+
+async def test_close_of_a_prepared_name_that_was_discarded_leaves_it(house: House):
+    client, server = await house.pair()
+    prepare = "PREPARE mine AS SELECT 1"
+    await asks(client, server, prepare, complete("PREPARE"), IDLE)
+    await server.answers_audit(prepared={"mine": (True, prepare)})
+    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
+    client.send(parse("", "SELEC"), close("mine"), SYNC)
+    await server.receives(parse("", "SELEC"), SYNC)
+    server.send(SYNTAX_ERROR, IDLE)
+    await client.fails("42601")
+    await client.receives(IDLE)
+    client.send(bind("mine"), execute(), SYNC)
+    assert (await server.receive()).body.query == prepare

@@ -153,14 +153,17 @@ PORTALS = [
     for step in [
         deed(parse("", TEXTS[1]) + bind("", portal=portal) + execute(portal, 2) + FLUSH, hold="open"),
         deed(parse("", TEXTS[1]) + bind("", portal=portal) + execute(portal, 2) + SYNC),
-        deed(execute(portal, 2) + FLUSH, hold="open"),
-        deed(execute(portal, 2) + SYNC),
-        deed(describe_portal(portal) + execute(portal) + SYNC),
         deed(close_portal(portal) + SYNC),
         deed(query("BEGIN") + parse("s1", TEXTS[1]) + bind("s1", portal=portal) + SYNC, hold="transaction"),
         deed(FLUSH, hold="open"),
         deed(SYNC),
     ]
+]
+# Not of the unnamed portal: PostgreSQL 18.6 dies of signal 11 now and then if it was not bound in the same request.
+PORTALS += [
+    deed(execute("p", 2) + FLUSH, hold="open"),
+    deed(execute("p", 2) + SYNC),
+    deed(describe_portal("p") + execute("p") + SYNC),
 ]
 OTHER = [
     deed(function_call(INT4PL, b"3", b"4")),

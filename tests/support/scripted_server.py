@@ -70,8 +70,8 @@ NOBODY_ELSE = {"role": "none", "session_authorization": "app"}
 def findings(question: str, **found: object) -> bytes:
     """The answer to an audit, up to ReadyForQuery: to what it asks for, `found` or nothing.
 
-    `settings`: the session's own, by name; `locks`, `temp`, `cursors`: whether there are any; `prepared`: texts of
-    statements by name; `channels`: a list.
+    `settings`: the session's own, by name; `locks`, `temp`, `cursors`: whether there are any; `prepared`: by name,
+    whether PREPARE made the statement, and its text; `channels`: a list.
     """
     settings = {**NOBODY_ELSE, **(found.get("settings") or {})}  # type: ignore[dict-item]
     listed = {name: value for name, value in settings.items() if name not in NOBODY_ELSE and "." not in name}

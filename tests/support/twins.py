@@ -25,6 +25,10 @@ ABORTED = re.compile(rb"(C25P02\0M[^\0]*\0)Fpostgres\.c\0L\d+\0R\w+\0")
 NO_TEMP = re.compile(
     rb'C3F000\0Mschema "pg_temp" does not exist|C42883\0Mfunction pg_temp\.\w+\(\) does not exist'
 )
+# A message about a named statement that fails in any case: PostgreSQL may look at the statement first, which the judged
+# server has not been given yet (docs/compatibility.md).
+ABORTED_CODE = r"\x00C25P02\x00"
+OTHER_CODE = re.compile(r"^E .*\\x00C(42P05|08P01)\\x00")
 COLUMN = struct.Struct("!IhIhih")
 # The replies that end the answer to each message; an error does, too.
 ENDINGS = {"Q": "Z", "F": "Z", "S": "Z", "P": "1", "B": "2", "D": "Tn", "E": "CsI", "C": "3"}
@@ -148,7 +152,7 @@ class Twins:
         assert self.direct.buffer[:1] in (b"", b"A"), (
             f"unread in the direct world: {bytes(self.direct.buffer)!r}"
         )
-        compare([*map(spell, found)], [*map(spell, expected)], "it")
+        compare([*map(spell, found)], excuse([*map(spell, expected)], [*map(spell, found)]), "it")
 
     def compare_notifications(self) -> None:
         if self.idle:
@@ -163,6 +167,13 @@ class Twins:
 def compare(found: list[object], expected: list[object], whom: str) -> None:
     if found != expected:
         raise AssertionError(f"{whom} {tell_apart([*map(str, found)], [*map(str, expected)])}")
+
+
+def excuse(expected: list[str], found: list[str]) -> list[str]:
+    """What is expected, given that in a failed transaction a server cannot be given what its client has prepared."""
+    pairs = zip(expected, found, strict=False)
+    ours = [one if ABORTED_CODE in one and OTHER_CODE.search(its) else its for its, one in pairs]
+    return ours + expected[len(ours) :]
 
 
 def spell(message: Message) -> str:

@@ -23,9 +23,10 @@ def make_state(start: dict[str, str] | None = None, **settings: object) -> Sessi
     own = pool.parameter_sets.find(start or {})
     client: Any = SimpleNamespace(pool=pool, settings=own, hub=None)
     state = SessionState(client, own)
-    client.prepared = SimpleNamespace(
-        effects_of=lambda name: state.classify(PREPARED[name]) if name in PREPARED else None
+    names = SimpleNamespace(
+        effects_of=lambda name: [state.classify(PREPARED[name])] if name in PREPARED else []
     )
+    client.prepared = SimpleNamespace(names=names)
     return state
 
 

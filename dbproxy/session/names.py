@@ -1,0 +1,199 @@
+"""A client's statement names that its SQL uses, too: PREPARE, EXECUTE, DEALLOCATE.
+
+A name that only the protocol uses is translated (session.statements): servers know the statement by a name of ours.
+What SQL names, a server must have under that very name. So before a text that names statements is sent, they are
+*given* to the server: what the client has by these names is prepared under them. From then on, for this loan, whatever
+the client says of a given name goes to the server as it is, and PostgreSQL judges it. At the transaction's end the
+server is asked what it has (pool.audit), and `conclude` takes that over.
+
+A request has one outcome: behind an error all of it is ignored. Whether an *earlier* one has given or taken a name is
+known once it is answered, so what uses given names waits for that (`must_wait`), behind a Flush, without which
+PostgreSQL would keep back the answers to what has been sent since.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dbproxy.pool.server import Server
+from dbproxy.sql import statement as sql
+from dbproxy.sql.parser import find_prepare
+from dbproxy.sql.statement import Statement
+from dbproxy.wire import build
+from dbproxy.wire.extended import bind_name, cut, parse_parts, target_name, write_parse
+
+if TYPE_CHECKING:
+    from dbproxy.session.statements import ClientStatements
+
+MOVES = sql.PREPARES | sql.DEALLOCATES | sql.DISCARDS  # may make names, or take them away
+FLUSH = build.flush()
+ALL = b""  # DEALLOCATE ALL's name
+USES = MOVES | sql.EXECUTES | sql.LOOKS
+
+
+def encode(names: Iterable[str]) -> list[bytes]:
+    return [name.encode(errors="surrogateescape") for name in names]
+
+
+class Names:
+    """Those of the client that `own` is of."""
+
+    __slots__ = ("own",)
+
+    def __init__(self, own: "ClientStatements") -> None:
+        self.own = own
+
+    def are_given(self, server: Server, name: bytes) -> bool:
+        """Whether what the name means is for the server to say."""
+        return name in server.named or server.contested or name in self.own.by_sql
+
+    def must_wait(self, server: Server) -> bool:
+        """Whether it is not known yet what a name means: an earlier request, or our question, is not answered."""
+        pipeline = server.pipeline
+        if pipeline.empty():
+            server.swept = False
+        return (server.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
+
+    # --- before SQL that names statements ---
+
+    def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
+        """Messages that go ahead of it; `simple`: it is a Query, which needs a Sync before it."""
+        involved = self._involved(server, statement)
+        moved = [name for one in involved for name in encode((*one.prepares, *one.deallocates))]
+        executed = [name for one in involved for name in encode(one.executes)]
+        ahead = b""
+        if server.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
+            if effects & sql.LOOKS:  # it sees all that there is
+                ahead = server.close_shared()
+                executed = [*self.own.statements, *self.own.by_sql]
+            ahead += self.give(server, [*moved, *executed[::-1]], simple)
+        for name in moved:
+            if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
+                server.named.setdefault(name, [])
+        if effects & sql.DISCARDS or ALL in moved:
+            server.contested = server.swept = True
+        elif effects & MOVES and not moved:
+            server.contested = True
+        return ahead
+
+    def _involved(self, server: Server, statement: Statement) -> list[Statement]:
+        """It, and what it executes."""
+        involved = [statement]
+        names = encode(statement.executes)
+        for name in names:
+            for called in self.effects_of(name, server):
+                involved.append(called)
+                names += [other for other in encode(called.executes) if other not in names]
+        return involved
+
+    def give(self, server: Server, names: Iterable[bytes], simple: bool) -> bytes:
+        """Messages that make the server have what the client has by these names."""
+        ahead = b"".join([self._give(server, name) for name in names])
+        if ahead and simple:
+            ahead += server.spell_sync()
+        return ahead
+
+    def _give(self, server: Server, name: bytes) -> bytes:
+        if name in server.named or server.swept:
+            return b""
+        statement = self.own.statements.get(name)
+        if statement is not None:
+            server.named[name] = [statement.body]
+            ahead = self.give(server, encode(statement.effects.executes), simple=False)
+            server.pipeline.skip(ord("P"), name)
+            return ahead + write_parse(name, statement.body)
+        prepare = self.own.by_sql.get(name)
+        if prepare is None:
+            return b""
+        server.named[name] = []
+        return server.spell_run(prepare, name)
+
+    def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
+        """What the statement of this name may do, for each that it may be; none if there is none."""
+        bodies = server.named.get(name, []) if server is not None else []
+        if bodies:
+            return [self.own.state.classify(body) for body in bodies]
+        if name in self.own.statements:
+            return [self.own.statements[name].effects]
+        if name in self.own.by_sql:
+            prepare = self.own.state.classify(self.own.by_sql[name])
+            return [replace(prepare, effects=prepare.effects & ~sql.PREPARES, prepares=())]
+        return []
+
+    # --- messages of the protocol ---
+
+    def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
+        """What to send for a Parse, Bind, Describe or Close that is about a given name; None if it is not."""
+        name = _name_of(kind, chunk, at, stop)
+        if not name or not self.are_given(server, name) or self._is_refused(kind, chunk, at, stop):
+            return None
+        own = self.own
+        if self.must_wait(server):
+            own.asks = True
+            return FLUSH
+        given = name in server.named or server.swept
+        if not given and (kind == ord("C") or (kind == ord("P") and own.knows(name))):
+            return None  # what was not given need not be taken, and its name is not free
+        ahead = self.give(server, [name], simple=False)
+        if kind == ord("P"):
+            body = chunk[at + 6 + len(name) : stop]
+            server.named.setdefault(name, []).append(body)
+            server.effects |= sql.PREPARES
+            ahead += own.names_on(server, own.state.classify(body))
+        elif kind == ord("D"):
+            for effects in self.effects_of(name, server):
+                ahead += own.names_on(server, effects)
+        elif kind == ord("B"):
+            for effects in self.effects_of(name, server):
+                ahead += own.begin(server, effects, chunk, at, stop)
+                if own.asks:
+                    return ahead
+            own.executes = True
+        elif kind == ord("C"):
+            server.effects |= sql.DEALLOCATES
+        server.pipeline.expect(kind)
+        return ahead + chunk[at:stop]
+
+    def _is_refused(self, kind: int, chunk: bytes, at: int, stop: int) -> bool:
+        if kind != ord("P"):
+            return False
+        state = self.own.state
+        parts = parse_parts(chunk, at, stop)
+        return parts is not None and state.refusal(state.classify(parts[1])) is not None
+
+    # --- after the transaction ---
+
+    def conclude(self, server: Server, found: Mapping[str, tuple[bool, str]]) -> None:
+        """`found`: what the server has by the client's own names, whether by PREPARE, and the text."""
+        there = {encode([name])[0]: statement for name, statement in found.items()}
+        for name in server.named.keys() - there.keys():
+            del server.named[name]
+            self.own.forget(name)
+            self.own.by_sql.pop(name, None)
+        for name, (by_sql, text) in there.items():
+            source = text.encode(errors="surrogateescape")
+            bodies = server.named.get(name, [])
+            server.named[name] = []
+            if by_sql:
+                self.own.forget(name)
+                if (
+                    self.own.by_sql.get(name) != source
+                ):  # it remembers the whole text that the PREPARE stood in
+                    self.own.by_sql[name] = find_prepare(source, name.decode(errors="surrogateescape"))
+            elif bodies:
+                self.own.by_sql.pop(name, None)
+                body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
+                server.named[name] = [body]
+                self.own.define(name, body)
+        server.contested = server.swept = False
+
+
+def _name_of(kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
+    """The statement's name in a Parse, Bind, Describe or Close."""
+    if kind == ord("P"):
+        parts = parse_parts(chunk, at, stop)
+        return parts[0] if parts is not None else None
+    if kind == ord("B"):
+        where = bind_name(chunk, at, stop)
+        return cut(chunk, *where) if where is not None else None
+    return target_name(chunk, at, stop)
