@@ -156,13 +156,12 @@ class SessionState:
     def restored(self, statement: Statement) -> Parameters:
         """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""
         start: Parameters = self.start
-        if not statement.effects & sql.RESETS or not start.values:
+        if not statement.resets or not start.values:
             return NOTHING
-        if statement.settings and not statement.effects & sql.SETS:
-            names = start.values.keys() & statement.settings
-        else:  # RESET ALL, and what is set in the same text stays
+        names = start.values.keys() & statement.resets
+        if sql.ALL in statement.resets:
             roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
-            names = start.values.keys() - statement.settings - roles
+            names |= start.values.keys() - statement.stays - roles
         found: Parameters = self.pool.parameter_sets.find({name: start.values[name] for name in names})
         return found
 

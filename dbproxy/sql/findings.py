@@ -1,17 +1,22 @@
 """What has been found in a text so far; a `Statement` in the making."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.functions import EFFECTS
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import HARMLESS, Listen, Statement
+from dbproxy.sql.statement import ALL, HARMLESS, RESETS, SETS, Listen, Statement
 
 
 @dataclass(slots=True)
 class Findings:
     effects: int = 0
     settings: set[str] = field(default_factory=set)
+    resets: set[str] = field(
+        default_factory=set
+    )  # settings that go back last; ALL of them, but for those in `stays`
+    stays: set[str] = field(default_factory=set)
     prepares: list[str] = field(default_factory=list)
     deallocates: list[str] = field(default_factory=list)
     executes: list[str] = field(default_factory=list)
@@ -28,12 +33,35 @@ class Findings:
         if schema not in ("", "pg_catalog") or not (name in BUILTINS or name in EFFECTS):
             self.functions.add(name)
 
+    def set(self, names: Iterable[str]) -> None:
+        """Note that these settings get a value."""
+        self.effects |= SETS
+        self.settings.update(names)
+        self.resets.difference_update(names)
+        self.stays.update(names)
+
+    def reset(self, names: Iterable[str] = ()) -> None:
+        """Note that these settings go back to their default; none are all of them."""
+        self.effects |= RESETS
+        self.settings.update(names)
+        self.stays.difference_update(names)
+        if names:
+            self.resets.update(names)
+        else:
+            self.resets.add(ALL)
+            self.stays.clear()
+
     def add_source(self, source: str) -> None:
         """Note what a source does that is run, or is the body that these findings are of."""
         self.varies = True
         effects, settings = judge_source(source)
         self.effects |= effects
         self.settings |= settings
+        if effects & RESETS and settings and not effects & SETS:
+            self.reset(settings)
+        elif effects & RESETS:
+            self.reset()
+            self.stays |= settings
         for name in called_names(source):
             self.call(name)
 
@@ -42,6 +70,8 @@ class Findings:
         found = Statement(
             effects=self.effects,
             settings=frozenset(self.settings),
+            resets=frozenset(self.resets),
+            stays=frozenset(self.stays) if ALL in self.resets else frozenset(),
             prepares=tuple(self.prepares),
             deallocates=tuple(self.deallocates),
             executes=tuple(self.executes),

@@ -24,7 +24,6 @@ from dbproxy.sql.statement import (
     LOADS,
     NOTIFIES,
     PREPARES,
-    RESETS,
     SETS_UNKNOWN,
     UNLOCKS,
 )
@@ -89,7 +88,7 @@ def _names_temp(root: Node) -> bool:
             kind == "String" and node.sval.startswith(TEMP)
         ):
             return True
-        pending.extend(_children(node))
+        pending.extend(node.type_name if kind == "CreateEnumStmt" else _children(node))  # its labels are text
     return False
 
 
@@ -171,7 +170,8 @@ def _deallocate(findings: Findings, node: Node) -> bool:
 def _discard(findings: Findings, node: Node) -> bool:
     target = enum_name(node, "target")
     if target == "DISCARD_ALL":
-        findings.effects |= DISCARDS | RESETS | DROPS | UNLOCKS | CLOSES | DEALLOCATES
+        findings.effects |= DISCARDS | DROPS | UNLOCKS | CLOSES | DEALLOCATES
+        findings.reset()
         findings.deallocates.append("")
     elif target == "DISCARD_TEMP":
         findings.effects |= DROPS

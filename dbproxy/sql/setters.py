@@ -4,7 +4,7 @@ from typing import Any
 
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.settings import TRANSACTIONS, fold, names_set
-from dbproxy.sql.statement import LOCAL, RESETS, SEEDS, SETS, SETS_PARAMETER, SETS_UNKNOWN, UNKNOWN
+from dbproxy.sql.statement import LOCAL, SEEDS, SETS_PARAMETER, SETS_UNKNOWN, UNKNOWN
 
 Node = Any  # a protobuf message of libpg_query's, which publishes no types
 
@@ -22,15 +22,15 @@ def variable_set(findings: Findings, node: Node) -> bool:
         return SKIP
     if kind == "VAR_SET_MULTI":
         if node.name == "SESSION CHARACTERISTICS":
-            findings.effects |= SETS
-            findings.settings.update(f"default_{item.def_elem.defname}" for item in node.args)
+            findings.set([f"default_{item.def_elem.defname}" for item in node.args])
         return SKIP
     name = fold(node.name)
-    findings.effects |= SETS if kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT") else RESETS
     if name == "seed":
-        findings.effects = findings.effects & ~SETS | SEEDS
-    elif name:
-        findings.settings.update(names_set(name))
+        findings.effects |= SEEDS
+    elif kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT"):
+        findings.set(names_set(name))
+    else:
+        findings.reset(names_set(name) if name else ())
     return SKIP
 
 
@@ -71,8 +71,7 @@ def _set_setting(findings: Findings, name: str) -> None:
     if name == "seed":
         findings.effects |= SEEDS
     elif name not in TRANSACTIONS:
-        findings.effects |= SETS
-        findings.settings.update(names_set(name))
+        findings.set(names_set(name))
 
 
 def _uncast(node: Node) -> Node:

@@ -38,6 +38,8 @@ KEEPS = (
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
+ALL = ""  # in `resets`
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:
@@ -55,6 +57,10 @@ class Statement:
 
     effects: int = 0
     settings: frozenset[str] = frozenset()
+    resets: frozenset[str] = (
+        frozenset()
+    )  # what goes back to its default, and gets no value behind that, or ALL
+    stays: frozenset[str] = frozenset()  # what gets a value behind ALL
     prepares: tuple[str, ...] = ()
     deallocates: tuple[str, ...] = ()
     executes: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ import pytest
 from dbproxy.sql.parser import UNREADABLE, classify, find_prepare
 from dbproxy.sql.statement import (
     ADVANCES,
+    ALL,
     CHANGES,
     CLOSES,
     CREATES_TEMP,
@@ -43,6 +44,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+IDENTITY = names("session_authorization role")
 HARMLESS_TEXTS = [
     "",
     ";",
@@ -123,7 +125,7 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SET ROLE app", SETS, {"settings": names("role")}),
     ("SET ROLE NONE", SETS, {"settings": names("role")}),
     ("SET SESSION AUTHORIZATION app", SETS, {"settings": names("session_authorization role")}),
-    ("SET SESSION AUTHORIZATION DEFAULT", RESETS, {"settings": names("session_authorization role")}),
+    ("SET SESSION AUTHORIZATION DEFAULT", RESETS, {"settings": IDENTITY, "resets": IDENTITY}),
     ("SET SCHEMA 'a'", SETS, {"settings": names("search_path"), "varies": True}),
     ("SET XML OPTION DOCUMENT", SETS, {"settings": names("xmloption")}),
     (
@@ -132,13 +134,13 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
         {"settings": names(CHARACTERISTICS)},
     ),
     ("SET a.b FROM CURRENT", SETS, {"settings": names("a.b")}),
-    ("SET a.b TO DEFAULT", RESETS, {"settings": names("a.b")}),
-    ("SET TIME ZONE LOCAL", RESETS, {"settings": names("timezone")}),
-    ("RESET A.b", RESETS, {"settings": names("a.b")}),
-    ("RESET ROLE", RESETS, {"settings": names("role")}),
-    ("RESET SESSION AUTHORIZATION", RESETS, {"settings": names("session_authorization role")}),
-    ("RESET TIME ZONE", RESETS, {"settings": names("timezone")}),
-    ("RESET ALL", RESETS, {}),
+    ("SET a.b TO DEFAULT", RESETS, {"settings": names("a.b"), "resets": names("a.b")}),
+    ("SET TIME ZONE LOCAL", RESETS, {"settings": names("timezone"), "resets": names("timezone")}),
+    ("RESET A.b", RESETS, {"settings": names("a.b"), "resets": names("a.b")}),
+    ("RESET ROLE", RESETS, {"settings": names("role"), "resets": names("role")}),
+    ("RESET SESSION AUTHORIZATION", RESETS, {"settings": IDENTITY, "resets": IDENTITY}),
+    ("RESET TIME ZONE", RESETS, {"settings": names("timezone"), "resets": names("timezone")}),
+    ("RESET ALL", RESETS, {"resets": {ALL}}),
     ("SET seed = 0.5", SEEDS, {}),
     ("SET search_path = a, b", SETS, {"settings": names("search_path"), "varies": True}),
     ("SET search_path = pg_temp, a", SETS | UNKNOWN, {"settings": names("search_path"), "varies": True}),
@@ -190,6 +192,8 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SELECT setval('s', 1)", ADVANCES, {}),
     ("INSERT INTO t VALUES (nextval('s'), 1)", ADVANCES, {}),
     ("CREATE TABLE t (a int DEFAULT nextval('s'))", ADVANCES, {}),
+    ("CREATE TYPE e AS ENUM ('pg_temp')", 0, {}),
+    ("CREATE TYPE pg_temp.e AS ENUM ('a')", CREATES_TEMP, {}),
     ("SELECT currval('s')", RECALLS, {}),
     ("SELECT lastval()", RECALLS, {}),
     ("INSERT INTO t VALUES (nextval('s')) RETURNING currval('s')", ADVANCES | RECALLS, {}),
@@ -296,7 +300,8 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
         EXECUTES | DEALLOCATES | PREPARES,
         {"executes": ("b", "a"), "deallocates": ("b",), "prepares": ("b", "a"), "single": False},
     ),
-    ("DISCARD ALL", DISCARDS | RESETS | DROPS | UNLOCKS | CLOSES | DEALLOCATES, {"deallocates": ("",)}),
+    ("DISCARD ALL", DISCARDS | RESETS | DROPS | UNLOCKS | CLOSES | DEALLOCATES,
+     {"deallocates": ("",), "resets": {ALL}}),
     ("DISCARD TEMP", DROPS, {}),
     ("DISCARD TEMPORARY", DROPS, {}),
     ("LOAD 'auto_explain'", LOADS, {}),
@@ -347,7 +352,12 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SELECT 1;; -- end\n;", 0, {}),
     ("BEGIN; SET a.b = 1; SELECT pg_advisory_lock(1); COMMIT", SETS | LOCKS,
      {"settings": names("a.b"), "single": False}),
-    ("SET a = 1; SET b = 2; RESET c", SETS | RESETS, {"settings": names("a b c"), "single": False}),
+    ("SET a = 1; SET b = 2; RESET c", SETS | RESETS,
+     {"settings": names("a b c"), "resets": names("c"), "single": False}),
+    ("RESET a; SET a = 1; SET b = 1; RESET b", SETS | RESETS,
+     {"settings": names("a b"), "resets": names("b"), "single": False}),
+    ("SET a = 1; RESET ALL; SET b = 1", SETS | RESETS,
+     {"settings": names("a b"), "resets": {ALL}, "stays": names("b"), "single": False}),
     ("/* a /* b */ SET c = 1; */ SET -- SET d\n e = 1", SETS, {"settings": names("e")}),
 ]  # fmt: skip
 
