@@ -132,6 +132,7 @@ class Server(Member):
         self.local = False  # settings that change now may change for the transaction only
         self.murky = False  # custom settings may have been made that cannot be listed
         self.spoiled = False  # can never be as good as new: closed when its client leaves it
+        self.advanced = False  # its client has called nextval, in this loan
         self.changed = False  # lent to another than the last time
         self.notifier: Any = None  # whose NOTIFY ran here last
         self.ahead: bytes | None = None  # what goes before the reply at hand
@@ -206,7 +207,7 @@ class Server(Member):
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = self.forwarded = self.flushing = self.local = self.keeps_ready = False
-        self.contested = self.swept = False
+        self.contested = self.swept = self.advanced = False
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""

@@ -187,7 +187,9 @@ class Client(Borrower):
             if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
-                if self.tracks and (effects := self.classify(chunk, at)) is not HARMLESS:
+                if self.tracks and (
+                    (effects := self.classify(chunk, at)) is not HARMLESS or prepared.restored is not None
+                ):
                     stop = min(at + length_at(chunk, at), end)
                     pieces = self.query(server, effects, chunk, position, at, stop, pieces)
                     position = stop
@@ -282,9 +284,12 @@ class Client(Borrower):
             self.prepared.asks = True
             pieces.append(FLUSH)
             return pieces
-        if effects.listens and state.must_hear(effects):
+        if state.must_hear(effects):
             self.prepared.asks = True
             return pieces
+        if self.prepared.restored is not None:  # no Sync came behind DISCARD ALL
+            pieces.append(server.spell_ours([self.prepared.restored.difference(NOTHING)], simple=True))
+            self.prepared.restored = None
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
         pieces.append(chunk[at:stop])

@@ -171,9 +171,9 @@ class SessionState:
         Whoever only calls nextval claims its server: others are lent it only if they must be.
         """
         if not effects & sql.RECALLS:
-            self.client.claims = True
+            self.client.claims = server.advanced = True
             return b"", effects
-        first = not self.pool.recalls and server.changed and server.status == ord("I")
+        first = not (self.pool.recalls or server.advanced) and server.changed and server.status == ord("I")
         self.pool.recalls = True
         return server.spell_ours(["DISCARD SEQUENCES"], simple) if first else b"", effects
 
@@ -197,6 +197,10 @@ class SessionState:
     def must_hear(self, statement: Statement) -> bool:
         """Whether the hub must hear a channel first; then the client goes on once it does (`Client.heard`)."""
         channels = [listen.channel for listen in statement.listens if listen.begins]
+        if statement.effects & sql.NOTIFIES:  # a LISTEN of its own may have been found behind its transaction
+            channels += self.channels
+        if not channels:
+            return False
         if self.client.find_hub().hears(channels):
             return False
         if not self.hearing:

@@ -227,7 +227,7 @@ class ClientStatements:
         if effects is HARMLESS:
             return b""
         names = effects.effects & USES and self.names.must_wait(server)
-        if names or (effects.listens and self.state.must_hear(effects)):
+        if names or self.state.must_hear(effects):
             self.asks = True
             self.stats.bind_count -= 1  # it comes again
             return FLUSH if names else b""

@@ -84,6 +84,13 @@ def test_own_notification_has_the_process_id_that_the_client_knows_as_its_own(
     assert heard(client) == [("a", "theirs", other.info.backend_pid)]
 
 
+def test_listen_in_a_function_is_heard_from_the_next_statement_on(client: psycopg.Connection):
+    for number in range(10):
+        client.execute(f"DO $$ BEGIN EXECUTE 'LISTEN unseen{number}'; END $$")
+        client.execute(f"NOTIFY unseen{number}")
+        assert [channel for channel, *_ in heard(client)] == [f"unseen{number}"]
+
+
 def test_what_is_said_in_a_transaction_is_heard_at_its_end_and_not_if_it_fails(
     client: psycopg.Connection, other: psycopg.Connection
 ):

@@ -159,6 +159,15 @@ def test_currval_is_the_clients_own_while_others_use_the_sequence(proxy: Proxy, 
             assert client.execute("SELECT lastval()").fetchone() == (mine,)
 
 
+def test_first_to_recall_on_a_pinned_server_recalls_its_own(module_database: Database, proxy: Proxy):
+    with serving(module_database, SETTINGS) as fresh, open_client(fresh.dsn()) as other:
+        other.execute("SELECT 1")
+        with open_client(fresh.dsn()) as mine:
+            mine.execute("CREATE TEMP TABLE pinning ()")
+            (number,) = mine.execute("SELECT nextval('numbers')").fetchone()
+            assert mine.execute("SELECT lastval()").fetchone() == (number,)
+
+
 def test_currval_of_a_client_that_called_no_nextval_is_an_error(proxy: Proxy, client: psycopg.Connection):
     with open_client(proxy.dsn()) as other:
         for _ in range(4):

@@ -672,6 +672,20 @@ async def test_discard_all_of_one_client_is_not_seen_by_another(house: House):
     await client.receives(BIND_COMPLETE, *ANSWER)
 
 
+async def test_settings_of_the_login_are_given_back_ahead_of_a_query_if_no_sync_came(house: House):
+    _, server = await house.pair()
+    named = await house.client(parameters={"application_name": "named"})
+    named.send(parse("", "DISCARD ALL"), bind(), execute(), FLUSH)
+    await server.receive()
+    await server.receives(parse("", "DISCARD ALL"), bind(), execute(), FLUSH)
+    server.send(rows("named"), IDLE, PARSE_COMPLETE, BIND_COMPLETE, complete("DISCARD ALL"))
+    await named.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("DISCARD ALL"))
+    named.send(query("SELECT 1"))
+    await server.receives(
+        query("SELECT pg_catalog.set_config('application_name', 'named', false)"), query("SELECT 1")
+    )
+
+
 async def test_settings_of_the_login_are_given_back_behind_discard_all(house: House):
     _, server = await house.pair()
     named = await house.client(parameters={"application_name": "named"})
