@@ -4,6 +4,7 @@ from dbproxy.net.direct cimport has_news
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.sql.cache cimport StatementCache
 
 cdef double QUIET
 cdef int ACTIVE, BEING_CANCELED, CLOSED, IDLE
@@ -24,7 +25,7 @@ cdef class Pool:
     cdef readonly dict active
     cdef readonly object waiting
     cdef readonly object parameter_sets
-    cdef readonly object classifier
+    cdef readonly StatementCache classifier
     cdef public dict routines
     cdef public double routines_read_at
     cdef public bint sets_unseen

@@ -7,11 +7,12 @@ from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.replay cimport Replay
 from dbproxy.session.statements cimport ClientStatements
+from dbproxy.sql.cache cimport StatementCache
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
-cdef int BACKLOG_LIMIT, DUE_LIMIT, FLOODING, NOTHING_YET, PARKED, PARTNER_FULL, SELF_FULL, SPOILED
+cdef int BACKLOG_LIMIT, DUE_LIMIT, FLOODING, NOTHING_YET, PARKED, PARTNER_FULL, SELF_FULL, SPOILED, STATEMENT_NEED
 
 
 cdef class Client(Borrower):
@@ -48,7 +49,7 @@ cdef class Client(Borrower):
         at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
     )
     cdef request(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t position, Py_ssize_t end)
-    @cython.locals(length=Py_ssize_t)
+    @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
     cdef classify(self, bytes chunk, Py_ssize_t at)
     cdef list query(
         self, Server server, effects, bytes chunk, Py_ssize_t position, Py_ssize_t at, Py_ssize_t stop, list pieces

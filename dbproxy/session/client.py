@@ -263,7 +263,12 @@ class Client(Borrower):
         length = length_at(chunk, at)
         if length > STATEMENT_NEED:
             return UNREAD
-        return self.pool.classifier.find(chunk[at + 5 : at + length - 1], self.state.backslashes)
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
 
     def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
               pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip

@@ -1,4 +1,7 @@
-import cython
+cimport cython
+
+from dbproxy.sql.likeness cimport Likenesses
+from dbproxy.sql.shape cimport shape
 
 cdef class Generations:
     cdef readonly Py_ssize_t size, bytes
@@ -9,6 +12,7 @@ cdef class Generations:
 
 cdef class StatementCache:
     cdef readonly Py_ssize_t parse_limit
+    cdef readonly Likenesses alike
     cdef readonly Generations texts, shapes
 
     cpdef object find(self, bytes text, bint backslashes=*)
