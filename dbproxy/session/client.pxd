@@ -45,10 +45,10 @@ cdef class Client(Borrower):
 
     cdef take(self, bytes data)
     @cython.locals(
-        server=Server, pipeline=Pipeline, prepared=ClientStatements, replay=Replay, pieces=list, number=Py_ssize_t, mark="long long", kind=int,
-        at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
+        server=Server, pipeline=Pipeline, prepared=ClientStatements, replay=Replay, pieces=list, chunk=bytes,
+        end=Py_ssize_t, mark="long long", kind=int, at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
     )
-    cdef request(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t position, Py_ssize_t end)
+    cdef request(self, Framer framer, Py_ssize_t index, Py_ssize_t position)
     @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
     cdef classify(self, bytes chunk, Py_ssize_t at)
     cdef list query(
@@ -56,7 +56,7 @@ cdef class Client(Borrower):
     )
     cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cdef rare(self, Server server, int kind)
-    cdef park(self, bytes chunk, list marks, Py_ssize_t index, Py_ssize_t end)
+    cdef park(self, Framer framer, Py_ssize_t index)
     cdef list borrow(self, Server server)
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)

@@ -1,5 +1,6 @@
 cimport cython
 
+cdef int KEPT, _HALF, _HALVES
 
 cdef bint ends(int reply, int entry)
 cdef bint is_strict(int reply)
