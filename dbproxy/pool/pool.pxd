@@ -39,7 +39,7 @@ cdef class Pool:
     cdef public object last_error
 
     @cython.locals(server=Member, idle=dict)
-    cpdef checkout(self, client, double now)
+    cpdef checkout(self, Borrower client, double now)
     cpdef leave(self, client)
     @cython.locals(client=Borrower)
     cpdef checkin(self, Member server, double now)

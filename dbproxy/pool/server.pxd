@@ -39,7 +39,7 @@ cdef class Server(Member):
     cdef public int batch
     cdef readonly dict unconfirmed
     cdef dict restoring
-    cdef public object pins
+    cdef public frozenset pins
     cdef public bint local
     cdef public bint keeps_ready
     cdef readonly int asked

@@ -2,6 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
+from dbproxy.pool.parameters cimport Parameters
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
@@ -62,4 +63,5 @@ cdef class Client(Borrower):
     cpdef refuse(self, error)
     @cython.locals(server=Server)
     cpdef reply(self, bytes data)
+    @cython.locals(server=Server, settings=Parameters)
     cpdef bint finished(self, int status) except -1

@@ -17,7 +17,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
@@ -519,12 +519,13 @@ class Client(Borrower):
             return False
         if status == ord("I") and self.tracks and server.settle():  # type: ignore[union-attr]  # it calls
             return False
-        if status != ord("I") or self.mode == "session" or server.pins:  # type: ignore[union-attr]
+        if status != ord("I") or not self.tracks or server.pins:  # type: ignore[union-attr]
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
         self.server = None
-        if server.settings is not NOTHING and server.settings.hasty:  # type: ignore[union-attr]
+        settings: Parameters = server.settings  # type: ignore[union-attr]
+        if settings.hasty:
             server.expires_at = 0.0  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
             server.murky = True  # type: ignore[union-attr]
