@@ -7,8 +7,12 @@ cdef int _ZERO, _NINE, _QUOTE, _BACKSLASH
 
 
 cdef class Likeness:
-    cdef readonly bytes pattern
+    cdef readonly bytes head
+    cdef readonly bytes tail
     cdef readonly object statement
+
+    @cython.locals(text="const unsigned char *", end=Py_ssize_t)
+    cpdef bint covers(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop) except -1
 
 
 cdef class Likenesses:

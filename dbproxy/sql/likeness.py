@@ -18,15 +18,25 @@ SLOTS = 4096  # a power of two
 _UNFIT = re.compile(
     rb"[\\\1\2]"
 )  # what a backslash means is not the same for all clients; the others are marks
+_MARK = re.compile(rb"[\1\2]")
 _ZERO, _NINE, _QUOTE, _BACKSLASH = 0x30, 0x39, 0x27, 0x5C
 
 
 class Likeness:
-    """A pattern, and what every text does that fits it."""
+    """A pattern, and what every text does that fits it. `head`: what comes before its first mark, `tail`: the rest."""
 
     def __init__(self, pattern: bytes, statement: Statement) -> None:
-        self.pattern = pattern
+        mark = _MARK.search(pattern)
+        end = mark.start() if mark else len(pattern)
+        self.head = pattern[:end]
+        self.tail = pattern[end:]
         self.statement = statement
+
+    def covers(self, chunk: bytes, start: int, stop: int) -> bool:
+        """Whether `chunk[start:stop]` fits."""
+        text = chunk
+        end = start + len(self.head)
+        return end <= stop and text[start:end] == self.head and fits(self.tail, chunk, end, stop)
 
 
 class Likenesses:
@@ -39,12 +49,12 @@ class Likenesses:
     def find(self, chunk: bytes, start: int, stop: int) -> Statement | None:
         """What `chunk[start:stop]` does, if it fits a pattern."""
         likeness = self.last
-        if likeness is not None and fits(likeness.pattern, chunk, start, stop):
+        if likeness is not None and likeness.covers(chunk, start, stop):
             return likeness.statement
         if stop - start > LIMIT:
             return None
         likeness = self.slots[place(chunk, start, stop)]
-        if likeness is not None and fits(likeness.pattern, chunk, start, stop):
+        if likeness is not None and likeness.covers(chunk, start, stop):
             self.last = likeness
             return likeness.statement
         return None
