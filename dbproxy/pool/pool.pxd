@@ -2,7 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport has_news
 from dbproxy.pool.borrower cimport Borrower
-from dbproxy.pool.states cimport Member
+from dbproxy.pool.states cimport Member, Members
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.sql.cache cimport StatementCache
 
@@ -21,8 +21,8 @@ cdef class Pool:
     cdef public double slow_after
     cdef readonly PoolStats stats
     cdef readonly list lists
-    cdef readonly dict idle
-    cdef readonly dict active
+    cdef readonly Members idle
+    cdef readonly Members active
     cdef readonly object waiting
     cdef readonly object parameter_sets
     cdef readonly StatementCache classifier
@@ -38,7 +38,7 @@ cdef class Pool:
     cdef public double retry_at
     cdef public object last_error
 
-    @cython.locals(server=Member, idle=dict)
+    @cython.locals(server=Member)
     cpdef checkout(self, Borrower client, double now)
     cpdef leave(self, client)
     @cython.locals(client=Borrower)
