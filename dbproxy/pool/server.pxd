@@ -69,7 +69,7 @@ cdef class Server(Member):
     @cython.locals(
         framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
         done=bint, pieces=list, now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint,
-        mark="long long",
+        mark=Py_ssize_t,
     )
     cdef relay(self, bytes data)
     cpdef bint settle(self) except -1

@@ -21,6 +21,7 @@ cdef class Member(Link):
     cdef public object claimed_by
 
 
+@cython.final
 cdef class Members:
     cdef readonly Member first
     cdef readonly Member last

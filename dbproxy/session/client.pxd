@@ -47,7 +47,7 @@ cdef class Client(Borrower):
     cdef take(self, bytes data)
     @cython.locals(
         server=Server, pipeline=Pipeline, prepared=ClientStatements, replay=Replay, pieces=list, chunk=bytes,
-        end=Py_ssize_t, mark="long long", kind=int, at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
+        end=Py_ssize_t, mark=Py_ssize_t, kind=int, at=Py_ssize_t, stop=Py_ssize_t, new=bytes,
     )
     cdef request(self, Framer framer, Py_ssize_t index, Py_ssize_t position)
     @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)

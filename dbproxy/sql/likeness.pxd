@@ -6,6 +6,7 @@ cdef int NUMBER, SLOTS, STRING
 cdef int _ZERO, _NINE, _QUOTE, _BACKSLASH
 
 
+@cython.final
 cdef class Likeness:
     cdef readonly bytes head
     cdef readonly bytes tail
@@ -15,6 +16,7 @@ cdef class Likeness:
     cpdef bint covers(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop) except -1
 
 
+@cython.final
 cdef class Likenesses:
     cdef readonly list slots
     cdef readonly Likeness last

@@ -3,16 +3,18 @@ cimport cython
 cdef int FEW, HEADER
 
 
+@cython.final
 cdef class Rules:
     cdef readonly long long[256] needs
     cdef readonly long long[256] limits
 
 
+@cython.final
 cdef class Framer:
     cdef readonly Rules rules
     cdef readonly bytes chunk
     cdef readonly Py_ssize_t count
-    cdef long long[16] first
+    cdef Py_ssize_t[16] first
     cdef list more
     cdef readonly Py_ssize_t start
     cdef readonly Py_ssize_t end
@@ -22,7 +24,7 @@ cdef class Framer:
     cdef Py_ssize_t wanted
 
     cpdef list feed(self, bytes data)
-    cpdef long long mark_at(self, Py_ssize_t number) except -1
+    cpdef Py_ssize_t mark_at(self, Py_ssize_t number) except -1
     cpdef Py_ssize_t scan(self, bytes data) except -1
 
     @cython.locals(

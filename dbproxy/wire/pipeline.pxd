@@ -6,6 +6,7 @@ cdef bint ends(int reply, int entry)
 cdef bint is_strict(int reply)
 
 
+@cython.final
 cdef class Pipeline:
     cdef readonly list due
     cdef readonly list notes
