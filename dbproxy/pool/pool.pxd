@@ -2,8 +2,9 @@ cimport cython
 
 from dbproxy.net.direct cimport has_news
 from dbproxy.pool.borrower cimport Borrower
-from dbproxy.pool.states cimport Member
+from dbproxy.pool.states cimport Member, Members
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.sql.cache cimport StatementCache
 
 cdef double QUIET
 cdef int ACTIVE, BEING_CANCELED, CLOSED, IDLE
@@ -20,11 +21,11 @@ cdef class Pool:
     cdef public double slow_after
     cdef readonly PoolStats stats
     cdef readonly list lists
-    cdef readonly dict idle
-    cdef readonly dict active
+    cdef readonly Members idle
+    cdef readonly Members active
     cdef readonly object waiting
     cdef readonly object parameter_sets
-    cdef readonly object classifier
+    cdef readonly StatementCache classifier
     cdef public dict routines
     cdef public double routines_read_at
     cdef public bint sets_unseen
@@ -37,8 +38,8 @@ cdef class Pool:
     cdef public double retry_at
     cdef public object last_error
 
-    @cython.locals(server=Member, idle=dict)
-    cpdef checkout(self, client, double now)
+    @cython.locals(server=Member)
+    cpdef checkout(self, Borrower client, double now)
     cpdef leave(self, client)
     @cython.locals(client=Borrower)
     cpdef checkin(self, Member server, double now)

@@ -18,7 +18,7 @@ from dbproxy.net.direct import has_news
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
-from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED, Members
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
 
@@ -54,7 +54,7 @@ class Pool:
         self.cancel = cancel
         self.slow_after = slow_after
         self.stats = PoolStats()
-        self.lists: list[dict[Any, None]] = [{} for _ in NAMES]
+        self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
@@ -95,20 +95,18 @@ class Pool:
 
     def checkout(self, client: "Borrower", now: float) -> Any:
         """A server for this client now, or None: it waits, and `client.serve` is called in its turn."""
-        idle = self.idle
-        if idle and not self.paused and not self.waiting:
-            server = idle.popitem()[0]
+        server: Any = self.idle.last
+        if server is not None and not self.paused and not self.waiting:
             if server.settings is not client.settings or (
                 server.claimed_by is not None and server.claimed_by is not client
             ):
-                idle[server] = None
                 server = self.find_fitting(client, now)
             if server is not None and now - server.used_at > QUIET and has_news(server.fd):
-                idle[server] = None
                 server = self.find_quiet()
             if server is not None:
+                self.idle.remove(server)
                 server.state = ACTIVE
-                self.active[server] = None
+                self.active.add(server)
                 server.lend(client, now)
                 self.stats.wait(0)
                 return server
@@ -117,7 +115,7 @@ class Pool:
         return None
 
     def find_fitting(self, client: "Borrower", now: float) -> Any:
-        """Take the idle server that fits best: claimed by this client, or with its settings and not claimed.
+        """The idle server that fits best: claimed by this client, or with its settings and not claimed.
 
         One that another has claimed is lent only if no other can be had. None: one can still be opened.
         """
@@ -133,15 +131,13 @@ class Pool:
         if free is None and self.size() < self.settings.size and now >= self.retry_at:
             return None
         found: Any = free if free is not None else claimed
-        self.idle.pop(found)
         found.claimed_by = None
         return found
 
     def find_quiet(self) -> Any:
-        """Take an idle server that has nothing to say: one that was lost while idle says so before it is lent."""
+        """An idle server that has nothing to say: one that was lost while idle says so before it is lent."""
         for server in reversed(self.idle):
             if not has_news(server.fd):
-                del self.idle[server]
                 return server
         return None
 
@@ -151,8 +147,9 @@ class Pool:
             server = self.find_quiet()
             if server is None:
                 return
+            self.idle.remove(server)
             server.state = ACTIVE
-            self.active[server] = None
+            self.active.add(server)
             self.checkin(server, now)
 
     def leave(self, client: "Borrower") -> None:
@@ -179,9 +176,9 @@ class Pool:
         else:
             if server.state == ACTIVE:
                 server.used_at = now
-                del self.active[server]
+                self.active.remove(server)
                 server.state = IDLE
-                self.idle[server] = None
+                self.idle.add(server)
             else:
                 self.move(server, IDLE)
 
@@ -189,10 +186,10 @@ class Pool:
         """The only way from one list to another."""
         if state not in MOVES[server.state]:
             raise AssertionError(f"server {server.id}: {NAMES[server.state]} to {NAMES[state]}")
-        self.lists[server.state].pop(server, None)
+        self.lists[server.state].remove(server)
         server.state = state
         if state != CLOSED:
-            self.lists[state][server] = None
+            self.lists[state].add(server)
 
     def cleaning(self, server: "Server") -> list[str]:
         """SQL that makes a server, taken from a client that left, as good as new."""
@@ -241,7 +238,7 @@ class Pool:
         self.failures = 0
         self.retry_at = 0.0
         self.last_error = None
-        self.lists[LOGIN][server] = None
+        self.lists[LOGIN].add(server)
         self.welcome = dict(server.parameters)
         self.move(server, ACTIVE)
         self.checkin(server, now)
@@ -267,7 +264,7 @@ class Pool:
         """A connection is closed, for this reason; open another if somebody waits."""
         was = NAMES[server.state]
         if server.state != CLOSED:
-            self.lists[server.state].pop(server, None)
+            self.lists[server.state].remove(server)
             server.state = CLOSED
         log.info(
             "server closed",

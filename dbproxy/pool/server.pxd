@@ -41,7 +41,7 @@ cdef class Server(Member):
     cdef public int batch
     cdef readonly dict unconfirmed
     cdef dict restoring
-    cdef public object pins
+    cdef public frozenset pins
     cdef public bint local
     cdef public bint keeps_ready
     cdef readonly int asked
@@ -69,8 +69,9 @@ cdef class Server(Member):
     cpdef bytes prepare(self, Statement statement, bint describe=*)
     cpdef bytes compare(self, Statement statement, bint describe=*)
     @cython.locals(
-        framer=Framer, pipeline=Pipeline, marks=list, chunk=bytes, position=Py_ssize_t, done=bint, pieces=list,
-        now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, mark="long long",
+        framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
+        done=bint, pieces=list, now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint,
+        mark=Py_ssize_t,
     )
     cdef relay(self, bytes data)
     cpdef bint settle(self) except -1

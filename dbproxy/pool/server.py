@@ -314,13 +314,14 @@ class Server(Member):
     def relay(self, data: bytes) -> None:
         framer = self.framer
         pipeline = self.pipeline
-        marks = framer.feed(data)
+        count = framer.scan(data)
         chunk = framer.chunk
         position = 0
         done = kept = False
         pieces = None
         now = 0.0
-        for mark in marks:
+        for number in range(count):
+            mark = framer.mark_at(number)
             kind = mark & 255
             at = mark >> 8
             ahead = None

@@ -12,6 +12,7 @@ TESTED          nobody's: we roll back, reset or check it
 BEING_CANCELED  clean, but a cancel request sent for its last client may still hit it
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from dbproxy.errors import ProxyError
@@ -42,6 +43,9 @@ class Member(Link):
         self.expires_at = 0.0
         self.used_at = 0.0
         self.checked_at = 0.0
+        self.members: Members | None = None  # the list that it is in, and its neighbours there
+        self.before: Member | None = None
+        self.after: Member | None = None
         self.settings: Any = None  # that its session has
         self.claimed_by: Any = (
             None  # a borrower whose sequence values it remembers: lent to others only if it must be
@@ -52,3 +56,62 @@ class Member(Link):
 
     def close(self, reason: str, error: ProxyError | None = None) -> None:
         raise NotImplementedError
+
+
+class Members:
+    """The servers in one state, in the order in which they came to it.
+
+    Linked one to the next: every query moves its server from one list to another and back, and a dict takes four times
+    as long.
+    """
+
+    def __init__(self) -> None:
+        self.first: Member | None = None
+        self.last: Member | None = None
+        self.size = 0
+
+    def add(self, server: Member) -> None:
+        """At the end."""
+        last = self.last
+        if last is None:
+            self.first = server
+        else:
+            last.after = server
+            server.before = last
+        self.last = server
+        server.members = self
+        self.size += 1
+
+    def remove(self, server: Member) -> None:
+        """Take it out, if it is here."""
+        if server.members is not self:
+            return
+        before, after = server.before, server.after
+        if before is None:
+            self.first = after
+        else:
+            before.after = after
+        if after is None:
+            self.last = before
+        else:
+            after.before = before
+        server.before = server.after = server.members = None
+        self.size -= 1
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __contains__(self, server: Member) -> bool:
+        return server.members is self
+
+    def __iter__(self) -> Iterator[Any]:
+        server = self.first
+        while server is not None:
+            yield server
+            server = server.after
+
+    def __reversed__(self) -> Iterator[Any]:
+        server = self.last
+        while server is not None:
+            yield server
+            server = server.before

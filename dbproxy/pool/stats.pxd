@@ -8,6 +8,7 @@ cdef int LAST_OCTAVE
 cpdef int bucket(long long microseconds) noexcept
 
 
+@cython.final
 cdef class PoolStats:
     cdef public long long xact_count
     cdef public long long query_count

@@ -17,7 +17,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.names import FLUSH, USES
@@ -27,7 +27,7 @@ from dbproxy.session.statements import ClientStatements
 from dbproxy.sql.statement import DISCARDS, HARMLESS, LISTENS, UNKNOWN, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
-from dbproxy.wire.framer import STATEMENT_NEED, client_framer
+from dbproxy.wire.framer import STATEMENT_NEED, Framer, client_framer
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
@@ -60,7 +60,7 @@ class Client(Borrower):
         self.leaving = False
         self.late = False
         self.discarding = False
-        self.pending: tuple[bytes, list[int], int, int] | None = None
+        self.pending: tuple[Framer, int] | None = None
         self.backlog: list[bytes] = []
         self.backlog_size = 0
         self.tracks = self.by_hub = self.mode != "session"
@@ -135,9 +135,9 @@ class Client(Borrower):
         """Handle what the client sent."""
         if self.owes_ready:
             self.tell_ready()
-        marks = self.framer.feed(data)
+        self.framer.scan(data)
         self.arrived = monotonic()
-        self.request(self.framer.chunk, marks, 0, 0, self.framer.end)
+        self.request(self.framer, 0, 0)
         if self.server is not None:
             if self.late and not self.framer.left:
                 self.late = False
@@ -151,8 +151,8 @@ class Client(Borrower):
         server.flush()
         server.write(build.flush())
 
-    def request(self, chunk: bytes, marks: list[int], index: int, position: int, end: int) -> None:
-        """Handle messages from `marks[index]` on; bytes before `position` have been dealt with.
+    def request(self, framer: Framer, index: int, position: int) -> None:
+        """Handle the framer's messages from mark `index` on; bytes before `position` have been dealt with.
 
         Bytes between marks (CopyData, the rest of a long message) go where the message before them went: to the
         server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
@@ -162,9 +162,10 @@ class Client(Borrower):
         replay = self.replay
         pipeline: Any = server.pipeline if server is not None else None
         pieces: list[bytes] | None = None
-        number = len(marks)
-        while index < number:
-            mark = marks[index]
+        chunk = framer.chunk
+        end = framer.end
+        while index < framer.count:
+            mark = framer.mark_at(index)
             index += 1
             kind = mark & 255
             at = mark >> 8
@@ -176,7 +177,7 @@ class Client(Borrower):
                     continue
                 server = self.pool.checkout(self, self.arrived)
                 if server is None:
-                    self.park(chunk, marks, index - 1, end)
+                    self.park(framer, index - 1)
                     return
                 pieces = self.borrow(server)
                 pipeline = server.pipeline
@@ -195,7 +196,7 @@ class Client(Borrower):
                     position = stop
                     if prepared.asks:
                         server.write(b"".join(pieces))
-                        self.park(chunk, marks, index - 1, end)
+                        self.park(framer, index - 1)
                         return
                 else:
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
@@ -245,7 +246,7 @@ class Client(Borrower):
                     position = stop
                     if prepared.asks:
                         server.write(b"".join(pieces))
-                        self.park(chunk, marks, index - 1, end)
+                        self.park(framer, index - 1)
                         return
             else:
                 self.rare(server, kind)
@@ -266,7 +267,12 @@ class Client(Borrower):
         length = length_at(chunk, at)
         if length > STATEMENT_NEED:
             return UNREAD
-        return self.pool.classifier.find(chunk[at + 5 : at + length - 1], self.state.backslashes)
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
 
     def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
               pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip
@@ -413,9 +419,10 @@ class Client(Borrower):
         """Send the request again."""
         data = self.prepared.spell_faked() + self.replay.use()
         framer = client_framer(self.login.max_message_size)
+        framer.scan(data)
         self.prepared.end_request()
         self.parked = False
-        self.request(data, framer.feed(data), 0, 0, framer.end)
+        self.request(framer, 0, 0)
         self.drain()
 
     def knows(self, name: bytes) -> bool:
@@ -433,9 +440,10 @@ class Client(Borrower):
 
     # --- waiting and borrowing ---
 
-    def park(self, chunk: bytes, marks: list[int], index: int, end: int) -> None:
+    def park(self, framer: Framer, index: int) -> None:
+        """Wait with the message of mark `index`; until then the framer is given nothing else."""
         self.parked = True
-        self.pending = (chunk, marks, index, end)
+        self.pending = (framer, index)
 
     def borrow(self, server: Server) -> list[bytes] | None:
         """Begin the loan; what must be sent ahead of the request."""
@@ -463,10 +471,10 @@ class Client(Borrower):
     def resume(self) -> None:
         """Go on with the request where it was parked."""
         pending, self.pending = self.pending, None
-        chunk, marks, index, end = pending  # type: ignore[misc]  # a parked client has it
+        framer, index = pending  # type: ignore[misc]  # a parked client has it
         self.parked = self.prepared.asks = False
         try:
-            self.request(chunk, marks, index, marks[index] >> 8, end)
+            self.request(framer, index, framer.mark_at(index) >> 8)
             self.drain()
         except ProxyError as error:
             self.disconnect(error.message, error)
@@ -486,18 +494,18 @@ class Client(Borrower):
         if error.severity == "FATAL":
             self.disconnect(error.message, error)
             return
-        chunk, marks, index, end = self.pending  # type: ignore[misc]  # a parked client has it
+        framer, index = self.pending  # type: ignore[misc]  # a parked client has it
         self.pending = None
         self.parked = False
         self.started = 0.0
         self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.prepared.keep_promises() + build.error_response(error))
-        if marks[index] & 255 in b"QF":
+        if framer.mark_at(index) & 255 in b"QF":
             self.write(READY_IDLE)
             index += 1
         else:
             self.discarding = True
-        self.request(chunk, marks, index, end, end)
+        self.request(framer, index, framer.end)
         self.drain()
 
     def reply(self, data: bytes) -> None:
@@ -525,12 +533,13 @@ class Client(Borrower):
         if asks:
             self.resume()
             return False
-        if status != ord("I") or self.mode == "session" or server.pins:  # type: ignore[union-attr]
+        if status != ord("I") or not self.tracks or server.pins:  # type: ignore[union-attr]
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
         self.server = None
-        if server.settings is not NOTHING and server.settings.hasty:  # type: ignore[union-attr]
+        settings: Parameters = server.settings  # type: ignore[union-attr]
+        if settings.hasty:
             server.expires_at = 0.0  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
             server.murky = True  # type: ignore[union-attr]

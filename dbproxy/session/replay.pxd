@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.final
 cdef class Replay:
     cdef readonly list parts
     cdef public Py_ssize_t at

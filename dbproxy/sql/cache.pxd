@@ -1,5 +1,9 @@
-import cython
+cimport cython
 
+from dbproxy.sql.likeness cimport Likenesses
+from dbproxy.sql.shape cimport shape
+
+@cython.final
 cdef class Generations:
     cdef readonly Py_ssize_t size, bytes
     cdef readonly dict young, old
@@ -7,8 +11,10 @@ cdef class Generations:
     cpdef object find(self, bytes key)
     cpdef object add(self, bytes key, object statement)
 
+@cython.final
 cdef class StatementCache:
     cdef readonly Py_ssize_t parse_limit
+    cdef readonly Likenesses alike
     cdef readonly Generations texts, shapes
 
     cpdef object find(self, bytes text, bint backslashes=*)

@@ -1,10 +1,11 @@
-"""Each statement is classified once: found again by its very text, or by its shape.
+"""Each statement is classified once: found again by its very text, by a text like it, or by its shape.
 
 Two texts of one shape do the same to the session, with few exceptions where a literal decides (`set_config('name', …)`,
 the body of DO, …) or where the place in the text does (LISTEN): such a shape is marked, and each of its texts is
 classified for itself. So is what the grammar rejects: a bad literal of one client must not spoil the shape for all.
 """
 
+from dbproxy.sql.likeness import Likenesses
 from dbproxy.sql.parser import UNREADABLE, classify
 from dbproxy.sql.shape import shape
 from dbproxy.sql.statement import UNKNOWN, Statement
@@ -18,6 +19,7 @@ class StatementCache:
 
     def __init__(self, size: int, parse_limit: int = 16384) -> None:
         self.parse_limit = parse_limit
+        self.alike = Likenesses()
         self.texts = Generations(size)
         self.shapes = Generations(size)
 
@@ -25,6 +27,9 @@ class StatementCache:
         """What `classify` says of the text. `backslashes`: `standard_conforming_strings` is off."""
         found = self.texts.find(text)
         if found is None:
+            found = self.alike.find(text, 0, len(text))
+            if found is not None:
+                return found
             return self._find_by_shape(text, backslashes)
         if backslashes and b"\\" in text:
             return UNREADABLE
@@ -38,12 +43,13 @@ class StatementCache:
         if found is None:
             found = classify(text)
             self.shapes.add(key, _BY_TEXT if found.varies else found)
-            self.texts.add(text, found)
         elif found is _BY_TEXT:
             found = classify(text)
-            self.texts.add(text, found)
-        elif len(text) <= _SHORT:
-            self.texts.add(text, found)
+        else:
+            self.alike.add(text, found)
+            if len(text) > _SHORT:
+                return found
+        self.texts.add(text, found)
         return found
 
 

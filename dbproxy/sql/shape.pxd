@@ -14,6 +14,12 @@ cdef bytes _KIND
 )
 cpdef bytes shape(bytes text, bint backslashes=*)
 
+@cython.locals(
+    n=Py_ssize_t, padded=bytes, source="const unsigned char *", found=bytes, token=bytes, i=Py_ssize_t,
+    start=Py_ssize_t, end=Py_ssize_t,
+)
+cpdef bytes find_pattern(bytes text)
+
 
 cdef bint _is_wordlike(int byte)
 @cython.locals(c=int)

@@ -27,6 +27,7 @@ _DOLLAR, _AND, _PAREN, _STAR, _PLUS, _COMMA, _DASH = 0x24, 0x26, 0x28, 0x2A, 0x2
 _DOT, _SLASH, _ZERO, _BRACKET, _UNDERSCORE, _QUESTION = 0x2E, 0x2F, 0x30, 0x5B, 0x5F, 0x3F
 _A, _B, _E, _F, _N, _O, _U, _X = 0x61, 0x62, 0x65, 0x66, 0x6E, 0x6F, 0x75, 0x78
 _LOWER = 0x20  # the bit that makes a letter a small one
+NUMBER, STRING = 1, 2  # in patterns
 
 
 def _classify(byte: int) -> int:
@@ -86,6 +87,26 @@ def shape(text: bytes, backslashes: bool = False) -> bytes:
         size -= 1
     found = b"" + out[:size]  # compiled, it is bytes already and not copied
     return _LISTS.sub(_fold, found) if listed else found
+
+
+def find_pattern(text: bytes) -> bytes:
+    """`text` with NUMBER for each number of digits only, and STRING in each string without a prefix or quotes."""
+    n = len(text)
+    padded = text + b"\0\0"
+    source = padded
+    found = b""
+    i = 0
+    while i < n:
+        start = _gap_end(source, i, n)
+        end = _literal_end(source, start, n, backslashes=False) or _kept_end(source, start, n)
+        token = text[start:end]
+        if token.isdigit() and not _is_wordlike(source[end]):
+            token = b"%c" % NUMBER
+        elif source[start] == _QUOTE and text.find(b"'", start + 1) == end - 1:
+            token = b"'%c'" % STRING
+        found += text[i:start] + token
+        i = end
+    return found
 
 
 def redact(text: bytes) -> bytes:

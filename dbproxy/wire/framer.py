@@ -16,6 +16,8 @@ from functools import cache
 from dbproxy.errors import MessageTooLarge, ProtocolViolation
 from dbproxy.wire.codes import HEADER
 
+FEW = 16  # marks that cost no memory
+NO_MARKS = [0] * FEW
 UNKNOWN = -1  # need: this kind is not allowed here
 PASS = 0  # need: no mark, whatever its length
 
@@ -34,14 +36,19 @@ class Rules:
 class Framer:
     """Marks one direction of one connection.
 
-    After `feed`: `chunk` is what the marks point into, `start` where its first message begins (bytes before it
-    continue the message before), `end` where the bytes held back begin, `left` how many bytes of the last message
-    are still to come.
+    After `scan`: `count` messages are marked, `mark_at` tells each; `chunk` is what the marks point into, `start` where
+    its first message begins (bytes before it continue the message before), `end` where the bytes held back begin,
+    `left` how many bytes of the last message are still to come.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.chunk = b""
+        self.count = 0
+        self.first = (
+            NO_MARKS.copy()
+        )  # the first marks; compiled, C numbers: the data path makes no objects for them
+        self.more: list[int] = []  # the others
         self.start = 0
         self.end = 0
         self.left = 0
@@ -58,21 +65,34 @@ class Framer:
         self.rules = _SERVER_RULES
 
     def feed(self, data: bytes) -> list[int]:
-        """Marks of the messages in `data` (and what was held back before it)."""
+        """`scan`, for those who can afford a list: all marks."""
+        return [self.mark_at(number) for number in range(self.scan(data))]
+
+    def mark_at(self, number: int) -> int:
+        """One of the `count` marks."""
+        if number < FEW:
+            return self.first[number]
+        return self.more[number - FEW]
+
+    def scan(self, data: bytes) -> int:
+        """Mark the messages in `data` (and what was held back before it); how many marks there are."""
+        self.count = 0
+        if self.more:
+            self.more.clear()
         if self.held_size:
             self.held += data
             self.held_size += len(data)
             if self.held_size < self.wanted:
                 self.chunk = b""
                 self.start = self.end = 0
-                return []
+                return 0
             data = bytes(self.held)
             self.held.clear()
             self.held_size = 0
-        return self.mark(data)
+        self.walk(data)
+        return self.count
 
-    def mark(self, data: bytes) -> list[int]:
-        marks: list[int] = []
+    def walk(self, data: bytes) -> None:
         buffer = data
         rules = self.rules
         size = len(data)
@@ -81,7 +101,7 @@ class Framer:
         if position > size:
             self.left = position - size
             self.start = self.end = size
-            return marks
+            return
         self.left = 0
         self.start = position
         while position < size:
@@ -102,7 +122,11 @@ class Framer:
                 if available < whole:
                     self.wanted = whole
                     break
-                marks.append(position << 8 | kind)
+                if self.count < FEW:
+                    self.first[self.count] = position << 8 | kind
+                else:
+                    self.more.append(position << 8 | kind)
+                self.count += 1
             position += length
             if position > size:
                 self.left = position - size
@@ -111,7 +135,6 @@ class Framer:
         if position < size:
             self.held += data[position:]
             self.held_size = size - position
-        return marks
 
     def refuse(self, kind: int, length: int) -> None:
         """Raise what is wrong with a header."""

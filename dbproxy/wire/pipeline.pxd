@@ -1,10 +1,12 @@
 cimport cython
 
+cdef int KEPT, _HALF, _HALVES
 
 cdef bint ends(int reply, int entry)
 cdef bint is_strict(int reply)
 
 
+@cython.final
 cdef class Pipeline:
     cdef readonly list due
     cdef readonly list notes

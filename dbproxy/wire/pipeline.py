@@ -31,6 +31,8 @@ HALF = 2048  # the first of two Queries that are one to the client: it does not 
 TAIL = 4096  # the second, which is ours: of its reply the client sees ReadyForQuery, and settings that have changed
 KEPT = 256  # entries that are over before their places are given up: an empty list would give up its memory each time
 
+_HALF, _HALVES = HALF, HALF | TAIL  # compiled, C numbers
+
 PARSE_COMPLETE = b"1\x00\x00\x00\x04"
 CLOSE_COMPLETE = b"3\x00\x00\x00\x04"
 
@@ -138,10 +140,10 @@ class Pipeline:
         entry = self.due[self.head]
         if ends(reply, entry & 255):
             self.ended = self.notes[self.head]
-            if entry & (HALF | TAIL):
+            if entry & _HALVES:
                 self.halves -= 1
                 self.advance()
-                return entry & HALF != 0
+                return entry & _HALF != 0
             self.advance()
         elif is_strict(reply):
             raise ProtocolViolation(f"the server sent {chr(reply)!r} out of turn")

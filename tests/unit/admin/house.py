@@ -123,7 +123,7 @@ class FakeHouse:
         server = Server(pool)
         server.attach(Transport())
         server.mailbox = None
-        pool.lists[LOGIN][server] = None
+        pool.lists[LOGIN].add(server)
         pool.move(server, state)
         return server
 

@@ -223,3 +223,12 @@ def test_looking_at_the_rows_of_one_server_looks_at_no_others():
     one.look_at_rows()
     assert other.feed(header("D", 4)) == []
     assert one.feed(header("D", 4)) == [ord("D")]
+
+
+def test_many_marks_are_told_one_by_one_and_forgotten() -> None:
+    framer = server_framer()
+    for number in (3, 40, 0, 17):
+        marks = framer.feed(b"n\x00\x00\x00\x04" * number)
+        assert framer.count == number
+        assert marks == [framer.mark_at(index) for index in range(number)]
+        assert marks == [index * 5 << 8 | ord("n") for index in range(number)]

@@ -1,0 +1,5 @@
+cdef class Parameters:
+    cdef readonly dict values
+    cdef readonly bint hasty
+    cdef public object reported
+    cdef object __weakref__
