@@ -474,6 +474,8 @@ class Client(Borrower):
         framer, index = pending  # type: ignore[misc]  # a parked client has it
         self.parked = self.prepared.asks = False
         try:
+            if self.owes_ready:  # ahead of what is answered now
+                self.tell_ready()
             self.request(framer, index, framer.mark_at(index) >> 8)
             self.drain()
         except ProxyError as error:

@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
+import psycopg
 import pytest
 
 from tests.support.postgres import Database, connect
@@ -53,6 +54,11 @@ class Stage:
     called: int = 0
     kept: int = 0
 
+    def show(self, what: str) -> str:
+        """What the console says, for whoever has to find out."""
+        with psycopg.connect(self.proxy.dsn("dbproxy", "dbproxy"), autocommit=True) as console:
+            return "\n".join(map(str, console.execute(f"SHOW {what}".encode()).fetchall()))
+
     async def play(self, rounds: int) -> None:
         for reference in self.references:
             await reference.record(self.database.server.port, self.database.name)
@@ -86,7 +92,8 @@ class Stage:
         except* AssertionError as failures:
             told = "\n".join(f"rogue {place}: {rogue.story}" for place, rogue in enumerate(rogues))
             errors = "\n".join(map(str, failures.exceptions))
-            raise AssertionError(f"SEED={self.seed} round {number}\n{told}\n{errors}") from failures
+            shown = "\n".join(self.show(what) for what in ("CLIENTS", "SERVERS", "POOLS"))
+            raise AssertionError(f"SEED={self.seed} round {number}\n{told}\n{errors}\n{shown}") from failures
         self.rogues = [rogue for rogue in self.rogues if rogue.stays]
 
     async def enter(self, random: Random) -> list[Rogue]:
