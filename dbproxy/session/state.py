@@ -217,7 +217,9 @@ class SessionState:
             self.pool.forget_statements()
         client.settings = self.pool.parameter_sets.find(self.settings_now(server, findings))
         client.prepared.search(client.settings.values.get("search_path", ""))
-        self.backslashes = self.reads_backslashes()
+        if self.backslashes != self.reads_backslashes():
+            self.backslashes = not self.backslashes
+            client.prepared.unnamed_effects = self.classify(client.prepared.unnamed or b"")
         if findings.prepared is not None:
             client.prepared.names.conclude(server, findings.prepared)
         if findings.channels is not None:

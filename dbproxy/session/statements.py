@@ -134,7 +134,8 @@ class ClientStatements:
             server.pipeline.expect(ord("P"))
             return None
         name, body = parts
-        effects = self.state.classify(body)
+        effects = self.unnamed_effects if body == self.unnamed else self.state.classify(body)
+        ahead = b""
         if effects is not HARMLESS:
             refusal = self.state.refusal(effects)
             if refusal is not None:
@@ -142,10 +143,10 @@ class ClientStatements:
                     ord("P"), (name, self.statements.get(name) if name else self.unnamed, b"", refusal)
                 )
                 return write_parse(name and AGAIN, REFUSED)
-        ahead = self.names_on(server, effects)
-        if self.asks:
-            self.stats.client_parse_count -= 1  # it comes again
-            return ahead
+            ahead = self.names_on(server, effects)
+            if self.asks:
+                self.stats.client_parse_count -= 1  # it comes again
+                return ahead
         if not name:
             server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
             self.unnamed = server.unnamed = body
@@ -294,6 +295,7 @@ class ClientStatements:
         """A Parse or Close of this name did not happen after all."""
         if not name:
             self.unnamed = previous
+            self.unnamed_effects = self.state.classify(previous) if previous is not None else HARMLESS
         elif type(previous) is bytes:
             self.by_sql[name] = previous
         elif previous is None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dbproxy.sql.statement import LOCKS, UNKNOWN
 from tests.support.house import House
 from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend, findings
@@ -606,3 +607,35 @@ async def test_close_of_a_prepared_name_that_was_discarded_leaves_it(house: Hous
     await client.receives(IDLE)
     client.send(bind("mine"), execute(), SYNC)
     assert (await server.receive()).body.query == prepare
+
+
+async def test_unnamed_statement_that_was_not_replaced_does_what_it_did(house: House):
+    client, server = await house.pair()
+    client.send(parse("", LOCK), SYNC)
+    await server.answers(PARSE_COMPLETE, IDLE, to=parse("", LOCK) + SYNC)
+    await client.receives(PARSE_COMPLETE, IDLE)
+    client.send(execute(), parse("", "SELECT 1"), SYNC)
+    await server.answers(error("34000", "no portal"), IDLE, to=execute() + parse("", "SELECT 1") + SYNC)
+    await client.fails("34000")
+    await client.receives(IDLE)
+    client.send(bind(), execute(), SYNC)
+    await server.receive_until(SYNC)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, rows(""), IDLE)
+    await server.answers_audit(locks=True)
+    await house.until(lambda: list(house.inside(client).state.pins) == ["lock"])
+
+
+async def test_equal_text_is_read_as_its_session_reads_it_now(house: House):
+    client, server = await house.pair()
+    client.send(parse("", r"SELECT '\'; SELECT pg_advisory_lock(1) --'"), SYNC)
+    await server.receive_until(SYNC)
+    server.send(PARSE_COMPLETE, IDLE)
+    await client.receives(PARSE_COMPLETE, IDLE)
+    state = house.inside(client).state
+    assert house.inside(client).prepared.unnamed_effects.effects & LOCKS
+    client.send(parse("off", "SET standard_conforming_strings = off"), bind("off"), execute(), SYNC)
+    await server.receive_until(SYNC)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("SET"), IDLE)
+    await server.answers_audit(settings={"standard_conforming_strings": "off"})
+    await house.until(lambda: state.backslashes)
+    assert house.inside(client).prepared.unnamed_effects.effects == UNKNOWN
