@@ -60,16 +60,14 @@ class Findings:
 
 
 class Audit:
-    """One question on its way, `answer` once it is there; `error` if PostgreSQL would not answer."""
+    """One question on its way, `answer` once it is there; None stays if PostgreSQL would not answer."""
 
-    __slots__ = ("answer", "effects", "error", "names", "tries")
+    __slots__ = ("answer", "effects", "names")
 
     def __init__(self, effects: int, names: Iterable[str]) -> None:
         self.effects = effects
         self.names = sorted({*names, *(ROLES if effects & SETTINGS else ())})
         self.answer: Findings | None = None
-        self.error = ""
-        self.tries = 0
 
     def spell(self) -> str:
         """The Query's text."""

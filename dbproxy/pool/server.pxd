@@ -45,6 +45,7 @@ cdef class Server(Member):
     cdef public bint local
     cdef public bint keeps_ready
     cdef readonly int asked
+    cdef readonly int tries
     cdef readonly bint listens
     cdef readonly bint changed
     cdef public bint murky

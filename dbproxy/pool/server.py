@@ -115,6 +115,7 @@ class Server(Member):
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         self.effects = 0  # what was sent since the last audit may have done to the session (sql.statement)
+        self.tries = 0  # to audit
         self.asked = 0  # those that an audit on its way is about
         self.listens = False  # to its client's channels, for this loan
         self.touched: set[str] = set()  # settings that it may have changed
@@ -505,16 +506,24 @@ class Server(Member):
         if self.effects & SETTINGS:  # custom ones are not listed
             names = names | {name for name in self.settings.values if "." in name}
         self.ask(Audit(self.effects, names))
-        self.asked |= self.effects
         self.effects = 0
         self.touched = set()
 
     def ask(self, audit: Audit) -> None:
-        audit.tries += 1
+        self.tries += 1
+        self.asked = audit.effects
         self.framer.look_at_rows()
         self.pipeline.skip(ord("Q"), audit)
         self.unnamed = None
         self.write(build.query(audit.spell()))
+
+    def ask_later(self, audit: Audit) -> None:
+        """PostgreSQL would not answer. What the client has sent behind the question may have begun a transaction."""
+        if self.client is None:
+            self.ask(audit)
+        else:
+            self.effects |= audit.effects
+            self.touched.update(audit.names)
 
     def read_row(self, chunk: bytes, at: int) -> None:
         note = self.pipeline.oldest_note()
@@ -527,8 +536,7 @@ class Server(Member):
         if self.pipeline.peek() & TAIL:
             return True  # the transaction has failed before
         message = f"{fields.get('C')} {fields.get('M')}"
-        if isinstance(note, Audit) and note.tries < TRIES:
-            note.error = message
+        if isinstance(note, Audit) and self.tries < TRIES:
             return True
         if note is OPTIONAL:
             return True
@@ -544,10 +552,11 @@ class Server(Member):
         if not isinstance(note, Audit):
             return
         self.framer.pass_rows()
-        if note.answer is None:
-            self.ask(note)
-            return
         self.asked = 0
+        if note.answer is None:
+            self.ask_later(note)
+            return
+        self.tries = 0
         self.listens = bool(note.answer.channels) if note.answer.channels is not None else self.listens
         self.settings = self.pool.parameter_sets.find(
             settings_after(self.settings, note.answer, self.pool.user)

@@ -639,3 +639,21 @@ async def test_equal_text_is_read_as_its_session_reads_it_now(house: House):
     await server.answers_audit(settings={"standard_conforming_strings": "off"})
     await house.until(lambda: state.backslashes)
     assert house.inside(client).prepared.unnamed_effects.effects == UNKNOWN
+
+
+async def test_question_that_was_cancelled_is_not_asked_again_where_it_would_be_ignored(house: House):
+    client, server = await house.pair()
+    await asks(client, server, SET, complete("SET"), IDLE)
+    await server.audited()
+    client.send(bind("unknown"), FLUSH)
+    assert "none" in (await server.receive()).body.statement
+    await server.receives(FLUSH)
+    server.send(CANCELLED, IDLE, error("26000", "no"))
+    await client.fails("26000")
+    client.send(SYNC)
+    await server.receives(SYNC)
+    server.send(IDLE)
+    await client.receives(IDLE)
+    await server.answers_audit(settings={"work_mem": "9MB"})
+    await is_idle(house)
+    assert dict(house.inside(client).settings.values) == {"work_mem": "9MB"}
