@@ -37,6 +37,7 @@ cdef class Server(Member):
     cdef readonly dict named
     cdef public bint contested
     cdef public bint swept
+    cdef readonly bint cancels_later
     cdef public bint advanced
     cdef public int batch
     cdef readonly dict unconfirmed

@@ -133,6 +133,9 @@ class Server(Member):
         self.local = False  # settings that change now may change for the transaction only
         self.murky = False  # custom settings may have been made that cannot be listed
         self.spoiled = False  # can never be as good as new: closed when its client leaves it
+        self.cancels_later = (
+            False  # its client wants its request cancelled, which a Query of ours is ahead of
+        )
         self.advanced = False  # its client has called nextval, in this loan
         self.changed = False  # lent to another than the last time
         self.notifier: Any = None  # whose NOTIFY ran here last
@@ -208,7 +211,7 @@ class Server(Member):
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = self.forwarded = self.flushing = self.local = self.keeps_ready = False
-        self.contested = self.swept = self.advanced = False
+        self.contested = self.swept = self.advanced = self.cancels_later = False
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
@@ -525,6 +528,14 @@ class Server(Member):
             self.effects |= audit.effects
             self.touched.update(audit.names)
 
+    def cancel(self) -> bool:
+        """Whether the client's request can be cancelled now; if not, it is once what is ours is out of the way."""
+        entry = self.pipeline.peek()
+        if self.pipeline.only_ours():
+            return False
+        self.cancels_later = entry & (KIND | SKIP | TAIL) == ord("Q") | SKIP
+        return not self.cancels_later
+
     def read_row(self, chunk: bytes, at: int) -> None:
         note = self.pipeline.oldest_note()
         if isinstance(note, Audit):
@@ -549,6 +560,9 @@ class Server(Member):
 
     def conclude(self, note: Any) -> None:
         """A Query of our own is over."""
+        if self.cancels_later and not self.pipeline.peek() & SKIP:
+            self.cancels_later = False
+            self.pool.cancel(self)
         if not isinstance(note, Audit):
             return
         self.framer.pass_rows()

@@ -66,6 +66,4 @@ def cancel_client(client: Client) -> Server | None:
         client.refuse(QueryCanceled("canceling statement due to user request"))
         return None
     server = client.server
-    if server is None or server.pipeline.only_ours():
-        return None
-    return server
+    return server if server is not None and server.cancel() else None

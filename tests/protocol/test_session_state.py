@@ -236,15 +236,37 @@ async def test_cancel_that_comes_while_only_our_question_runs_reaches_nobody(hou
     await is_idle(house)
 
 
-async def test_cancel_of_a_request_behind_our_question_reaches_the_server(house: House):
+async def test_cancel_of_a_request_behind_our_question_reaches_the_server_when_that_is_answered(house: House):
     client, server = await house.pair()
     await asks(client, server, SET, complete("SET"), IDLE)
     question = await server.audited()
     client.send(query("SELECT 1"))
     await server.receives(query("SELECT 1"))
-    await client.cancel()
+    messenger = await client.cancel()
+    await messenger.hears_the_end()
+    assert not house.server.asked_to_cancel
+    server.send(findings(question), IDLE)
     cancel = await house.server.cancelled()
-    server.send(findings(question), IDLE, CANCELLED, IDLE)
+    server.send(CANCELLED, IDLE)
+    await client.receives(CANCELLED, IDLE)
+    cancel.finish()
+    await is_idle(house)
+
+
+async def test_cancel_hits_the_request_and_not_the_settings_that_went_ahead_of_it(house: House):
+    client, server = await house.pair()
+    await asks(client, server, SET, complete("SET"), IDLE)
+    await server.answers_audit(settings={"work_mem": "9MB"})
+    other = await house.client()
+    other.send(query("SELECT 2"))
+    await server.answers(rows(""), IDLE, rows("2"), IDLE, to=RESET + query("SELECT 2"))
+    await other.receives(rows("2"), IDLE)
+    client.send(query("SELECT 1"))
+    await server.receives(REPLAYED, query("SELECT 1"))
+    await client.cancel()
+    server.send(rows("9MB"), IDLE)
+    cancel = await house.server.cancelled()
+    server.send(CANCELLED, IDLE)
     await client.receives(CANCELLED, IDLE)
     cancel.finish()
     await is_idle(house)

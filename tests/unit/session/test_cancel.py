@@ -15,7 +15,7 @@ def client(*, parked: bool = False, server: Any = None) -> Any:
 
 
 def server(*, answering: bool) -> Any:
-    return SimpleNamespace(pipeline=SimpleNamespace(only_ours=lambda: not answering))
+    return SimpleNamespace(cancel=lambda: answering)
 
 
 def test_server_that_owes_the_client_an_answer_is_cancelled():
