@@ -86,10 +86,10 @@ def server_row(server: Server) -> tuple[Value, ...]:
         server.pid,
         "",
         server.parameters.get("application_name", ""),
-        len(server.prepared),
+        len(server.statements.prepared),
         server.id,
         link_time(server if isinstance(server.client, Client) else None),
-        ",".join(sorted(server.pins)),
+        ",".join(sorted(server.marks.pins)),
     )
 
 

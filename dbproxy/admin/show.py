@@ -121,7 +121,7 @@ def show_prepared(house: House) -> Table:
 
 
 def _prepared(pool: Pool) -> Iterator[tuple[Value, ...]]:
-    servers = Counter(name for server in pool.servers() for name in server.prepared)
+    servers = Counter(name for server in pool.servers() for name in server.statements.prepared)
     for statement in list(pool.statements.by_body.values()):
         shown = show_statement(statement.text())
         yield pool.database, pool.user, statement.name.decode(), servers[statement.name], shown

@@ -64,10 +64,10 @@ class Errand(Borrower):
         self.answer = asyncio.get_running_loop().create_future()
         self.rows = []
         server.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
-        server.unnamed = None
+        server.statements.unnamed = None
         server.write(build.query(sql))
         await self.answer
-        server.effects = 0  # what it did to the session, it knows
+        server.marks.effects = 0  # what it did to the session, it knows
         if self.error is not None:
             raise self.error
         return self.rows

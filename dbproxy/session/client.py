@@ -17,6 +17,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING, PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -201,7 +202,7 @@ class Client(Borrower):
                 else:
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
-                server.unnamed = prepared.unnamed = None
+                server.statements.unnamed = prepared.unnamed = None
                 prepared.executes = False
                 replay.at = SPOILED
             elif kind == ord("E"):
@@ -210,18 +211,18 @@ class Client(Borrower):
                 if prepared.restores is not None:
                     stop = at + length_at(chunk, at)
                     pieces = pieces if pieces is not None else []
-                    pieces += (chunk[position:stop], server.spell_ours(prepared.restores, simple=False))
+                    pieces += (chunk[position:stop], spell_ours(server, prepared.restores, simple=False))
                     prepared.restores = None
                     position = stop
             elif kind == ord("S"):
-                server.batch += 1
+                server.statements.batch += 1
                 if prepared.restored is None:
                     pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
                 else:
                     stop = at + length_at(chunk, at)
                     pieces = pieces if pieces is not None else []
                     request = (prepared.seen, prepared.seen_at, self.started)
-                    pieces += (chunk[position:stop], server.restore(prepared.restored, ord("S"), request))
+                    pieces += (chunk[position:stop], restore(server, prepared.restored, ord("S"), request))
                     prepared.restored = None
                     position = stop
                 self.started = 0.0
@@ -294,7 +295,7 @@ class Client(Borrower):
             self.prepared.asks = True
             return pieces
         if self.prepared.restored is not None:  # no Sync came behind DISCARD ALL
-            pieces.append(server.spell_ours([self.prepared.restored.difference(NOTHING)], simple=True))
+            pieces.append(spell_ours(server, [self.prepared.restored.difference(NOTHING)], simple=True))
             self.prepared.restored = None
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
@@ -303,7 +304,7 @@ class Client(Borrower):
         if restored is NOTHING:
             server.pipeline.expect(ord("Q"), (chunk, at, self.started))
         else:
-            pieces.append(server.restore(restored, ord("Q"), (chunk, at, self.started)))
+            pieces.append(restore(server, restored, ord("Q"), (chunk, at, self.started)))
         return pieces
 
     def audited(self, findings: Findings, effects: int) -> None:
@@ -316,7 +317,7 @@ class Client(Borrower):
         """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
         self.owes_ready = True
         self.state.listen_early()
-        if not self.server.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
+        if not self.server.marks.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
             self.hear_own()
 
     def listen_early(self) -> None:
@@ -454,10 +455,10 @@ class Client(Borrower):
         if self.full:
             server.hold(PARTNER_FULL)
         first = None
-        if server.settings is not self.settings or (server.murky and server.changed):
+        if server.settings is not self.settings or (server.marks.murky and server.changed):
             first = [server.adopt(self.settings)]
         if self.pool.recalls and server.changed and self.tracks:
-            first = [*(first or []), server.spell_ours(["DISCARD SEQUENCES"], simple=True)]
+            first = [*(first or []), spell_ours(server, ["DISCARD SEQUENCES"], simple=True)]
         self.prepared.borrow(server)
         return first
 
@@ -535,7 +536,7 @@ class Client(Borrower):
         if asks:
             self.resume()
             return False
-        if status != ord("I") or not self.tracks or server.pins:  # type: ignore[union-attr]
+        if status != ord("I") or not self.tracks or server.marks.pins:  # type: ignore[union-attr]
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
@@ -544,7 +545,7 @@ class Client(Borrower):
         if settings.hasty:
             server.expires_at = 0.0  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
-            server.murky = True  # type: ignore[union-attr]
+            server.marks.murky = True  # type: ignore[union-attr]
         if self.claims or self.pool.recalls:
             server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)

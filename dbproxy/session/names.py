@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbproxy.pool.insertions import spell_run, spell_sync
 from dbproxy.pool.server import Server
 from dbproxy.sql import statement as sql
 from dbproxy.sql.parser import find_prepare
@@ -45,14 +46,14 @@ class Names:
 
     def are_given(self, server: Server, name: bytes) -> bool:
         """Whether what the name means is for the server to say."""
-        return name in server.named or server.contested or name in self.own.by_sql
+        return name in server.marks.named or server.marks.contested or name in self.own.by_sql
 
     def must_wait(self, server: Server) -> bool:
         """Whether it is not known yet what a name means: an earlier request, or our question, is not answered."""
         pipeline = server.pipeline
         if pipeline.empty():
-            server.swept = False
-        return (server.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
+            server.marks.swept = False
+        return (server.marks.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
 
     # --- before SQL that names statements ---
 
@@ -64,16 +65,16 @@ class Names:
         ahead = b""
         if server.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
             if effects & sql.LOOKS:  # it sees all that there is
-                ahead = server.close_shared()
+                ahead = server.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
             ahead += self.give(server, [*moved, *executed[::-1]], simple)
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
-                server.named.setdefault(name, [])
+                server.marks.named.setdefault(name, [])
         if effects & sql.DISCARDS or ALL in moved:
-            server.contested = server.swept = True
+            server.marks.contested = server.marks.swept = True
         elif effects & MOVES and not moved:
-            server.contested = True
+            server.marks.contested = True
         return ahead
 
     def _involved(self, server: Server, statement: Statement) -> list[Statement]:
@@ -90,27 +91,27 @@ class Names:
         """Messages that make the server have what the client has by these names."""
         ahead = b"".join([self._give(server, name) for name in names])
         if ahead and simple:
-            ahead += server.spell_sync()
+            ahead += spell_sync(server)
         return ahead
 
     def _give(self, server: Server, name: bytes) -> bytes:
-        if name in server.named or server.swept:
+        if name in server.marks.named or server.marks.swept:
             return b""
         statement = self.own.statements.get(name)
         if statement is not None:
-            server.named[name] = [statement.body]
+            server.marks.named[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
             server.pipeline.skip(ord("P"), name)
             return ahead + write_parse(name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""
-        server.named[name] = []
-        return server.spell_run(prepare, name)
+        server.marks.named[name] = []
+        return spell_run(server, prepare, name)
 
     def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
         """What the statement of this name may do, for each that it may be; none if there is none."""
-        bodies = server.named.get(name, []) if server is not None else []
+        bodies = server.marks.named.get(name, []) if server is not None else []
         if bodies:
             return [self.own.state.classify(body) for body in bodies]
         if name in self.own.statements:
@@ -131,14 +132,14 @@ class Names:
         if self.must_wait(server):
             own.asks = True
             return FLUSH
-        given = name in server.named or server.swept
+        given = name in server.marks.named or server.marks.swept
         if not given and (kind == ord("C") or (kind == ord("P") and own.knows(name))):
             return None  # what was not given need not be taken, and its name is not free
         ahead = self.give(server, [name], simple=False)
         if kind == ord("P"):
             body = chunk[at + 6 + len(name) : stop]
-            server.named.setdefault(name, []).append(body)
-            server.effects |= sql.PREPARES
+            server.marks.named.setdefault(name, []).append(body)
+            server.marks.effects |= sql.PREPARES
             ahead += own.names_on(server, own.state.classify(body))
         elif kind == ord("D"):
             for effects in self.effects_of(name, server):
@@ -150,7 +151,7 @@ class Names:
                     return ahead
             own.executes = True
         elif kind == ord("C"):
-            server.effects |= sql.DEALLOCATES
+            server.marks.effects |= sql.DEALLOCATES
         server.pipeline.expect(kind)
         return ahead + chunk[at:stop]
 
@@ -166,14 +167,14 @@ class Names:
     def conclude(self, server: Server, found: Mapping[str, tuple[bool, str]]) -> None:
         """`found`: what the server has by the client's own names, whether by PREPARE, and the text."""
         there = {encode([name])[0]: statement for name, statement in found.items()}
-        for name in server.named.keys() - there.keys():
-            del server.named[name]
+        for name in server.marks.named.keys() - there.keys():
+            del server.marks.named[name]
             self.own.forget(name)
             self.own.by_sql.pop(name, None)
         for name, (by_sql, text) in there.items():
             source = text.encode(errors="surrogateescape")
-            bodies = server.named.get(name, [])
-            server.named[name] = []
+            bodies = server.marks.named.get(name, [])
+            server.marks.named[name] = []
             if by_sql:
                 self.own.forget(name)
                 if (
@@ -183,9 +184,9 @@ class Names:
             elif bodies:
                 self.own.by_sql.pop(name, None)
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
-                server.named[name] = [body]
+                server.marks.named[name] = [body]
                 self.own.define(name, body)
-        server.contested = server.swept = False
+        server.marks.contested = server.marks.swept = False
 
 
 def _name_of(kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:

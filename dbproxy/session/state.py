@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 
 from dbproxy.errors import FeatureNotSupported
 from dbproxy.pool.audit import AUDITED, MARK, SPOILS, Findings
+from dbproxy.pool.failure import Refusal
+from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters, literal
 from dbproxy.pool.routines import defined, may_set
-from dbproxy.pool.server import Refusal, Server
+from dbproxy.pool.server import Server
 from dbproxy.session.channels import quote
 from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
@@ -114,11 +116,11 @@ class SessionState:
         `values`: the Bind's parameters; `simple`: the statement is a Query, which needs a Sync before it.
         """
         effects, names = self.effects_of(statement)
-        server.touched.update(names)
+        server.marks.touched.update(names)
         if effects & sql.SETS_PARAMETER:
-            server.touched.update(_setting_names(values))
+            server.marks.touched.update(_setting_names(values))
         if effects & sql.LOCAL:
-            server.local = True
+            server.marks.local = True
             if "search_path" in names:
                 self.client.prepared.share_no_more()
         if effects & sql.NOTIFIES:
@@ -127,9 +129,9 @@ class SessionState:
         if self.notifies or effects & sql.LISTENS or (self.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
         if effects & sql.UNKNOWN:
-            server.murky = True
+            server.marks.murky = True
         if effects & SPOILS:
-            server.spoiled = True
+            server.marks.spoiled = True
         if effects & sql.CHANGES:
             self.pool.forget_statements()
         ahead = b""
@@ -140,7 +142,7 @@ class SessionState:
         if statement.defines:
             self.pool.routines.update(defined(statement, self.pool.routines))
             self.pool.sets_unseen = may_set(self.pool.routines)
-        server.effects |= effects & AUDITED
+        server.marks.effects |= effects & AUDITED
         if effects & USES:
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
@@ -148,9 +150,9 @@ class SessionState:
         if effects & sql.LISTENS:
             ahead += self.listen_ahead(server, statement, simple)
         elif effects & sql.LOOKS and self.channels and not self.client.prepared.executes:
-            ahead += server.spell_ours(self.spell_channels(), simple)
+            ahead += spell_ours(server, self.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
-                ahead += server.spell_sync()
+                ahead += spell_sync(server)
         return ahead
 
     def restored(self, statement: Statement) -> Parameters:
@@ -171,11 +173,13 @@ class SessionState:
         Whoever only calls nextval claims its server: others are lent it only if they must be.
         """
         if not effects & sql.RECALLS:
-            self.client.claims = server.advanced = True
+            self.client.claims = server.marks.advanced = True
             return b"", effects
-        first = not (self.pool.recalls or server.advanced) and server.changed and server.status == ord("I")
+        first = (
+            not (self.pool.recalls or server.marks.advanced) and server.changed and server.status == ord("I")
+        )
         self.pool.recalls = True
-        return server.spell_ours(["DISCARD SEQUENCES"], simple) if first else b"", effects
+        return spell_ours(server, ["DISCARD SEQUENCES"], simple) if first else b"", effects
 
     def listen_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
         """What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it."""
@@ -184,8 +188,8 @@ class SessionState:
         if self.wanted - self.channels:
             self.tentative = True
             self.client.find_hub().subscribe(self.client, self.wanted)
-        server.touched.add(MARK)
-        ahead = server.spell_ours([f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
+        server.marks.touched.add(MARK)
+        ahead = spell_ours(server, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
         for listen in statement.listens:
             if not listen.begins:
                 self.unwanted |= {listen.channel} if listen.channel else self.channels

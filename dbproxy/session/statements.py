@@ -112,7 +112,7 @@ class ClientStatements:
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
-        if server.named or server.contested or self.by_sql:
+        if server.marks.named or server.marks.contested or self.by_sql:
             new = self.names.translate(server, kind, chunk, at, stop)
             if new is not None:
                 return new
@@ -149,24 +149,24 @@ class ClientStatements:
                 return ahead
         if not name:
             server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.unnamed = body
+            self.unnamed = server.statements.unnamed = body
             self.unnamed_effects = effects
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
             return ahead + self.parse_again(server, name, known, body)
         statement = self.statements[name] = self.find(body, effects)
-        if statement.name in server.prepared and server.status != ord("E"):
-            ahead += server.prepare(statement)
+        if statement.name in server.statements.prepared and server.status != ord("E"):
+            ahead += server.statements.prepare(statement)
             server.pipeline.fake(ord("P"), (name, known, b"", None))
             return ahead
-        if statement.name in server.prepared:
+        if statement.name in server.statements.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
-        closes = server.keep(statement)
+        closes = server.statements.keep(statement)
         server.pipeline.expect(ord("P"), (name, known, statement.name, statement))
         self.stats.server_parse_count += 1
-        return ahead + closes + write_parse(statement.name, body) + server.compare(statement)
+        return ahead + closes + write_parse(statement.name, body) + server.statements.compare(statement)
 
     def parse_again(self, server: Server, name: bytes, known: Statement | None, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
@@ -200,7 +200,7 @@ class ClientStatements:
             server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         if statement.effects.effects & LOOKS:  # it would see the name that it is run by
-            server.contested = True
+            server.marks.contested = True
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1
@@ -210,15 +210,15 @@ class ClientStatements:
                 self.executes = True
                 server.pipeline.expect(ord("B"), (name, None, CHANGED, None))
                 return write_bind(chunk, at, start, end, stop, CHANGED)
-            if statement.name not in server.prepared:
+            if statement.name not in server.statements.prepared:
                 self.asks = self.executes = True
                 self.stats.bind_count -= 1  # it comes again
-                return server.prepare(statement, describe=True) + FLUSH
+                return server.statements.prepare(statement, describe=True) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         self.executes = True
         if self.asks:
             return ahead
-        ahead += server.prepare(statement)
+        ahead += server.statements.prepare(statement)
         server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
         return ahead + bind if ahead else bind
@@ -258,7 +258,7 @@ class ClientStatements:
         ahead = self.names_on(server, statement.effects)
         if self.asks:
             return ahead
-        ahead += server.prepare(statement)
+        ahead += server.statements.prepare(statement)
         server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return ahead + write_describe(statement.name)
 
@@ -269,7 +269,7 @@ class ClientStatements:
             return None
         if not name:
             server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.unnamed = None
+            self.unnamed = server.statements.unnamed = None
             return None
         previous = self.forget(name) or self.by_sql.pop(name, None)
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
@@ -281,9 +281,9 @@ class ClientStatements:
 
     def unnamed_on(self, server: Server) -> bytes:
         """Messages that make the server's unnamed statement this client's, or make it have none."""
-        if self.unnamed is server.unnamed:
+        if self.unnamed is server.statements.unnamed:
             return b""
-        server.unnamed = self.unnamed
+        server.statements.unnamed = self.unnamed
         if self.unnamed is None:
             server.pipeline.skip(ord("C"), (b"", None, b"", None))
             return write_close(b"")

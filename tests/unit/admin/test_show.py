@@ -109,7 +109,7 @@ def test_prepared_statements_are_shown_without_literals(house: FakeHouse) -> Non
     pool = house.add_pool()
     statement = pool.statements.find(b"SELECT 'very secret', $1\0\0\0")
     server = house.add_server(pool)
-    server.prepared[statement.name] = statement
+    server.statements.prepared[statement.name] = statement
     (row,) = records(SHOWS["prepared"](house))
     assert (row["name"], row["servers"]) == (statement.name.decode(), 1)
     assert row["statement"] == "SELECT $?, $1"

@@ -39,7 +39,7 @@ class Between:
         return self.taken < len(self.server.replies)
 
     def receive(self) -> None:
-        """One reply, as pool.server treats it."""
+        """One reply, as pool.relay treats it."""
         reply = self.server.replies[self.taken]
         self.taken += 1
         self.seen += self.fakes()

@@ -1,0 +1,183 @@
+"""What follows from an ErrorResponse: what the server has not done is undone, and what the client gets instead.
+
+After an error in an extended query PostgreSQL discards messages up to Sync; their entries leave the pipeline, and what
+was noted with them (a statement prepared or closed) did not happen. A request that failed only since a statement of
+ours was out of date is sent again, and the client sees nothing of it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from dbproxy.pool.inquiry import fail_ours
+from dbproxy.pool.prepared import CHANGED
+from dbproxy.pool.statements import UNKNOWN_STATEMENT
+from dbproxy.sql.statement import RECALLS, RESETS, SETS
+from dbproxy.wire import build
+from dbproxy.wire.pipeline import HALF, KIND, SKIP
+from dbproxy.wire.startup import parse_error_response
+
+if TYPE_CHECKING:
+    from dbproxy.pool.relay import Relay
+
+log = structlog.get_logger()
+
+# Errors after which a request is sent again on a fresh statement: SQLSTATE, and the server function that
+# raised it, since 0A000 and 26000 have other causes. The last two say that somebody changed statements behind our back.
+STALE = {
+    ("0A000", "RevalidateCachedQuery"),
+    ("26000", "FetchPreparedStatement"),
+    ("42P05", "StorePreparedStatement"),
+}
+# What PostgreSQL says to a Bind whose statement has other columns than its client was told.
+CHANGED_ERROR = build.error_response_fields(
+    {
+        **dict.fromkeys("SV", "ERROR"),
+        "C": "0A000",
+        "M": "cached plan must not change result type",
+        "R": "RevalidateCachedQuery",
+    }
+)
+# And to all but ROLLBACK in a failed transaction.
+ABORTED_ERROR = build.error_response_fields(
+    {
+        **dict.fromkeys("SV", "ERROR"),
+        "C": "25P02",
+        "M": "current transaction is aborted, commands ignored until end of transaction block",
+        "F": "postgres.c",
+        "L": "1745",
+        "R": "exec_bind_message",
+    }
+)
+
+
+class Refusal:
+    """Stands in a message's note: the server's error is replaced by `error`, an ErrorResponse of ours.
+
+    `reason`: of the pin that is refused.
+    """
+
+    __slots__ = ("error", "reason")
+
+    def __init__(self, reason: str, error: bytes) -> None:
+        self.reason = reason
+        self.error = error
+
+
+def fail(server: "Relay", payload: bytes) -> bool:
+    """ErrorResponse: drop what the server discards. True if the client must not see it."""
+    pipeline = server.pipeline
+    marks = server.marks
+    fields = parse_error_response(payload)
+    server.stats.error_count += 1
+    marks.effects &= ~RECALLS  # there was nothing to recall, perhaps
+    if fields.get("V") in ("FATAL", "PANIC"):
+        server.told = server.client is not None
+        log.warning("server error", server=server.id, sqlstate=fields.get("C"), message=fields.get("M"))
+        return server.client is None
+    if marks.effects & SETS:
+        marks.effects |= RESETS  # a setting that was refused has a value, too: which are the session's own?
+    entry = pipeline.peek()
+    if entry < 0:
+        return server.client is None
+    if entry & KIND in b"QSF":
+        return _fail_query(server, entry, fields)
+    return _fail_request(server, entry, fields, payload)
+
+
+def _fail_query(server: "Relay", entry: int, fields: dict[str, str]) -> bool:
+    """What ends with a ReadyForQuery of its own has failed."""
+    if entry & SKIP:
+        return fail_ours(server, fields)
+    if entry & ~HALF == ord("Q"):
+        server.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
+        replace(server, server.pipeline.oldest_note())
+    server.pipeline.fail()
+    return False
+
+
+def _fail_request(server: "Relay", entry: int, fields: dict[str, str], payload: bytes) -> bool:
+    """A message of the extended protocol has failed, and with it all up to the next Sync."""
+    pipeline = server.pipeline
+    if entry & SKIP and pipeline.next_sync_is_ours():
+        undo(server, pipeline.fail())
+        return True
+    note = pipeline.failing_note()
+    if type(note) is bytes:
+        note = None
+    withheld, server.withheld = server.withheld, None
+    if retry(server, fields, note):
+        return True
+    server.ahead = pipeline.take_fakes() + (withheld or b"")
+    undo(server, pipeline.fail())
+    if note is not None:
+        rename(server, payload, note[2], note[0])
+        replace(server, note)
+    return False
+
+
+def replace(server: "Relay", note: Any) -> None:
+    """The client gets our error instead of the server's, if we have made it fail."""
+    if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
+        server.stats.refused_pin_counts[note[3].reason] += 1
+        server.ahead = (server.ahead or b"") + note[3].error
+        server.renamed = True
+
+
+def retry(server: "Relay", fields: dict[str, str], note: Any) -> bool:
+    """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
+    statement = note[3] if note is not None else None
+    if statement is None or isinstance(statement, Refusal) or (fields.get("C"), fields.get("R")) not in STALE:
+        return False
+    statement.renew()
+    if fields["C"] != "0A000":
+        server.expires_at = 0.0  # what else has been changed is not known: not to be lent again
+    if server.forwarded or not server.client.may_retry(note[0], fields["C"] == "0A000"):
+        return False
+    undo(server, server.pipeline.fail())
+    if server.pipeline.empty():
+        # A Flush ended the request; PostgreSQL discards what comes until a Sync.
+        server.pipeline.skip(ord("S"))
+        server.write(build.sync())
+    else:
+        server.pipeline.skip_oldest()
+    server.retrying = True
+    return True
+
+
+def rename(server: "Relay", payload: bytes, ours: bytes, theirs: bytes) -> None:
+    """In an ErrorResponse, call a statement by the name that its client gave it."""
+    if server.status == ord("E") and b"\0C26000\0" in payload and server.client.knows(theirs):
+        # It has the statement, but no server can be given it in a failed transaction.
+        server.ahead = (server.ahead or b"") + ABORTED_ERROR
+        server.renamed = True
+    elif ours and ours in payload:
+        payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
+        message = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
+        server.ahead = (server.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else message)
+        server.renamed = True
+
+
+def undo(server: "Relay", dropped: list[tuple[int, Any]]) -> None:
+    """What the server did not do, latest first."""
+    for place in reversed(range(len(dropped))):
+        entry, note = dropped[place]
+        what = entry & KIND
+        if what == ord("Q"):
+            server.statements.unnamed = UNKNOWN_STATEMENT
+        if type(note) is bytes:
+            server.marks.named.pop(note, None)
+        elif note is not None and what in b"PC":
+            server.statements.undo(entry, note)
+            if not entry & SKIP and server.client is not None:
+                _restore(server, note, ends=place == 0 and what == ord("P"))
+
+
+def _restore(server: "Relay", note: Any, ends: bool) -> None:
+    """The client's name means what it did; `ends`: PostgreSQL gives up the unnamed one before it looks at a new one."""
+    name, previous = note[:2]
+    if not name:
+        previous = None if ends else previous
+        if server.pipeline.amend_unnamed(previous):
+            return
+    server.client.restore(name, previous)

@@ -1,0 +1,89 @@
+"""Asking a server what its session has become (pool.audit is the question), and what follows from the answer.
+
+No transaction is open and nothing is due, but the client's next request may be under way already, and run before an
+answer that PostgreSQL did not give is asked for again.
+"""
+
+from typing import TYPE_CHECKING
+
+from dbproxy.errors import ProtocolViolation, SessionLost
+from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
+from dbproxy.pool.insertions import OPTIONAL
+from dbproxy.pool.parameters import Parameters
+from dbproxy.wire import build
+from dbproxy.wire.pipeline import TAIL
+
+if TYPE_CHECKING:
+    from dbproxy.pool.relay import Relay
+    from dbproxy.pool.server import Server
+
+TRIES = 3  # an audit may be hit by a cancel or a timeout that was meant for what ran before it
+
+
+def inquire(server: "Relay") -> None:
+    """Ask what was left behind."""
+    marks = server.marks
+    server.stats.audit_count += 1
+    names = marks.touched
+    if marks.effects & SETTINGS:  # custom ones are not listed
+        names = names | {name for name in server.settings.values if "." in name}
+    audit = Audit(marks.effects, names)
+    marks.effects = 0
+    marks.touched = set()
+    ask(server, audit)
+
+
+def ask(server: "Relay", audit: Audit) -> None:
+    server.marks.tries += 1
+    server.marks.asked = audit.effects
+    server.framer.look_at_rows()
+    server.pipeline.skip(ord("Q"), audit)
+    server.statements.unnamed = None
+    server.write(build.query(audit.spell()))
+
+
+def ask_later(server: "Relay", audit: Audit) -> None:
+    """PostgreSQL would not answer. What the client has sent behind the question may have begun a transaction."""
+    if server.client is None:
+        ask(server, audit)
+    else:
+        server.marks.effects |= audit.effects
+        server.marks.touched.update(audit.names)
+
+
+def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
+    """A Query of our own failed. True: the client does not see it."""
+    note = server.pipeline.oldest_note()
+    if server.pipeline.peek() & TAIL:
+        return True  # the transaction has failed before
+    if isinstance(note, Audit) and server.marks.tries < TRIES:
+        return True
+    if note is OPTIONAL:
+        return True
+    if isinstance(note, Parameters):
+        raise SessionLost(
+            f"the session's settings cannot be given to another server connection: {fields.get('M')}",
+            sqlstate=fields.get("C", ""),
+        )
+    raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+
+
+def conclude(server: "Server", audit: Audit) -> None:
+    """The question is over: take over the answer, or ask again."""
+    marks = server.marks
+    server.framer.pass_rows()
+    marks.asked = 0
+    answer = audit.answer
+    if answer is None:
+        ask_later(server, audit)
+        return
+    marks.tries = 0
+    marks.listens = bool(answer.channels) if answer.channels is not None else marks.listens
+    values = settings_after(server.settings, answer, server.pool.user)
+    server.settings = server.pool.parameter_sets.find(values)
+    marks.pins = pins_after(marks.pins, audit.effects, answer)
+    if server.client is not None:
+        server.client.audited(answer, audit.effects)
+    elif marks.pins or answer.prepared or answer.channels:
+        marks.pins = frozenset()
+        server.send_ours("DISCARD ALL")

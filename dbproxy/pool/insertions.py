@@ -1,0 +1,56 @@
+"""SQL of ours that runs inside a client's loan, ahead of its statement or behind it; the client sees nothing of it."""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.wire import build
+from dbproxy.wire.extended import write_run
+from dbproxy.wire.pipeline import HALF, SKIP, TAIL
+from dbproxy.wire.startup import parse_parameter_status
+
+if TYPE_CHECKING:
+    from dbproxy.pool.relay import Relay
+
+OPTIONAL = "optional"  # note of a Query of ours that may fail: what follows it says so to the client
+
+
+def spell_ours(server: "Relay", statements: list[str], simple: bool) -> bytes:
+    """Messages that run these ahead of a client's statement: of a Query (`simple`), or inside its request."""
+    if simple:  # one by one: a text of several would end what an Execute without a Sync has begun
+        for _ in statements:
+            server.pipeline.skip(ord("Q"), OPTIONAL)
+        server.statements.unnamed = None
+        return b"".join(map(build.query, statements))
+    return b"".join([spell_run(server, sql.encode(errors="surrogateescape")) for sql in statements])
+
+
+def spell_run(server: "Relay", sql: bytes, name: bytes | None = None) -> bytes:
+    """Messages that run it inside a request; `name`: of the statement that it prepares."""
+    for kind in b"PB":
+        server.pipeline.skip(kind)
+    server.pipeline.skip(ord("E"), name)
+    for kind in b"CC":
+        server.pipeline.skip(kind)
+    return write_run(sql)
+
+
+def spell_sync(server: "Relay") -> bytes:
+    server.pipeline.skip(ord("S"))
+    return build.sync()
+
+
+def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> bytes:
+    """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
+    server.pipeline.expect_halves(kind, note)
+    server.restoring = {name: server.client.reported.get(name, "") for name in settings.values}
+    return build.query(settings.difference(NOTHING))
+
+
+def hides(server: "Relay", payload: bytes) -> bool:
+    """Whether a setting that went back to the server's default, and from there on, is told to the client yet."""
+    entry = server.pipeline.peek()
+    if not entry & (HALF | TAIL):
+        return entry & SKIP != 0
+    name, value = parse_parameter_status(payload)
+    known = server.restoring.get(name.lower())
+    return known == value if entry & TAIL else known is not None

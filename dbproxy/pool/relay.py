@@ -1,0 +1,249 @@
+"""What PostgreSQL sends us, and where it goes.
+
+Replies are forwarded in the chunks in which they came. A chunk is cut only where a reply is skipped or faked
+(wire.pipeline). ReadyForQuery with nothing more due ends the loan (`finish`).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.net.direct import monotonic
+from dbproxy.pool.audit import Audit
+from dbproxy.pool.connection import Connection
+from dbproxy.pool.failure import fail
+from dbproxy.pool.insertions import hides
+from dbproxy.pool.marks import Marks
+from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.statements import ServerStatements
+from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
+from dbproxy.wire.extended import columns_key, cut, length_at
+from dbproxy.wire.pipeline import SKIP
+from dbproxy.wire.startup import parse_parameter_status
+
+if TYPE_CHECKING:
+    from dbproxy.pool.pool import Pool
+
+
+class Relay(Connection):
+    """Base of `Server`: a connection whose replies go to the client that it is lent to."""
+
+    def __init__(self, pool: "Pool") -> None:
+        Connection.__init__(self, pool)
+        self.statements = ServerStatements(pool, self.pipeline)
+        self.marks = Marks()
+        self.settings = NOTHING
+        self.status = ord("I")
+        # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
+        # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
+        self.ran = False
+        self.retrying = False
+        self.forwarded = False  # part of the answer at hand
+        self.flushing = False  # the client sent Flush behind messages whose replies are faked
+        # The client is told that its transaction has ended when more than that is done.
+        self.keeps_ready = False
+        # Settings that a RESET may have touched, as the client knows them.
+        self.restoring: dict[str, str] = {}
+        self.ahead: bytes | None = None  # what goes before the reply at hand
+        self.renamed = False  # and instead of it
+        # A ParameterDescription: its Describe may fail yet, and be sent again.
+        self.withheld: bytes | None = None
+        self.busy_since = 0.0
+        self.xact_start = 0.0
+
+    def finish(self, now: float) -> None:
+        """Nothing is due."""
+        raise NotImplementedError
+
+    def conclude(self, note: Any) -> None:
+        """A Query of our own is over."""
+        raise NotImplementedError
+
+    # --- relaying ---
+
+    def relay(self, data: bytes) -> None:
+        framer = self.framer
+        pipeline = self.pipeline
+        count = framer.scan(data)
+        chunk = framer.chunk
+        position = 0
+        done = kept = False
+        pieces = None
+        now = 0.0
+        for number in range(count):
+            mark = framer.mark_at(number)
+            kind = mark & 255
+            at = mark >> 8
+            ahead = None
+            if kind == ord("D"):
+                if pipeline.peek() & SKIP:
+                    self.read_row(chunk, at)
+                continue
+            if kind == ord("A") and self.client is not None and self.client.by_hub:
+                if not self.skipping and at > position:
+                    pieces = pieces if pieces is not None else []
+                    pieces.append(cut(chunk, position, at))
+                position = at + length_at(chunk, at)
+                continue
+            if kind == ord("E"):
+                skip = fail(self, self.payload(chunk, at))
+                ahead = self.ahead
+                self.ahead = None
+                if pipeline.unsure:
+                    self.expires_at = 0.0  # not to be lent again: another's reply might be on its way
+            elif kind == ord("t"):
+                self.withheld = cut(chunk, at, at + length_at(chunk, at))
+                skip = True
+            else:
+                if pipeline.fakes:
+                    ahead = pipeline.take_fakes()
+                skip = pipeline.receive(kind)
+                if pipeline.halves and kind == ord("S"):
+                    skip = hides(self, self.payload(chunk, at))
+                if kind == ord("Z") and not skip and self.client is not None:
+                    if self.client.news:
+                        ahead = self.take_news(chunk[at + 5], ahead)
+                    if self.keeps_ready and chunk[at + 5] == ord("I"):
+                        skip = kept = pipeline.head == len(pipeline.due)
+                        if not kept:
+                            self.client.listen_early()
+                if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
+                    if not skip:
+                        ahead = self.withheld if ahead is None else ahead + self.withheld
+                    columns = columns_key(self.withheld, chunk, at)
+                    self.withheld = None
+                    self.statements.learn(columns, pipeline.ended, self.client)
+            if ahead or skip != self.skipping:
+                if pieces is None:
+                    pieces = []
+                if not self.skipping and at > position:
+                    pieces.append(cut(chunk, position, at))
+                if ahead:
+                    pieces.append(ahead)
+                position = at
+                self.skipping = skip
+                if self.renamed:
+                    position = at + length_at(chunk, at)
+                    self.renamed = False
+            if kind == ord("Z"):
+                if self.status == ord("T") and chunk[at + 5] == ord("I") and not self.ran:
+                    self.expires_at = 0.0  # see `ran`
+                self.ran = False
+                self.status = chunk[at + 5]
+                if not now:
+                    now = monotonic()
+                if not skip or kept:
+                    self.answered(pipeline.ended, now)
+                else:
+                    # What comes next may begin with a row, which has no mark.
+                    position = at + 6
+                    self.skipping = skip = pipeline.head < len(pipeline.due) and pipeline.peek() & SKIP != 0
+                    if pipeline.ended is not None:
+                        self.conclude(pipeline.ended)
+                done = pipeline.head == len(pipeline.due)
+            elif kind == ord("S"):
+                self.report(chunk, at)
+            elif kind == ord("C"):
+                self.watch(chunk, at)
+            elif kind == ord("1"):
+                self.statements.accepted(pipeline.ended)
+            elif kind == ord("G"):
+                pipeline.copy_in()
+            if not skip and kind != ord("A"):
+                self.forwarded = kind != ord("Z")
+        self.forward(chunk, position, framer.end, pieces)
+        if kept:
+            self.keeps_ready = False
+            self.client.owe_ready()
+        if self.flushing:
+            self.flush()
+        if framer.left:
+            return
+        if done:
+            self.finish(now)
+        elif self.client is not None and pipeline.head == len(pipeline.due):
+            self.client.caught_up()
+
+    def forward(self, chunk: bytes, position: int, end: int, pieces: list[bytes] | None) -> None:
+        """Hand on what is not skipped: `pieces`, then the chunk from `position` to `end`."""
+        if not self.skipping and end > position:
+            if pieces is None:
+                if position or end < len(chunk):
+                    chunk = chunk[position:end]
+                if self.client is not None:
+                    self.stats.bytes_sent += len(chunk)
+                    self.client.reply(chunk)
+                return
+            pieces.append(cut(chunk, position, end))
+        if pieces and self.client is not None:
+            chunk = b"".join(pieces)
+            self.stats.bytes_sent += len(chunk)
+            self.client.reply(chunk)
+
+    def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
+        """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
+        if status != ord("I"):
+            return ahead
+        news = b"".join(self.client.news)
+        self.client.news.clear()
+        return news if ahead is None else ahead + news
+
+    def flush(self) -> None:
+        """Give the client the faked replies, unless there are others to come: they go ahead of those or follow them."""
+        pipeline = self.pipeline
+        replies = b"" if self.framer.left or len(pipeline) > pipeline.fakes else pipeline.take_fakes()
+        self.flushing = pipeline.fakes > 0
+        if replies and self.client is not None:
+            self.forwarded = True
+            self.client.reply(replies)
+
+    def answered(self, request: Any, now: float) -> None:
+        """A client's request is over: count and time it."""
+        arrived = request[2]
+        total = now - arrived
+        microseconds = int(total * 1e6)
+        self.stats.query(microseconds)
+        if total >= self.pool.slow_after:
+            wait = max(0.0, self.busy_since - arrived)
+            self.stats.slow_query_count += 1
+            self.client.slow(request, wait, total - wait)
+        self.busy_since = now
+        if self.status == ord("I"):
+            self.stats.xact(int((now - self.xact_start) * 1e6))
+            self.xact_start = now
+
+    # --- what only few replies need ---
+
+    def report(self, chunk: bytes, at: int) -> None:
+        name, value = parse_parameter_status(self.payload(chunk, at))
+        self.parameters[name] = value
+        if self.client is None:
+            if self.settings is NOTHING:
+                self.pool.welcome[name] = value
+        elif not self.skipping:
+            self.client.reported[name.lower()] = value
+            if not self.marks.local:
+                # By a function, perhaps: which settings are the session's own now?
+                self.marks.effects |= RESETS
+
+    def watch(self, chunk: bytes, at: int) -> None:
+        """Some commands change what we hold to be true of the server."""
+        self.ran = True
+        if chunk[at + 5] == ord("D"):
+            tag = self.payload(chunk, at)
+            if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
+                self.marks.effects |= FORGOT
+            elif tag == b"DISCARD ALL\0":
+                self.marks.effects |= DISCARDED
+                self.marks.murky = False
+                if self.client is None:
+                    self.settings = NOTHING
+                    self.marks.effects = 0
+            if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
+                self.statements.forget(self.client)
+
+    def read_row(self, chunk: bytes, at: int) -> None:
+        note = self.pipeline.oldest_note()
+        if isinstance(note, Audit):
+            note.read(self.payload(chunk, at))
+
+    def payload(self, chunk: bytes, at: int) -> bytes:
+        return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]

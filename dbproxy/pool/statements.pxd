@@ -1,0 +1,23 @@
+cimport cython
+
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.prepared cimport Statement
+from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.pipeline cimport Pipeline
+
+
+@cython.final
+cdef class ServerStatements:
+    cdef readonly Pool pool
+    cdef readonly PoolStats stats
+    cdef readonly Pipeline pipeline
+    cdef readonly dict prepared
+    cdef public bytes unnamed
+    cdef public int batch
+    cdef readonly dict unconfirmed
+
+    cpdef bytes keep(self, Statement statement)
+    cpdef bytes prepare(self, Statement statement, bint describe=*)
+    cpdef bytes compare(self, Statement statement, bint describe=*)
+    cpdef accepted(self, note)
+    cpdef learn(self, columns, note, client)
