@@ -405,7 +405,7 @@ class Server(Member):
                 self.forwarded = kind != ord("Z")
         self.forward(chunk, position, framer.end, pieces)
         if kept:
-            self.keeps_ready = False
+            self.keeps_ready = self.forwarded = False
             self.client.owe_ready()
         if self.flushing:
             self.flush()
