@@ -151,7 +151,7 @@ class Relay(Connection):
                 self.forwarded = kind != ord("Z")
         self.forward(chunk, position, framer.end, pieces)
         if kept:
-            self.keeps_ready = False
+            self.keeps_ready = self.forwarded = False
             self.client.owe_ready()
         if self.flushing:
             self.flush()

@@ -203,7 +203,6 @@ class Client(Borrower):
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
                 server.statements.unnamed = prepared.unnamed = None
-                prepared.executes = False
                 replay.at = SPOILED
             elif kind == ord("E"):
                 prepared.executes = True
@@ -521,7 +520,9 @@ class Client(Borrower):
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
-        if status != ord("I") and self.mode == "statement":
+        if status == ord("I"):
+            self.prepared.executes = False
+        elif self.mode == "statement":
             self.disconnect(
                 "transaction in statement mode",
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),

@@ -201,8 +201,8 @@ class SessionState:
     def must_hear(self, statement: Statement) -> bool:
         """Whether the hub must hear a channel first; then the client goes on once it does (`Client.heard`)."""
         channels = [listen.channel for listen in statement.listens if listen.begins]
-        if statement.effects & sql.NOTIFIES:  # a LISTEN of its own may have been found behind its transaction
-            channels += self.channels
+        if self.channels and self.effects_of(statement)[0] & sql.NOTIFIES:
+            channels += self.channels  # one that a function began to listen to is known only since then
         if not channels:
             return False
         if self.client.find_hub().hears(channels):

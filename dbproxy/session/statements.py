@@ -66,7 +66,7 @@ class ClientStatements:
         self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
         self.names = Names(self)
         self.describes = False  # the request at hand asks for its columns
-        self.executes = False  # since the last Sync, more was asked for than to prepare
+        self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
         self.seen_at = -1
 

@@ -91,6 +91,27 @@ def test_listen_in_a_function_is_heard_from_the_next_statement_on(client: psycop
         assert [channel for channel, *_ in heard(client)] == [f"unseen{number}"]
 
 
+def test_pinned_listener_that_has_notified_itself_hears_the_next_at_once(
+    client: psycopg.Connection, other: psycopg.Connection
+):
+    client.execute("LISTEN pinned")
+    client.execute("SELECT pg_advisory_lock(77)")
+    client.execute("NOTIFY pinned, 'own'")
+    other.execute("NOTIFY pinned, 'other'")
+    assert [payload for _, payload, _ in heard(client, 2)] == ["own", "other"]
+
+
+def test_listen_in_a_function_is_heard_when_a_function_notifies(client: psycopg.Connection):
+    client.execute(
+        "CREATE OR REPLACE FUNCTION tell(channel text) RETURNS void LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_notify(channel, 'told'); END $$"
+    )
+    for number in range(10):
+        client.execute(f"DO $$ BEGIN EXECUTE 'LISTEN untold{number}'; END $$")
+        client.execute(f"SELECT tell('untold{number}')")
+        assert [channel for channel, *_ in heard(client)] == [f"untold{number}"]
+
+
 def test_what_is_said_in_a_transaction_is_heard_at_its_end_and_not_if_it_fails(
     client: psycopg.Connection, other: psycopg.Connection
 ):

@@ -8,9 +8,10 @@
 
 `ONLY` takes the groups of tests.support.session_sql and tests.support.deeds: characteristics, cursors, discards,
 functions, locks, looks, notifications, portals, prepared, roles, sequences, settings, statements, temporary,
-transactions, breaks (cancels, timeouts), others (COPY, function calls), and two that run only if they are named:
-serials (`lastval()` after a plain INSERT), sources (by which way a setting came about). Looks, transactions and leaving
-are always there. A failure tells the shortest story that was found: who did what, and the first difference.
+transactions, breaks (cancels, timeouts), others (COPY, function calls), and three that run only if they are named:
+recalls (`lastval()` in a later transaction), serials (behind a plain INSERT), sources (by which way a setting came
+about). Looks, transactions and leaving are always there. A failure tells the shortest story that was found: who did
+what, and the first difference.
 """
 
 import os

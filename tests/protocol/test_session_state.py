@@ -679,3 +679,19 @@ async def test_question_that_was_cancelled_is_not_asked_again_where_it_would_be_
     await server.answers_audit(settings={"work_mem": "9MB"})
     await is_idle(house)
     assert dict(house.inside(client).settings.values) == {"work_mem": "9MB"}
+
+
+async def test_what_goes_ahead_of_a_query_does_not_end_what_waits_for_a_sync(house: House):
+    client, server = await house.pair()
+    prepare = "PREPARE mine AS SELECT 1"
+    await asks(client, server, prepare, complete("PREPARE"), IDLE)
+    await server.answers_audit(prepared={"mine": (True, prepare)})
+    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
+    client.send(parse("", "INSERT INTO t VALUES (1)"), bind(), execute(), FLUSH)
+    await server.receive_until(FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
+    await asks(client, server, "SELECT 1", rows("1"), INTRANS)
+    client.send(query("EXECUTE mine"))
+    sent = await server.receive_until(query("EXECUTE mine"))
+    assert [message.kind for message in sent] == list("PBECCQ")

@@ -174,7 +174,7 @@ OTHER = [
 LIMIT = "SET statement_timeout = 150"
 BREAKS = [
     Deed(query(SLEEP), ending="cancel"),
-    Deed(run("", SLEEP) + SYNC, ending="cancel"),
+    Deed(run("", SLEEP) + SYNC + close("") + SYNC, ending="cancel"),  # nobody is to run it again
     deed(query(LIMIT) + query(SLEEP) + query("RESET statement_timeout")),
     deed(query(f"BEGIN; SET LOCAL statement_timeout = 150; {SLEEP}"), hold="transaction"),
 ]
