@@ -28,7 +28,7 @@ from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 
 if TYPE_CHECKING:
-    from dbproxy.session.client import Client
+    from dbproxy.session.hearing import Hearer
 
 CREATES = {  # which effects would pin, in the order in which they are refused
     sql.CREATES_TEMP: ("temp", "temporary objects"),
@@ -48,7 +48,7 @@ REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refuse
 class SessionState:
     """One client's, in transaction and statement mode. `start`: the settings that it asked for as it logged in."""
 
-    def __init__(self, client: "Client", start: Parameters) -> None:
+    def __init__(self, client: "Hearer", start: Parameters) -> None:
         self.client = client
         self.pool = client.pool
         self.start = start

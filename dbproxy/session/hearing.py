@@ -1,0 +1,118 @@
+"""What a client hears beside its answers: notifications, and when it is told that its transaction has ended.
+
+A notification is told at once, or, as PostgreSQL does, ahead of the ReadyForQuery of what is under way. That one is
+kept back where more has to be known first: whether a LISTEN was committed, and what the client notified itself of.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.pool.audit import Findings
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.session.connection import ClientConnection
+from dbproxy.session.state import SessionState
+from dbproxy.session.statements import ClientStatements
+from dbproxy.sql.statement import DISCARDS, LISTENS
+from dbproxy.wire import build
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+READY_IDLE = build.ready_for_query(ord("I"))
+NOTIFICATION_LIMIT = 10000  # kept for a client in a transaction
+
+
+class Hearer(ClientConnection):
+    """Base of `Client`: with what its session has."""
+
+    def __init__(self, login: "Login", pool: Pool) -> None:
+        ClientConnection.__init__(self, login, pool)
+        self.shares = self.mode != "session" and pool.settings.max_prepared_statements > 0
+        self.tracks = self.by_hub = self.mode != "session"
+        self.state = SessionState(self, login.settings)
+        self.prepared = ClientStatements(
+            pool,
+            self.shares,
+            login.settings.values.get("search_path", "").encode(errors="surrogateescape"),
+            self.state,
+        )
+        self.owes_ready = False
+        self.claims = False  # called nextval: another transaction may ask what it said
+
+    def resume(self) -> None:
+        """Go on with the request where it was parked."""
+        raise NotImplementedError
+
+    # --- ReadyForQuery ---
+
+    def audited(self, findings: Findings, effects: int) -> None:
+        assert self.server is not None  # it says so
+        self.state.conclude(self.server, findings, effects)
+        if self.owes_ready:
+            self.hear_own()
+
+    def owe_ready(self) -> None:
+        """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
+        self.owes_ready = True
+        self.state.listen_early()
+        if not self.server.marks.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
+            self.hear_own()
+
+    def listen_early(self) -> None:
+        self.state.listen_early()
+
+    def hear_own(self) -> None:
+        if self.state.notifies and self.hub is not None:
+            self.state.notifies = False
+            self.hub.catch_up(self.tell_ready)
+        else:
+            self.tell_ready()
+
+    def tell_ready(self) -> None:
+        if self.owes_ready:
+            self.owes_ready = False
+            self.write(b"".join([*self.news, READY_IDLE]))
+            self.news.clear()
+
+    # --- notifications ---
+
+    def find_hub(self) -> Any:
+        if self.hub is None:
+            self.hub = self.login.find_hub()
+        return self.hub
+
+    def wait_for_hub(self, channels: list[str]) -> None:
+        """Let the hub hear these channels first; `heard` is called once it does."""
+        raise NotImplementedError
+
+    def heard(self, error: ProxyError | None) -> None:
+        """The hub hears what this client asked for, or cannot: go on."""
+        self.state.hearing = False
+        if self.closed or not self.parked:
+            return
+        if error is not None:
+            self.disconnect(error.message, error)
+            return
+        self.resume()
+
+    def notify(self, message: bytes) -> None:
+        """A notification, or a notice about them: now, or once what is under way is answered."""
+        if self.state.is_early(message):
+            return
+        if self.parked or (self.server is not None and not self.may_hear(self.server)):
+            self.news.append(message)
+            if len(self.news) > NOTIFICATION_LIMIT:
+                why = f"{NOTIFICATION_LIMIT} notifications wait for its transaction to end"
+                self.disconnect("too many notifications", AdminShutdown(f"terminating connection: {why}"))
+        else:
+            self.write(message)
+
+    notice = notify
+
+    def may_hear(self, server: Server) -> bool:
+        """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
+        pipeline = server.pipeline
+        if server.status != ord("I") or server.framer.left or not pipeline.only_ours():
+            return False
+        return bool(pipeline.ignoring or not (self.prepared.executes or server.forwarded))

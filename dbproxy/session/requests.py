@@ -1,0 +1,260 @@
+"""What the application asks for, and where it goes.
+
+A request (everything up to Query or Sync) is forwarded in the chunks in which it came, to a server that is borrowed
+when its first message needs one. A chunk is cut only where a prepared statement is called by the name that servers know
+it by, or a message need not be sent at all.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.net.direct import monotonic
+from dbproxy.net.link import FLOODING
+from dbproxy.pool.insertions import restore, spell_ours
+from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.session.hearing import READY_IDLE, Hearer
+from dbproxy.session.names import FLUSH, USES
+from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
+from dbproxy.session.state import REFUSED
+from dbproxy.sql.statement import HARMLESS, UNKNOWN, Statement
+from dbproxy.wire import build
+from dbproxy.wire.extended import cut, length_at
+from dbproxy.wire.framer import STATEMENT_NEED, Framer
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
+
+
+class Requester(Hearer):
+    """Base of `Client`: forwards what the client sends."""
+
+    def __init__(self, login: "Login", pool: Pool) -> None:
+        Hearer.__init__(self, login, pool)
+        self.late = False
+        self.discarding = False
+        self.replay = Replay()
+        self.started = 0.0
+
+    def park(self, framer: Framer, index: int) -> None:
+        """Wait with the message of mark `index`; until then the framer is given nothing else."""
+        raise NotImplementedError
+
+    def borrow(self, server: Server) -> list[bytes] | None:
+        """Begin the loan; what must be sent ahead of the request."""
+        raise NotImplementedError
+
+    def give_back(self) -> None:
+        """The rest of a message that the server no longer wants has been sent: now the server is free."""
+        raise NotImplementedError
+
+    def take(self, data: bytes) -> None:
+        """Handle what the client sent."""
+        if self.owes_ready:
+            self.tell_ready()
+        self.framer.scan(data)
+        self.arrived = monotonic()
+        self.request(self.framer, 0, 0)
+        if self.server is not None:
+            if self.late and not self.framer.left:
+                self.late = False
+                self.give_back()
+            elif len(self.server.pipeline.due) > DUE_LIMIT and not self.framer.left:
+                self.slow_down(self.server)
+
+    def request(self, framer: Framer, index: int, position: int) -> None:
+        """Handle the framer's messages from mark `index` on; bytes before `position` have been dealt with.
+
+        Bytes between marks (CopyData, the rest of a long message) go where the message before them went: to the
+        server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
+        """
+        server = self.server
+        prepared = self.prepared
+        replay = self.replay
+        pipeline: Any = server.pipeline if server is not None else None
+        pieces: list[bytes] | None = None
+        chunk = framer.chunk
+        end = framer.end
+        while index < framer.count:
+            mark = framer.mark_at(index)
+            index += 1
+            kind = mark & 255
+            at = mark >> 8
+            if server is None:
+                position = at
+                if not self.needs_server(kind, chunk, at):
+                    if self.closed:
+                        return
+                    continue
+                server = self.pool.checkout(self, self.arrived)
+                if server is None:
+                    self.park(framer, index - 1)
+                    return
+                pieces = self.borrow(server)
+                pipeline = server.pipeline
+            if not self.started:
+                self.started = self.arrived
+            if replay.sealed:
+                replay.at = SPOILED
+            if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
+                continue  # PostgreSQL does not look at it
+            if kind == ord("Q"):
+                if self.tracks and (
+                    (effects := self.classify(chunk, at)) is not HARMLESS or prepared.restored is not None
+                ):
+                    stop = min(at + length_at(chunk, at), end)
+                    pieces = self.query(server, effects, chunk, position, at, stop, pieces)
+                    position = stop
+                    if prepared.asks:
+                        server.write(b"".join(pieces))
+                        self.park(framer, index - 1)
+                        return
+                else:
+                    pipeline.expect(ord("Q"), (chunk, at, self.started))
+                self.started = 0.0
+                server.statements.unnamed = prepared.unnamed = None
+                replay.at = SPOILED
+            elif kind == ord("E"):
+                prepared.executes = True
+                pipeline.expect(ord("E"))
+                if prepared.restores is not None:
+                    stop = at + length_at(chunk, at)
+                    pieces = pieces if pieces is not None else []
+                    pieces += (chunk[position:stop], spell_ours(server, prepared.restores, simple=False))
+                    prepared.restores = None
+                    position = stop
+            elif kind == ord("S"):
+                server.statements.batch += 1
+                if prepared.restored is None:
+                    pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
+                else:
+                    stop = at + length_at(chunk, at)
+                    pieces = pieces if pieces is not None else []
+                    request = (prepared.seen, prepared.seen_at, self.started)
+                    pieces += (chunk[position:stop], restore(server, prepared.restored, ord("S"), request))
+                    prepared.restored = None
+                    position = stop
+                self.started = 0.0
+                replay.sealed = True
+                prepared.executes = False
+            elif kind == ord("X"):
+                self.leave(server, chunk, position, at, pieces)
+                return
+            elif kind == ord("B") or kind == ord("P") or kind == ord("D") or kind == ord("C"):
+                stop = at + length_at(chunk, at)
+                if stop > end:
+                    stop = end
+                if replay.at == NOTHING_YET and self.shares and server.status == ord("I"):
+                    replay.at = at
+                new = prepared.translate(server, kind, chunk, at, stop)
+                if new is not None:
+                    if pieces is None:
+                        pieces = []
+                    if at > position:
+                        pieces.append(cut(chunk, position, at))
+                    pieces.append(new)
+                    position = stop
+                    if prepared.asks:
+                        server.write(b"".join(pieces))
+                        self.park(framer, index - 1)
+                        return
+            else:
+                self.rare(server, kind)
+        if server is None or (end <= position and pieces is None):
+            return
+        if replay.at >= 0:
+            replay.keep(chunk, end)
+        if pieces is None:
+            server.write(chunk if position == 0 and end == len(chunk) else chunk[position:end])
+            return
+        if end > position:
+            pieces.append(cut(chunk, position, end))
+        server.write(b"".join(pieces))
+
+    # --- Queries ---
+
+    def classify(self, chunk: bytes, at: int) -> Statement:
+        length = length_at(chunk, at)
+        if length > STATEMENT_NEED:
+            return UNREAD
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
+
+    def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
+              pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip
+        """A Query that may change the session: what is sent up to `stop`, with what has to go ahead of it."""
+        pieces = pieces if pieces is not None else []
+        if at > position:
+            pieces.append(chunk[position:at])
+        state = self.state
+        refusal = state.refusal(effects)
+        if refusal is not None:
+            server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
+            pieces.append(build.query(REFUSED))
+            return pieces
+        if effects.effects & USES and self.prepared.names.must_wait(server):
+            self.prepared.asks = True
+            pieces.append(FLUSH)
+            return pieces
+        if state.must_hear(effects):
+            self.prepared.asks = True
+            return pieces
+        if self.prepared.restored is not None:  # no Sync came behind DISCARD ALL
+            pieces.append(spell_ours(server, [self.prepared.restored.difference(NOTHING)], simple=True))
+            self.prepared.restored = None
+        # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
+        pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
+        pieces.append(chunk[at:stop])
+        restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
+        if restored is NOTHING:
+            server.pipeline.expect(ord("Q"), (chunk, at, self.started))
+        else:
+            pieces.append(restore(server, restored, ord("Q"), (chunk, at, self.started)))
+        return pieces
+
+    # --- other messages ---
+
+    def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
+        """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
+        if kind == ord("S"):
+            self.discarding = False
+            self.write(self.prepared.keep_promises() + READY_IDLE)
+        elif kind == ord("H") and self.prepared.promised:
+            self.write(self.prepared.keep_promises())
+        elif kind == ord("X"):
+            self.disconnect("client closed the connection")
+        if self.discarding or kind not in b"QPBDECF":
+            return False
+        promising = self.shares and (kind == ord("P") or kind == ord("C"))
+        return not (promising and self.prepared.promise(kind, chunk, at))
+
+    def rare(self, server: Server, kind: int) -> None:
+        if kind == ord("F"):
+            server.pipeline.expect(ord("F"), (b"", -1, self.started))
+            self.started = 0.0
+        elif kind == ord("H"):
+            server.flush()
+        else:
+            server.pipeline.expect(ord("c"))
+            self.started = 0.0  # no request begins with it
+
+    # --- floods ---
+
+    def slow_down(self, server: Server) -> None:
+        """Read no more until half of the replies due are there; Flush makes the server send them."""
+        self.hold(FLOODING)
+        server.flush()
+        server.write(build.flush())
+
+    def reply(self, data: bytes) -> None:
+        self.write(data)
+        server = self.server
+        if self.reasons & FLOODING and server is not None and len(server.pipeline.due) < DUE_LIMIT // 2:
+            self.free(FLOODING)
