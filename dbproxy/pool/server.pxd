@@ -41,7 +41,7 @@ cdef class Server(Member):
     cdef public bint advanced
     cdef public int batch
     cdef readonly dict unconfirmed
-    cdef dict restoring
+    cdef frozenset restoring
     cdef public frozenset pins
     cdef public bint local
     cdef public bint keeps_ready
@@ -72,7 +72,7 @@ cdef class Server(Member):
     cpdef bytes compare(self, Statement statement, bint describe=*)
     @cython.locals(
         framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
-        done=bint, pieces=list, now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint,
+        done=bint, pieces=list, now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, tail=int,
         mark=Py_ssize_t,
     )
     cdef relay(self, bytes data)

@@ -124,9 +124,7 @@ class Server(Member):
         self.contested = False  # all of the client's names are such
         self.swept = False  # DEALLOCATE ALL is under way: only what comes behind it is still there
         self.pins: frozenset[str] = frozenset()  # why its client keeps it beyond the transaction
-        self.restoring: dict[
-            str, str
-        ] = {}  # settings that a RESET may have touched, as the client knows them
+        self.restoring: frozenset[str] = frozenset()  # settings that a RESET may have touched
         self.keeps_ready = (
             False  # the client is told that its transaction has ended when more than that is done
         )
@@ -251,7 +249,7 @@ class Server(Member):
     def restore(self, settings: Parameters, kind: int, note: Any) -> bytes:
         """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
         self.pipeline.expect_halves(kind, note)
-        self.restoring = {name: self.client.reported.get(name, "") for name in settings.values}
+        self.restoring = frozenset(settings.values)
         return build.query(settings.difference(NOTHING))
 
     def spell_run(self, sql: bytes, name: bytes | None = None) -> bytes:
@@ -351,9 +349,12 @@ class Server(Member):
             else:
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
+                tail = pipeline.halves > 0 and pipeline.peek() & TAIL
                 skip = pipeline.receive(kind)
                 if pipeline.halves and kind == ord("S"):
                     skip = self.hides(chunk, at)
+                if tail and kind == ord("Z"):
+                    ahead = self.tell_restored()
                 if kind == ord("Z") and not skip and self.client is not None:
                     if self.client.news:
                         ahead = self.take_news(chunk[at + 5], ahead)
@@ -433,13 +434,21 @@ class Server(Member):
             self.client.reply(chunk)
 
     def hides(self, chunk: bytes, at: int) -> bool:
-        """Whether a setting that went back to the server's default, and from there on, is told to the client yet."""
-        entry = self.pipeline.peek()
-        if not entry & (HALF | TAIL):
-            return entry & SKIP != 0
-        name, value = parse_parameter_status(self.payload(chunk, at))
-        known = self.restoring.get(name.lower())
-        return known == value if entry & TAIL else known is not None
+        """Whether a setting is told later, if at all: it goes to the server's default, and on from there."""
+        if not self.pipeline.peek() & (HALF | TAIL):
+            return self.pipeline.peek() & SKIP != 0
+        name, _ = parse_parameter_status(self.payload(chunk, at))
+        return name.lower() in self.restoring
+
+    def tell_restored(self) -> bytes | None:
+        """What has become of those settings, where it is not what the client knows."""
+        changed = [
+            (name, value)
+            for name, value in self.parameters.items()
+            if name.lower() in self.restoring and self.client.reported.get(name.lower()) != value
+        ]
+        self.client.reported.update({name.lower(): value for name, value in changed})
+        return b"".join([build.parameter_status(name, value) for name, value in changed]) or None
 
     def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
         """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
