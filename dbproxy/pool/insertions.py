@@ -42,15 +42,24 @@ def spell_sync(server: "Relay") -> bytes:
 def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> bytes:
     """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
     server.pipeline.expect_halves(kind, note)
-    server.restoring = {name: server.client.reported.get(name, "") for name in settings.values}
+    server.restoring = frozenset(settings.values)
     return build.query(settings.difference(NOTHING))
 
 
 def hides(server: "Relay", payload: bytes) -> bool:
-    """Whether a setting that went back to the server's default, and from there on, is told to the client yet."""
-    entry = server.pipeline.peek()
-    if not entry & (HALF | TAIL):
-        return entry & SKIP != 0
-    name, value = parse_parameter_status(payload)
-    known = server.restoring.get(name.lower())
-    return known == value if entry & TAIL else known is not None
+    """Whether a setting is told later, if at all: it goes to the server's default, and on from there."""
+    if not server.pipeline.peek() & (HALF | TAIL):
+        return server.pipeline.peek() & SKIP != 0
+    name, _ = parse_parameter_status(payload)
+    return name.lower() in server.restoring
+
+
+def tell_restored(server: "Relay") -> bytes | None:
+    """What has become of those settings, where it is not what the client knows."""
+    changed = [
+        (name, value)
+        for name, value in server.parameters.items()
+        if name.lower() in server.restoring and server.client.reported.get(name.lower()) != value
+    ]
+    server.client.reported.update({name.lower(): value for name, value in changed})
+    return b"".join([build.parameter_status(name, value) for name, value in changed]) or None

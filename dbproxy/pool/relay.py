@@ -10,13 +10,13 @@ from dbproxy.net.direct import monotonic
 from dbproxy.pool.audit import Audit
 from dbproxy.pool.connection import Connection
 from dbproxy.pool.failure import fail
-from dbproxy.pool.insertions import hides
+from dbproxy.pool.insertions import hides, tell_restored
 from dbproxy.pool.marks import Marks
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import columns_key, cut, length_at
-from dbproxy.wire.pipeline import SKIP
+from dbproxy.wire.pipeline import SKIP, TAIL
 from dbproxy.wire.startup import parse_parameter_status
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class Relay(Connection):
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         # The client is told that its transaction has ended when more than that is done.
         self.keeps_ready = False
-        # Settings that a RESET may have touched, as the client knows them.
-        self.restoring: dict[str, str] = {}
+        self.restoring: frozenset[str] = frozenset()  # settings that a RESET may have touched
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
         # A ParameterDescription: its Describe may fail yet, and be sent again.
@@ -95,9 +94,12 @@ class Relay(Connection):
             else:
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
+                tail = pipeline.halves > 0 and pipeline.peek() & TAIL
                 skip = pipeline.receive(kind)
                 if pipeline.halves and kind == ord("S"):
                     skip = hides(self, self.payload(chunk, at))
+                if tail and kind == ord("Z"):
+                    ahead = tell_restored(self)
                 if kind == ord("Z") and not skip and self.client is not None:
                     if self.client.news:
                         ahead = self.take_news(chunk[at + 5], ahead)

@@ -243,9 +243,8 @@ class SessionState:
         """The session's own, over those that it asked for as it logged in."""
         values = {**self.start.values, **server.settings.values}
         for name in ROLES:  # SET SESSION AUTHORIZATION takes the role away, too
-            value = findings.named.get(name)
-            if name in self.start.values and value is not None:
-                values[name] = value
+            if name in self.start.values:  # and that the server was not asked for it says nothing
+                values[name] = findings.named.get(name) or self.client.settings.values.get(name, values[name])
         return values
 
     def listen_early(self) -> None:

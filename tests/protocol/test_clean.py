@@ -9,6 +9,7 @@ from tests.support.speech import (
     BIND_COMPLETE,
     FLUSH,
     IDLE,
+    INERROR,
     INTRANS,
     PARSE_COMPLETE,
     SYNC,
@@ -99,6 +100,23 @@ async def test_reset_gives_back_what_its_client_asked_for_at_its_login(house: Ho
     await first.receives(complete("RESET"), IDLE)
     await server.answers_audit(settings={"TimeZone": "Asia/Tokyo"})
     await asks(other, server, "SELECT 1", rows("1"))  # it has the same
+
+
+async def test_setting_that_a_failed_reset_has_changed_is_told(house: House):
+    one = asyncio.ensure_future(house.client(parameters=TIME))
+    server = await house.server.accept()
+    tokyo, kabul = (parameter_status("TimeZone", zone) for zone in ("Asia/Tokyo", "Asia/Kabul"))
+    await server.answers(tokyo, complete(), IDLE, to=query(ADOPT))
+    client = await one
+    client.send(query("BEGIN; SET TimeZone = 'Asia/Kabul'"))
+    await server.receives(query("BEGIN; SET TimeZone = 'Asia/Kabul'"))
+    server.send(complete("BEGIN"), complete("SET"), kabul, INTRANS)
+    await client.receives(complete("BEGIN"), complete("SET"), kabul, INTRANS)
+    client.send(query("DISCARD ALL"))
+    await server.receives(query("DISCARD ALL"), query(ADOPT))
+    refused = error("25001", "DISCARD ALL cannot run inside a transaction block")
+    server.send(refused, tokyo, INERROR, error("25P02", "aborted"), INERROR)
+    await client.receives(refused, tokyo, INERROR)
 
 
 async def test_rolled_back_settings_of_a_client_that_left_are_told_to_nobody(house: House):

@@ -1,7 +1,8 @@
 """What a client of the leak hunt does in one step: strategies over tests.support.session_sql, and the protocol."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from tests.support.speech import (
 from tests.support.witness import INT4PL
 
 Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
+RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
 SLEEP = "SELECT pg_sleep(30)"
 
 
@@ -40,6 +42,7 @@ class Deed:
     frees: frozenset[str] = frozenset()
     blocks: bool = False
     ending: Ending = ""
+    resets: bool = False  # it resets, and goes on in the same text
 
     @property
     def leaves(self) -> bool:
@@ -79,7 +82,12 @@ def extended(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
 
 def several(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
     """In one Query, often with an error among them."""
-    return mixed(sql).map(lambda said: deed(query("; ".join(one.text for one in said)), said))
+    return mixed(sql).map(in_one_text)
+
+
+def in_one_text(said: Sequence[Sql]) -> Deed:
+    resets = any(RESET.search(one.text) for one in said[:-1])
+    return replace(deed(query("; ".join(one.text for one in said)), said), resets=resets)
 
 
 def pipelined(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
