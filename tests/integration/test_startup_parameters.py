@@ -153,14 +153,6 @@ def test_role_and_read_only_follow_their_client(proxy: Proxy, module_database: D
             writer.execute(f"CREATE TABLE written{number} (id int)")
 
 
-def test_role_of_the_login_that_was_given_up_does_not_come_back(proxy: Proxy):
-    with connect(proxy, options="-c role=app") as client:
-        (user,) = client.execute("SELECT session_user").fetchone()
-        client.execute(f"SET SESSION AUTHORIZATION {user}")  # takes the role away, too
-        client.execute("CLOSE ALL")  # asks about something else
-        assert client.execute("SELECT current_user").fetchone() == (user,)
-
-
 def test_statement_timeout_is_the_clients_own(proxy: Proxy):
     with connect(proxy, options="-c statement_timeout=50") as hasty, connect(proxy) as patient:
         for _ in range(2):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dbproxy.pool.audit import Findings
 from dbproxy.pool.failure import Refusal
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.session.state import SessionState, _setting_names
@@ -46,6 +47,15 @@ def test_execute_does_what_the_statement_does():
     assert effects & sql.LOCKS
     effects, _ = state.effects_of(state.classify(b"EXECUTE plain; EXECUTE unheard_of"))
     assert effects == sql.EXECUTES
+
+
+def test_role_of_the_login_that_was_given_up_does_not_come_back_when_something_else_is_asked():
+    state = make_state({"role": "app"})
+    server: Any = SimpleNamespace(settings=NOTHING)  # which has no role set
+    given_up = state.settings_now(server, Findings(named={"role": "none"}))
+    assert given_up == {"role": "none"}
+    state.client.settings = state.pool.parameter_sets.find(given_up)
+    assert state.settings_now(server, Findings(cursors=False)) == {"role": "none"}
 
 
 def test_text_with_backslashes_is_read_as_its_session_reads_it():

@@ -106,7 +106,7 @@ literal = st.one_of(
 )
 gap = st.one_of(
     st.sampled_from([" ", "\t", "\n", "  \r\n", "/**/", "--\n"]),
-    inner.map(lambda s: "/*" + s.replace("/*", "").replace("*/", "") + " 98765 */"),
+    inner.map(lambda s: "/*" + s.replace("*", "") + " 98765 */"),
     inner.map(lambda s: "--" + s.replace("\n", "") + "\n"),
 )
 kept = st.sampled_from(HARMLESS)
