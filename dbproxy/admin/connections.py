@@ -89,7 +89,7 @@ def server_row(server: Server) -> tuple[Value, ...]:
         len(server.statements.prepared),
         server.id,
         link_time(server if isinstance(server.client, Client) else None),
-        ",".join(sorted(server.marks.pins)),
+        ",".join(sorted(server.traces.pins)),
     )
 
 

@@ -197,7 +197,7 @@ def show(house: House, command: Command) -> Iterable[bytes]:
 
 
 def console_framer(limit: int) -> Framer:
-    """Marks every message, and only when it is whole."""
+    """Traces every message, and only when it is whole."""
     return Framer(Rules([limit] * 256, [limit] * 256))
 
 

@@ -67,7 +67,7 @@ class Errand(Borrower):
         server.statements.unnamed = None
         server.write(build.query(sql))
         await self.answer
-        server.marks.effects = 0  # what it did to the session, it knows
+        server.traces.effects = 0  # what it did to the session, it knows
         if self.error is not None:
             raise self.error
         return self.rows

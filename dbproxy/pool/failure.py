@@ -67,16 +67,16 @@ class Refusal:
 def fail(server: "Relay", payload: bytes) -> bool:
     """ErrorResponse: drop what the server discards. True if the client must not see it."""
     pipeline = server.pipeline
-    marks = server.marks
+    traces = server.traces
     fields = parse_error_response(payload)
     server.stats.error_count += 1
-    marks.effects &= ~RECALLS  # there was nothing to recall, perhaps
+    traces.effects &= ~RECALLS  # there was nothing to recall, perhaps
     if fields.get("V") in ("FATAL", "PANIC"):
         server.told = server.client is not None
         log.warning("server error", server=server.id, sqlstate=fields.get("C"), message=fields.get("M"))
         return server.client is None
-    if marks.effects & SETS:
-        marks.effects |= RESETS  # a setting that was refused has a value, too: which are the session's own?
+    if traces.effects & SETS:
+        traces.effects |= RESETS  # a setting that was refused has a value, too: which are the session's own?
     entry = pipeline.peek()
     if entry < 0:
         return server.client is None
@@ -166,7 +166,7 @@ def undo(server: "Relay", dropped: list[tuple[int, Any]]) -> None:
         if what == ord("Q"):
             server.statements.unnamed = UNKNOWN_STATEMENT
         if type(note) is bytes:
-            server.marks.named.pop(note, None)
+            server.traces.named.pop(note, None)
         elif note is not None and what in b"PC":
             server.statements.undo(entry, note)
             if not entry & SKIP and server.client is not None:

@@ -22,20 +22,20 @@ TRIES = 3  # an audit may be hit by a cancel or a timeout that was meant for wha
 
 def inquire(server: "Relay") -> None:
     """Ask what was left behind."""
-    marks = server.marks
+    traces = server.traces
     server.stats.audit_count += 1
-    names = marks.touched
-    if marks.effects & SETTINGS:  # custom ones are not listed
+    names = traces.touched
+    if traces.effects & SETTINGS:  # custom ones are not listed
         names = names | {name for name in server.settings.values if "." in name}
-    audit = Audit(marks.effects, names)
-    marks.effects = 0
-    marks.touched = set()
+    audit = Audit(traces.effects, names)
+    traces.effects = 0
+    traces.touched = set()
     ask(server, audit)
 
 
 def ask(server: "Relay", audit: Audit) -> None:
-    server.marks.tries += 1
-    server.marks.asked = audit.effects
+    server.traces.tries += 1
+    server.traces.asked = audit.effects
     server.framer.look_at_rows()
     server.pipeline.skip(ord("Q"), audit)
     server.statements.unnamed = None
@@ -47,8 +47,8 @@ def ask_later(server: "Relay", audit: Audit) -> None:
     if server.client is None:
         ask(server, audit)
     else:
-        server.marks.effects |= audit.effects
-        server.marks.touched.update(audit.names)
+        server.traces.effects |= audit.effects
+        server.traces.touched.update(audit.names)
 
 
 def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
@@ -56,7 +56,7 @@ def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
     note = server.pipeline.oldest_note()
     if server.pipeline.peek() & TAIL:
         return True  # the transaction has failed before
-    if isinstance(note, Audit) and server.marks.tries < TRIES:
+    if isinstance(note, Audit) and server.traces.tries < TRIES:
         return True
     if note is OPTIONAL:
         return True
@@ -70,20 +70,20 @@ def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
 
 def conclude(server: "Server", audit: Audit) -> None:
     """The question is over: take over the answer, or ask again."""
-    marks = server.marks
+    traces = server.traces
     server.framer.pass_rows()
-    marks.asked = 0
+    traces.asked = 0
     answer = audit.answer
     if answer is None:
         ask_later(server, audit)
         return
-    marks.tries = 0
-    marks.listens = bool(answer.channels) if answer.channels is not None else marks.listens
+    traces.tries = 0
+    traces.listens = bool(answer.channels) if answer.channels is not None else traces.listens
     values = settings_after(server.settings, answer, server.pool.user)
     server.settings = server.pool.parameter_sets.find(values)
-    marks.pins = pins_after(marks.pins, audit.effects, answer)
+    traces.pins = pins_after(traces.pins, audit.effects, answer)
     if server.client is not None:
         server.client.audited(answer, audit.effects)
-    elif marks.pins or answer.prepared or answer.channels:
-        marks.pins = frozenset()
+    elif traces.pins or answer.prepared or answer.channels:
+        traces.pins = frozenset()
         server.send_ours("DISCARD ALL")

@@ -197,7 +197,7 @@ class Pool:
         if self.settings.mode == "session":
             reset = self.settings.server_reset_query
         else:
-            reset = "DISCARD ALL" if server.marks.dirty() else ""
+            reset = "DISCARD ALL" if server.traces.dirty() else ""
         return [*statements, reset] if reset else statements
 
     def canceled(self, server: "Server") -> None:

@@ -2,7 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.connection cimport Connection
-from dbproxy.pool.marks cimport Marks
+from dbproxy.pool.traces cimport Traces
 from dbproxy.pool.statements cimport ServerStatements
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
@@ -13,7 +13,7 @@ cdef int SKIP, TAIL
 
 cdef class Relay(Connection):
     cdef readonly ServerStatements statements
-    cdef readonly Marks marks
+    cdef readonly Traces traces
     cdef public int status
     cdef readonly bint ran
     cdef public bint retrying

@@ -11,9 +11,9 @@ from dbproxy.pool.audit import Audit
 from dbproxy.pool.connection import Connection
 from dbproxy.pool.failure import fail
 from dbproxy.pool.insertions import hides, tell_restored
-from dbproxy.pool.marks import Marks
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.statements import ServerStatements
+from dbproxy.pool.traces import Traces
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import columns_key, cut, length_at
 from dbproxy.wire.pipeline import SKIP, TAIL
@@ -29,7 +29,7 @@ class Relay(Connection):
     def __init__(self, pool: "Pool") -> None:
         Connection.__init__(self, pool)
         self.statements = ServerStatements(pool, self.pipeline)
-        self.marks = Marks()
+        self.traces = Traces()
         self.settings = NOTHING
         self.status = ord("I")
         # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
@@ -222,9 +222,9 @@ class Relay(Connection):
                 self.pool.welcome[name] = value
         elif not self.skipping:
             self.client.reported[name.lower()] = value
-            if not self.marks.local:
+            if not self.traces.local:
                 # By a function, perhaps: which settings are the session's own now?
-                self.marks.effects |= RESETS
+                self.traces.effects |= RESETS
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
@@ -232,13 +232,13 @@ class Relay(Connection):
         if chunk[at + 5] == ord("D"):
             tag = self.payload(chunk, at)
             if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
-                self.marks.effects |= FORGOT
+                self.traces.effects |= FORGOT
             elif tag == b"DISCARD ALL\0":
-                self.marks.effects |= DISCARDED
-                self.marks.murky = False
+                self.traces.effects |= DISCARDED
+                self.traces.murky = False
                 if self.client is None:
                     self.settings = NOTHING
-                    self.marks.effects = 0
+                    self.traces.effects = 0
             if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
                 self.statements.forget(self.client)
 

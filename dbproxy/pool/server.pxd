@@ -2,7 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
-from dbproxy.pool.marks cimport Marks
+from dbproxy.pool.traces cimport Traces
 from dbproxy.pool.relay cimport Relay
 
 cdef int CLOSED, KIND, PARTNER_FULL, SKIP, TAIL, TESTED
@@ -18,7 +18,7 @@ cdef class Server(Relay):
 
     cpdef lend(self, client, double now)
     cpdef bytes adopt(self, settings)
-    @cython.locals(marks=Marks)
+    @cython.locals(traces=Traces)
     cpdef bint settle(self) except -1
     cdef conclude(self, note)
     cdef finish(self, double now)

@@ -47,14 +47,14 @@ class Server(Relay):
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
         self.told = self.forwarded = self.flushing = self.keeps_ready = self.cancels_later = False
-        self.marks.begin_loan()
+        self.traces.begin_loan()
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
         difference = settings.difference(self.settings)
-        if self.marks.murky and self.changed:
+        if self.traces.murky and self.changed:
             difference = "; ".join([BE_YOURSELF, "RESET ALL", *settings.steps(NOTHING)])
-            self.marks.murky = False
+            self.traces.murky = False
         self.settings = settings
         if not difference:
             return b""
@@ -87,11 +87,11 @@ class Server(Relay):
 
     def settle(self) -> bool:
         """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing."""
-        marks = self.marks
-        if marks.effects:
+        traces = self.traces
+        if traces.effects:
             inquire(self)
-        elif (marks.named or marks.listens) and not marks.pins:
-            self.send_ours(marks.leftovers())
+        elif (traces.named or traces.listens) and not traces.pins:
+            self.send_ours(traces.leftovers())
         else:
             return False
         return True
@@ -137,10 +137,10 @@ class Server(Relay):
         if self.pipeline.ignoring or self.forwarded:
             self.close("client left before Sync")  # a Sync of ours would commit what the client did not
             return
-        if self.marks.spoiled:
+        if self.traces.spoiled:
             self.close("client left what cannot be undone")
             return
         self.used_at = monotonic()
         self.pool.move(self, TESTED)
         self.run_ours(*self.pool.cleaning(self) or [""])
-        self.marks.clear()
+        self.traces.clear()

@@ -99,7 +99,7 @@ class Client(Requester):
         if self.full:
             server.hold(PARTNER_FULL)
         first = None
-        if server.settings is not self.settings or (server.marks.murky and server.changed):
+        if server.settings is not self.settings or (server.traces.murky and server.changed):
             first = [server.adopt(self.settings)]
         if self.pool.recalls and server.changed and self.tracks:
             first = [*(first or []), spell_ours(server, ["DISCARD SEQUENCES"], simple=True)]
@@ -118,7 +118,7 @@ class Client(Requester):
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
         server = self.server
-        asks = self.prepared.asks and not self.state.hearing
+        asks = self.prepared.asks and not self.state.hearing  # its next message has waited for this
         if self.framer.left and not asks:
             self.late = True
             return False
@@ -127,7 +127,7 @@ class Client(Requester):
         if asks:
             self.resume()
             return False
-        if status != ord("I") or not self.tracks or server.marks.pins:  # type: ignore[union-attr]
+        if status != ord("I") or not self.tracks or server.traces.pins:  # type: ignore[union-attr]
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
@@ -136,7 +136,7 @@ class Client(Requester):
         if settings.hasty:
             server.expires_at = 0.0  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
-            server.marks.murky = True  # type: ignore[union-attr]
+            server.traces.murky = True  # type: ignore[union-attr]
         if self.claims or self.pool.recalls:
             server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)

@@ -56,7 +56,7 @@ class Hearer(ClientConnection):
         """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
         self.owes_ready = True
         self.state.listen_early()
-        if not self.server.marks.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
+        if not self.server.traces.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
             self.hear_own()
 
     def listen_early(self) -> None:

@@ -46,14 +46,14 @@ class Names:
 
     def are_given(self, server: Server, name: bytes) -> bool:
         """Whether what the name means is for the server to say."""
-        return name in server.marks.named or server.marks.contested or name in self.own.by_sql
+        return name in server.traces.named or server.traces.contested or name in self.own.by_sql
 
     def must_wait(self, server: Server) -> bool:
         """Whether it is not known yet what a name means: an earlier request, or our question, is not answered."""
         pipeline = server.pipeline
         if pipeline.empty():
-            server.marks.swept = False
-        return (server.marks.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
+            server.traces.swept = False
+        return (server.traces.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
 
     # --- before SQL that names statements ---
 
@@ -70,11 +70,11 @@ class Names:
             ahead += self.give(server, [*moved, *executed[::-1]], simple)
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
-                server.marks.named.setdefault(name, [])
+                server.traces.named.setdefault(name, [])
         if effects & sql.DISCARDS or ALL in moved:
-            server.marks.contested = server.marks.swept = True
+            server.traces.contested = server.traces.swept = True
         elif effects & MOVES and not moved:
-            server.marks.contested = True
+            server.traces.contested = True
         return ahead
 
     def _involved(self, server: Server, statement: Statement) -> list[Statement]:
@@ -95,23 +95,23 @@ class Names:
         return ahead
 
     def _give(self, server: Server, name: bytes) -> bytes:
-        if name in server.marks.named or server.marks.swept:
+        if name in server.traces.named or server.traces.swept:
             return b""
         statement = self.own.statements.get(name)
         if statement is not None:
-            server.marks.named[name] = [statement.body]
+            server.traces.named[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
             server.pipeline.skip(ord("P"), name)
             return ahead + write_parse(name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""
-        server.marks.named[name] = []
+        server.traces.named[name] = []
         return spell_run(server, prepare, name)
 
     def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
         """What the statement of this name may do, for each that it may be; none if there is none."""
-        bodies = server.marks.named.get(name, []) if server is not None else []
+        bodies = server.traces.named.get(name, []) if server is not None else []
         if bodies:
             return [self.own.state.classify(body) for body in bodies]
         if name in self.own.statements:
@@ -132,14 +132,14 @@ class Names:
         if self.must_wait(server):
             own.asks = True
             return FLUSH
-        given = name in server.marks.named or server.marks.swept
+        given = name in server.traces.named or server.traces.swept
         if not given and (kind == ord("C") or (kind == ord("P") and own.knows(name))):
             return None  # what was not given need not be taken, and its name is not free
         ahead = self.give(server, [name], simple=False)
         if kind == ord("P"):
             body = chunk[at + 6 + len(name) : stop]
-            server.marks.named.setdefault(name, []).append(body)
-            server.marks.effects |= sql.PREPARES
+            server.traces.named.setdefault(name, []).append(body)
+            server.traces.effects |= sql.PREPARES
             ahead += own.names_on(server, own.state.classify(body))
         elif kind == ord("D"):
             for effects in self.effects_of(name, server):
@@ -151,7 +151,7 @@ class Names:
                     return ahead
             own.executes = True
         elif kind == ord("C"):
-            server.marks.effects |= sql.DEALLOCATES
+            server.traces.effects |= sql.DEALLOCATES
         server.pipeline.expect(kind)
         return ahead + chunk[at:stop]
 
@@ -167,26 +167,26 @@ class Names:
     def conclude(self, server: Server, found: Mapping[str, tuple[bool, str]]) -> None:
         """`found`: what the server has by the client's own names, whether by PREPARE, and the text."""
         there = {encode([name])[0]: statement for name, statement in found.items()}
-        for name in server.marks.named.keys() - there.keys():
-            del server.marks.named[name]
+        for name in server.traces.named.keys() - there.keys():
+            del server.traces.named[name]
             self.own.forget(name)
             self.own.by_sql.pop(name, None)
         for name, (by_sql, text) in there.items():
             source = text.encode(errors="surrogateescape")
-            bodies = server.marks.named.get(name, [])
-            server.marks.named[name] = []
+            bodies = server.traces.named.get(name, [])
+            server.traces.named[name] = []
             if by_sql:
                 self.own.forget(name)
                 if (
                     self.own.by_sql.get(name) != source
-                ):  # it remembers the whole text that the PREPARE stood in
+                ):  # PostgreSQL remembers all of the text that it stood in
                     self.own.by_sql[name] = find_prepare(source, name.decode(errors="surrogateescape"))
             elif bodies:
                 self.own.by_sql.pop(name, None)
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
-                server.marks.named[name] = [body]
+                server.traces.named[name] = [body]
                 self.own.define(name, body)
-        server.marks.contested = server.marks.swept = False
+        server.traces.contested = server.traces.swept = False
 
 
 def _name_of(kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:

@@ -1,9 +1,9 @@
 """What a client's session has beyond its transaction, and how it comes along from server to server.
 
-Before a statement that may change the session is sent, `begin` says what has to go ahead of it and marks the server.
-After the transaction the server is asked what was left (pool.audit), and `conclude` takes that over: settings are
-replayed at the next checkout, statements prepared by SQL are prepared again when they are called, channels are
-listened to by the hub, and what cannot be moved pins the server, with a reason, for as long as it is there.
+Before a statement that may change the session is sent, `begin` says what has to go ahead of it, and notes on the server
+what it may do. After the transaction the server is asked what was left (pool.audit), and `conclude` takes that over:
+settings are replayed at the next checkout, statements prepared by SQL are prepared again when they are called, channels
+are listened to by the hub, and what cannot be moved pins the server, with a reason, for as long as it is there.
 """
 
 import re
@@ -116,11 +116,11 @@ class SessionState:
         `values`: the Bind's parameters; `simple`: the statement is a Query, which needs a Sync before it.
         """
         effects, names = self.effects_of(statement)
-        server.marks.touched.update(names)
+        server.traces.touched.update(names)
         if effects & sql.SETS_PARAMETER:
-            server.marks.touched.update(_setting_names(values))
+            server.traces.touched.update(_setting_names(values))
         if effects & sql.LOCAL:
-            server.marks.local = True
+            server.traces.local = True
             if "search_path" in names:
                 self.client.prepared.share_no_more()
         if effects & sql.NOTIFIES:
@@ -129,9 +129,9 @@ class SessionState:
         if self.notifies or effects & sql.LISTENS or (self.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
         if effects & sql.UNKNOWN:
-            server.marks.murky = True
+            server.traces.murky = True
         if effects & SPOILS:
-            server.marks.spoiled = True
+            server.traces.spoiled = True
         if effects & sql.CHANGES:
             self.pool.forget_statements()
         ahead = b""
@@ -142,7 +142,7 @@ class SessionState:
         if statement.defines:
             self.pool.routines.update(defined(statement, self.pool.routines))
             self.pool.sets_unseen = may_set(self.pool.routines)
-        server.marks.effects |= effects & AUDITED
+        server.traces.effects |= effects & AUDITED
         if effects & USES:
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
@@ -173,10 +173,10 @@ class SessionState:
         Whoever only calls nextval claims its server: others are lent it only if they must be.
         """
         if not effects & sql.RECALLS:
-            self.client.claims = server.marks.advanced = True
+            self.client.claims = server.traces.advanced = True
             return b"", effects
         first = (
-            not (self.pool.recalls or server.marks.advanced) and server.changed and server.status == ord("I")
+            not (self.pool.recalls or server.traces.advanced) and server.changed and server.status == ord("I")
         )
         self.pool.recalls = True
         return spell_ours(server, ["DISCARD SEQUENCES"], simple) if first else b"", effects
@@ -188,7 +188,7 @@ class SessionState:
         if self.wanted - self.channels:
             self.tentative = True
             self.client.find_hub().subscribe(self.client, self.wanted)
-        server.marks.touched.add(MARK)
+        server.traces.touched.add(MARK)
         ahead = spell_ours(server, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
         for listen in statement.listens:
             if not listen.begins:

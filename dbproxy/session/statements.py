@@ -112,7 +112,7 @@ class ClientStatements:
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
-        if server.marks.named or server.marks.contested or self.by_sql:
+        if server.traces.named or server.traces.contested or self.by_sql:
             new = self.names.translate(server, kind, chunk, at, stop)
             if new is not None:
                 return new
@@ -200,7 +200,7 @@ class ClientStatements:
             server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         if statement.effects.effects & LOOKS:  # it would see the name that it is run by
-            server.marks.contested = True
+            server.traces.contested = True
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1

@@ -39,6 +39,14 @@ LOCK = "SELECT pg_advisory_lock(1)"
 NO_SQL = "refused by the proxy"  # what is sent instead of a refused statement
 SYNTAX_ERROR = error("42601", 'syntax error at or near "refused"')
 FAILED = error("25P02", "current transaction is aborted")
+PREPARE = "PREPARE mine AS SELECT 42"
+
+
+async def prepare_by_sql(client: RawClient, server: Backend) -> None:
+    """Afterwards no server has it."""
+    await asks(client, server, PREPARE, complete("PREPARE"), IDLE)
+    await server.answers_audit(prepared={"mine": (True, PREPARE)})
+    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
 
 
 async def asks(client: RawClient, server: Backend, sql: str, *answer: bytes) -> None:
@@ -545,14 +553,11 @@ async def test_execute_of_a_parsed_name_finds_it_on_any_server(house: House):
 async def test_prepared_statement_is_prepared_again_where_it_is_bound(house: House):
     client, server = await house.pair()
     other = await house.client()
-    prepare = "PREPARE mine AS SELECT 42"
-    await asks(client, server, prepare, complete("PREPARE"), IDLE)
-    await server.answers_audit(prepared={"mine": (True, prepare)})
-    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
+    await prepare_by_sql(client, server)
     await asks(other, server, "SELECT 1", rows("1"), IDLE)
     client.send(bind("mine"), execute(), SYNC)
     again = await server.receive()
-    assert (again.kind, again.body.query) == ("P", prepare)
+    assert (again.kind, again.body.query) == ("P", PREPARE)
     sent = await server.receive_until(SYNC)
     assert [message.kind for message in sent] == list("BECCBES")
     ours = (PARSE_COMPLETE, BIND_COMPLETE, complete("PREPARE"), CLOSE_COMPLETE, CLOSE_COMPLETE)
@@ -618,17 +623,14 @@ async def test_name_parsed_behind_deallocate_is_not_left_to_the_next(house: Hous
 
 async def test_close_of_a_prepared_name_that_was_discarded_leaves_it(house: House):
     client, server = await house.pair()
-    prepare = "PREPARE mine AS SELECT 1"
-    await asks(client, server, prepare, complete("PREPARE"), IDLE)
-    await server.answers_audit(prepared={"mine": (True, prepare)})
-    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
+    await prepare_by_sql(client, server)
     client.send(parse("", "SELEC"), close("mine"), SYNC)
     await server.receives(parse("", "SELEC"), SYNC)
     server.send(SYNTAX_ERROR, IDLE)
     await client.fails("42601")
     await client.receives(IDLE)
     client.send(bind("mine"), execute(), SYNC)
-    assert (await server.receive()).body.query == prepare
+    assert (await server.receive()).body.query == PREPARE
 
 
 async def test_unnamed_statement_that_was_not_replaced_does_what_it_did(house: House):
@@ -683,10 +685,7 @@ async def test_question_that_was_cancelled_is_not_asked_again_where_it_would_be_
 
 async def test_what_goes_ahead_of_a_query_does_not_end_what_waits_for_a_sync(house: House):
     client, server = await house.pair()
-    prepare = "PREPARE mine AS SELECT 1"
-    await asks(client, server, prepare, complete("PREPARE"), IDLE)
-    await server.answers_audit(prepared={"mine": (True, prepare)})
-    await server.answers(complete("DEALLOCATE"), IDLE, to=query('DEALLOCATE "mine"'))
+    await prepare_by_sql(client, server)
     client.send(parse("", "INSERT INTO t VALUES (1)"), bind(), execute(), FLUSH)
     await server.receive_until(FLUSH)
     server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))

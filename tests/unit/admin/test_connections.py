@@ -84,7 +84,7 @@ def test_link_tells_since_when(house: FakeHouse) -> None:
 def test_pins_tell_why_a_client_keeps_its_server_and_for_how_long(house: FakeHouse) -> None:
     client = house.add_client(house.add_pool())
     server = house.lend(client)
-    server.marks.pins = frozenset({"temp", "lock"})
+    server.traces.pins = frozenset({"temp", "lock"})
     client.state.pins = {"temp": monotonic() - 12.5, "lock": monotonic() - 3.5}
     assert [row["pins"] for row in records(show_clients(house))] == ["lock:3,temp:12"]
     assert [row["pins"] for row in records(show_servers(house))] == ["lock,temp"]

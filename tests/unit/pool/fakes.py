@@ -5,9 +5,9 @@ from typing import Any
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.marks import Marks
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import Member
+from dbproxy.pool.traces import Traces
 
 FOREVER = float("inf")
 
@@ -19,7 +19,7 @@ class FakeServer(Member):
         self.id = name
         self.parameters: dict[str, str] = {"server_version": "18.1"}
         self.status = ord("I")
-        self.marks = Marks()
+        self.traces = Traces()
         self.expires_at = FOREVER
         self.client: Any = None
         self.closed_for = ""

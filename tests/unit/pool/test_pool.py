@@ -242,7 +242,7 @@ def test_cleaning_undoes_what_a_client_left(
     (server,) = fill(fake, "only")
     server.status = ord(status)
     for what, value in left.items():
-        setattr(server.marks, what, value)
+        setattr(server.traces, what, value)
     assert fake.pool.cleaning(server) == cleaning
 
 

@@ -2,7 +2,7 @@ cimport cython
 
 
 @cython.final
-cdef class Marks:
+cdef class Traces:
     cdef public int effects
     cdef public set touched
     cdef public int asked

@@ -1,12 +1,12 @@
 """What a server's session has become: what statements may have done to it, and what is known to be left there.
 
-Marks are made before a statement is sent (session.state) and taken over by the answer of an audit (pool.inquiry).
+Traces are noted before a statement is sent (session.state) and taken over by the answer of an audit (pool.inquiry).
 """
 
 from dbproxy.pool.parameters import identifier
 
 
-class Marks:
+class Traces:
     """Of one server."""
 
     def __init__(self) -> None:
