@@ -39,8 +39,8 @@ class Borrower(Link):
     def owe_ready(self) -> None:
         """The ReadyForQuery that ended its transaction is kept back: the borrower sends it when it is time."""
 
-    def listen_early(self) -> None:
-        """A LISTEN was committed, and requests behind it are under way: they may notify the borrower itself."""
+    def listen_early(self, failed: bool) -> None:
+        """A transaction that may have had a LISTEN is over; `failed`: not all of it was committed."""
 
     def caught_up(self) -> None:
         """All that was asked for has been answered, and no Sync has been sent after it."""

@@ -16,6 +16,7 @@ cdef class Relay(Connection):
     cdef readonly Traces traces
     cdef public int status
     cdef readonly bint ran
+    cdef readonly bint failed
     cdef public bint retrying
     cdef public bint forwarded
     cdef public bint flushing

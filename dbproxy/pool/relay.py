@@ -35,6 +35,7 @@ class Relay(Connection):
         # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
         # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
         self.ran = False
+        self.failed = False  # or rolled back: something, since no transaction was open last
         self.retrying = False
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
@@ -83,6 +84,7 @@ class Relay(Connection):
                 position = at + length_at(chunk, at)
                 continue
             if kind == ord("E"):
+                self.failed = True
                 skip = fail(self, self.payload(chunk, at))
                 ahead = self.ahead
                 self.ahead = None
@@ -101,12 +103,13 @@ class Relay(Connection):
                 if tail and kind == ord("Z"):
                     ahead = tell_restored(self)
                 if kind == ord("Z") and not skip and self.client is not None:
-                    if self.client.news:
-                        ahead = self.take_news(chunk[at + 5], ahead)
                     if self.keeps_ready and chunk[at + 5] == ord("I"):
                         skip = kept = pipeline.head == len(pipeline.due)
-                        if not kept:
-                            self.client.listen_early()
+                        self.client.listen_early(self.failed)
+                    if chunk[at + 5] == ord("I"):
+                        self.failed = False
+                    if self.client.news and not kept:
+                        ahead = self.take_news(chunk[at + 5], ahead)
                 if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
                     if not skip:
                         ahead = self.withheld if ahead is None else ahead + self.withheld
@@ -229,7 +232,9 @@ class Relay(Connection):
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""
         self.ran = True
-        if chunk[at + 5] == ord("D"):
+        if chunk[at + 5] == ord("R") and chunk[at + 6] == ord("O"):
+            self.failed = True  # ROLLBACK, or what comes near it
+        elif chunk[at + 5] == ord("D"):
             tag = self.payload(chunk, at)
             if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
                 self.traces.effects |= FORGOT

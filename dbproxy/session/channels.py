@@ -146,5 +146,10 @@ def check_name(name: str) -> None:
         raise ProxyError(f"channel name too long, or with a NUL: {name[:NAME_LIMIT]!r}", sqlstate="22023")
 
 
+def channel_of(notification: bytes) -> str:
+    """Of a whole NotificationResponse."""
+    return notification[9 : notification.index(0, 9)].decode("utf-8", "surrogateescape")
+
+
 def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'

@@ -55,12 +55,11 @@ class Hearer(ClientConnection):
     def owe_ready(self) -> None:
         """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
         self.owes_ready = True
-        self.state.listen_early()
         if not self.server.traces.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
             self.hear_own()
 
-    def listen_early(self) -> None:
-        self.state.listen_early()
+    def listen_early(self, failed: bool) -> None:
+        self.state.listen_early(failed)
 
     def hear_own(self) -> None:
         if self.state.notifies and self.hub is not None:
@@ -98,7 +97,7 @@ class Hearer(ClientConnection):
 
     def notify(self, message: bytes) -> None:
         """A notification, or a notice about them: now, or once what is under way is answered."""
-        if self.state.is_early(message):
+        if self.state.takes(message):
             return
         if self.parked or (self.server is not None and not self.may_hear(self.server)):
             self.news.append(message)

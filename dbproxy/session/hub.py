@@ -24,7 +24,16 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.channels import HEARD, WANTED, Channel, Listener, Subscriptions, check_name, quote
+from dbproxy.session.channels import (
+    HEARD,
+    WANTED,
+    Channel,
+    Listener,
+    Subscriptions,
+    channel_of,
+    check_name,
+    quote,
+)
 from dbproxy.wire import build
 from dbproxy.wire.extended import length_at
 from dbproxy.wire.framer import server_framer
@@ -197,7 +206,7 @@ class Hub(Borrower):
     def deliver(self, message: bytes) -> None:
         """A NotificationResponse: to all who listen, with the sender's process id as its client knows it."""
         self.received += 1
-        name = message[9 : message.index(0, 9)].decode("utf-8", "surrogateescape")
+        name = channel_of(message)
         channel = self.channels.get(name)
         if channel is None or not channel.listeners:
             return

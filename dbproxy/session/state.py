@@ -20,7 +20,7 @@ from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters, literal
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Server
-from dbproxy.session.channels import quote
+from dbproxy.session.channels import channel_of, quote
 from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
 from dbproxy.sql import statement as sql
@@ -56,7 +56,9 @@ class SessionState:
         self.channels: frozenset[str] = frozenset()  # that it listens to
         self.unwanted: set[str] = set()  # that it may have given up in this transaction
         self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
-        self.tentative = False  # until its transaction ends, it hears of them nothing but what it says itself
+        self.tentative = False  # as long as it is not known that this was committed
+        self.doubtful = False  # something has failed: only the server can say it
+        self.early: list[bytes] = []  # notifications that came before it was known
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False
         self.notifies = False  # in this transaction, and may hear of it
@@ -231,13 +233,17 @@ class SessionState:
             self.listen(findings.channels, kept)
         self.pins = follow_pins(client.login, server, self.pins, monotonic())
 
-    def is_early(self, message: bytes) -> bool:
-        """Whether a notification is of before the LISTEN: its own are not, as they are committed with it."""
+    def takes(self, message: bytes) -> bool:
+        """Whether a notification is not to be told (yet), as the LISTEN may never be committed, or after it."""
         if not self.tentative or message[:1] != b"A":
             return False
-        channel = message[9 : message.index(0, 9)].decode("utf-8", "surrogateescape")
-        own = int.from_bytes(message[5:9], "big") == self.client.login.pid
-        return not own and channel in self.wanted and channel not in self.channels
+        channel = channel_of(message)
+        if channel not in self.wanted or channel in self.channels:
+            return False
+        own = int.from_bytes(message[5:9], "big") == self.client.login.pid  # not sent before it was committed
+        if own or self.doubtful:
+            self.early.append(message)
+        return True
 
     def settings_now(self, server: Server, findings: Findings) -> dict[str, str]:
         """The session's own, over those that it asked for as it logged in."""
@@ -247,15 +253,22 @@ class SessionState:
                 values[name] = findings.named.get(name) or self.client.settings.values.get(name, values[name])
         return values
 
-    def listen_early(self) -> None:
-        """As if all that was asked for had been committed; the server says what was, a little later."""
-        self.tentative = False
+    def listen_early(self, failed: bool) -> None:
+        """The transaction is over: what was asked for counts as committed, until the server says what was.
+
+        `failed`: part of the transaction was rolled back, or all of it.
+        """
+        self.doubtful |= self.tentative and failed
+        if not self.doubtful:
+            self.tentative = False
+            self.client.news.extend(self.early)
+            self.early.clear()
 
     def listen(self, found: frozenset[str], kept: bool) -> None:
         """`found`: what the server listens to now; `kept`: LISTEN and UNLISTEN were not rolled back."""
         self.wanted.clear()
         self.unwanted.clear()
-        self.tentative = False
+        self.tentative = self.doubtful = False
         if self.client.hub is None and not found:
             return
         self.channels = found if kept else self.channels | found
@@ -263,6 +276,10 @@ class SessionState:
         before = hub.channels_of(self.client)
         hub.subscribe(self.client, self.channels - before, late=True)
         hub.unsubscribe(self.client, before - self.channels)
+        early, self.early = self.early, []
+        for message in early:
+            if channel_of(message) in self.channels:
+                self.client.notify(message)
 
 
 def _setting_names(values: Iterable[bytes]) -> list[str]:

@@ -101,6 +101,33 @@ def test_pinned_listener_that_has_notified_itself_hears_the_next_at_once(
     assert [payload for _, payload, _ in heard(client, 2)] == ["own", "other"]
 
 
+@pytest.mark.parametrize("end", ["SELECT 1 / 0", "ROLLBACK", "COMMIT"])
+def test_what_is_notified_behind_a_listen_is_heard_only_if_that_was_committed(
+    client: psycopg.Connection, other: psycopg.Connection, end: str
+):
+    client.execute("LISTEN a")
+    listen = [["LISTEN news", end]] if end == "SELECT 1 / 0" else [["BEGIN"], ["LISTEN news"], [end]]
+    assert in_one_breath(client, *listen, ["NOTIFY news"]) == (["news"] if end == "COMMIT" else [])
+    hears_nothing_before(client, "a", other)
+
+
+def in_one_breath(client: psycopg.Connection, *requests: list[str]) -> list[str]:
+    """Send them all before the first answer is read, each with a Sync; on which channels something was heard."""
+    line = client.pgconn
+    line.enter_pipeline_mode()
+    for request in requests:
+        for sql in request:
+            line.send_query_params(sql.encode(), [])
+        line.pipeline_sync()
+    line.flush()
+    syncs = 0
+    while syncs < len(requests):
+        result = line.get_result()
+        syncs += result is not None and result.status == psycopg.pq.ExecStatus.PIPELINE_SYNC
+    line.exit_pipeline_mode()
+    return [notify.relname.decode() for notify in iter(line.notifies, None)]
+
+
 def test_listen_in_a_function_is_heard_when_a_function_notifies(client: psycopg.Connection):
     client.execute(
         "CREATE OR REPLACE FUNCTION tell(channel text) RETURNS void LANGUAGE plpgsql AS"
