@@ -5,13 +5,11 @@ import sys
 from collections import defaultdict
 from contextlib import ExitStack
 
-from benchmarks.pgbench import Load, run_pgbench
+from benchmarks.pgbench import MODES, Load, run_pgbench
 from benchmarks.report import Figures, build_table, describe_machine, write_report
 from benchmarks.targets import PGBOUNCER, Target, environment_for, pgbouncer, pgbouncer_version, proxy
 from dbproxy.demo.installation import Installation, PostgresError, installations
 from dbproxy.demo.postgres import Postgres, create_primary
-
-MODES = ["simple", "extended", "prepared"]
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,5 +1,7 @@
 cdef class Parameters:
     cdef readonly dict values
     cdef readonly bint hasty
+    cdef readonly dict plain
+    cdef readonly list roles
     cdef public object reported
     cdef object __weakref__

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from weakref import WeakValueDictionary
 
 ROLES = ("session_authorization", "role")  # in the order in which they are set: the first resets the second
+_ROLE_WORDS = {"session_authorization": "SESSION AUTHORIZATION", "role": "ROLE"}
 
-
+BE_YOURSELF = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE"
 TIMEOUTS = ("statement_timeout", "transaction_timeout")
 _TIME = re.compile(r"\s*(\d+)\s*(us|ms|)\s*")
 
@@ -29,6 +30,14 @@ class Parameters:
         # What we send to such a server ahead of its next client could be cut off: it is not lent again.
         self.hasty = any(is_hasty(self.values.get(name, "0")) for name in TIMEOUTS)
         self.reported: dict[str, str] | None = None if values else {}
+        self.plain = {
+            name: f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
+            for name, value in self.values.items()
+            if name not in ROLES
+        }
+        self.roles = [
+            f"SET {_ROLE_WORDS[name]} {literal(self.values[name])}" for name in ROLES if name in self.values
+        ]
 
     def difference(self, current: "Parameters") -> str:
         """SQL that turns a server with `current` settings into one with these."""
@@ -40,44 +49,14 @@ class Parameters:
         `set_config` takes a value as the start-up packet does (`search_path = a, b` is a list of two). Whoever is
         somebody else on the server is itself again first: what it may set, the other may not.
         """
-        before, after = _without_roles(current.values), _without_roles(self.values)
-        roles = [
-            f"SET {_ROLE_WORDS[name]} {literal(self.values[name])}" for name in ROLES if name in self.values
-        ]
-        same = before == after and _roles(current.values) == _roles(self.values)
-        if same:
+        if current.plain == self.plain and current.roles == self.roles:
             return []
-        statements = [BE_YOURSELF] if _roles(current.values) else []
-        statements += [f"RESET {_setting(name)}" for name in before if name not in after]
-        new = [
-            f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
-            for name, value in after.items()
-            if before.get(name) != value
-        ]
+        statements = [BE_YOURSELF] if current.roles else []
+        statements += [f"RESET {_setting(name)}" for name in current.plain if name not in self.plain]
+        new = [sets for name, sets in self.plain.items() if current.plain.get(name) != sets]
         if new:
             statements.append(f"SELECT {', '.join(new)}")
-        return statements + roles
-
-
-NOTHING = Parameters({})
-BE_YOURSELF = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE"
-_ROLE_WORDS = {"session_authorization": "SESSION AUTHORIZATION", "role": "ROLE"}
-
-
-class ParameterSets:
-    """One object for equal settings, for as long as a client or a server has them."""
-
-    def __init__(self) -> None:
-        self.known: WeakValueDictionary[frozenset[tuple[str, str]], Parameters] = WeakValueDictionary()
-
-    def find(self, values: Mapping[str, str]) -> Parameters:
-        if not values:
-            return NOTHING
-        key = frozenset(values.items())
-        parameters = self.known.get(key)
-        if parameters is None:
-            parameters = self.known[key] = Parameters(values)
-        return parameters
+        return statements + self.roles
 
 
 def literal(text: str) -> str:
@@ -96,6 +75,25 @@ def _escaped(character: str) -> str:
     return {"'": "''", "\\": "\\\\"}.get(character, character)
 
 
+NOTHING = Parameters({})
+
+
+class ParameterSets:
+    """One object for equal settings, for as long as a client or a server has them."""
+
+    def __init__(self) -> None:
+        self.known: WeakValueDictionary[frozenset[tuple[str, str]], Parameters] = WeakValueDictionary()
+
+    def find(self, values: Mapping[str, str]) -> Parameters:
+        if not values:
+            return NOTHING
+        key = frozenset(values.items())
+        parameters = self.known.get(key)
+        if parameters is None:
+            parameters = self.known[key] = Parameters(values)
+        return parameters
+
+
 def identifier(name: bytes) -> str:
     """A quoted name."""
     return '"' + name.decode(errors="surrogateescape").replace('"', '""') + '"'
@@ -104,11 +102,3 @@ def identifier(name: bytes) -> str:
 def _setting(name: str) -> str:
     """A setting's name, quoted part by part (`ext.name` has two)."""
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
-
-
-def _roles(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: values[name] for name in ROLES if name in values}
-
-
-def _without_roles(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in ROLES}

@@ -158,8 +158,11 @@ def parse_error_response(payload: bytes) -> dict[str, str]:
 
 
 def parse_parameter_status(payload: bytes) -> tuple[str, str]:
-    status = messages.parse(messages.BACKEND[Backend.PARAMETER_STATUS], payload, "ParameterStatus")
-    return status.name, status.value
+    """Name and value. Not by the declaration: a server sends it whenever it goes to a client with other settings."""
+    texts = payload.split(b"\0")
+    if len(texts) != 3 or texts[2]:
+        raise ProtocolViolation("malformed ParameterStatus message")
+    return messages.decode(texts[0]), messages.decode(texts[1])
 
 
 def parse_backend_key_data(payload: bytes) -> tuple[int, bytes]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.pgbench import Run, read_run
+from benchmarks.pgbench import Run, add_up, read_run
 
 REPORT = """pgbench (18.6)
 transaction type: <builtin: select only>
@@ -37,3 +37,7 @@ def test_percentiles_are_by_nearest_rank(q: float, expected: float) -> None:
 
 def test_a_percentile_of_nothing_is_no_number() -> None:
     assert math.isnan(Run(1, 1.0, []).percentile_ms(0.5))
+
+
+def test_what_ran_at_the_same_time_is_added_up() -> None:
+    assert add_up([Run(2, 10.0, [5]), Run(3, 20.0, [6, 7])]) == Run(5, 30.0, [5, 6, 7])

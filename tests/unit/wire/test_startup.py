@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from dbproxy.errors import InvalidAuthorization, ProtocolViolation, ProxyError
 from dbproxy.wire import build, startup
+from dbproxy.wire.codes import Backend
+from dbproxy.wire.messages import BACKEND
 from dbproxy.wire.startup import CancelRequest, GSSENCRequest, SSLRequest, StartupMessage
 
 V3 = b"\0\x03\0\0"
@@ -188,11 +190,20 @@ def test_what_a_server_answers_is_read() -> None:
     assert fields == {"S": "FATAL", "C": "28P01", "M": "no"}
 
 
+@given(TEXT, TEXT)
+def test_a_parameter_status_is_read_as_it_is_declared(name: str, value: str) -> None:
+    message = build.parameter_status(name, value)
+    declared = BACKEND[Backend.PARAMETER_STATUS].parse(message[5:])
+    assert startup.parse_parameter_status(message[5:]) == (declared.name, declared.value) == (name, value)
+
+
 @pytest.mark.parametrize(
     ("parse", "payload"),
     [
         (startup.parse_authentication, b"\0\0\0"),
         (startup.parse_parameter_status, b"a\0b"),
+        (startup.parse_parameter_status, b"a\0b\0c"),
+        (startup.parse_parameter_status, b"a\0b\0c\0"),
         (startup.parse_backend_key_data, b"\0\0\0\x01key"),
         (startup.parse_error_response, b"SFATAL\0"),
         (startup.parse_error_response, b"S\0"),
