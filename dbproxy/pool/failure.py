@@ -64,6 +64,26 @@ class Refusal:
         self.error = error
 
 
+def rescue(server: "Relay", payload: bytes) -> bool:
+    """A replica's ErrorResponse, ahead of which nothing of the answer was forwarded: is it sent again elsewhere?
+
+    A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
+    """
+    fields = parse_error_response(payload)
+    if not server.client.may_rescue(fields):
+        return False
+    server.stats.error_count += 1
+    if fields.get("V") in ("FATAL", "PANIC"):
+        return True
+    undo(server, server.pipeline.fail())
+    if len(server.pipeline) == 1:
+        server.pipeline.skip_oldest()
+        server.retrying = True
+    else:
+        server.close("a read is sent to the primary, with those behind it")
+    return True
+
+
 def fail(server: "Relay", payload: bytes) -> bool:
     """ErrorResponse: drop what the server discards. True if the client must not see it."""
     pipeline = server.pipeline

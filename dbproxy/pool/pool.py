@@ -17,10 +17,12 @@ from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.net.direct import has_news
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
+from dbproxy.pool.positions import Positions
 from dbproxy.pool.prepared import Statements
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED, Members
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
+from dbproxy.sql.statement import WRITES
 
 if TYPE_CHECKING:
     from dbproxy.pool.borrower import Borrower
@@ -44,11 +46,18 @@ class Pool:
         slow_after: float,
         classifier: StatementCache | None = None,
         forget_statements: Callable[[], object] | None = None,
+        positions: Positions | None = None,
+        primary: "Pool | None" = None,
+        host: Any = None,
     ) -> None:
+        """`primary`: whose clients the servers of this replica, `host`, answer: it knows their statements and settings."""
         self.database = database
         self.user = user
         self.settings = settings
-        self.statements = Statements(settings.statement_cache_size)
+        self.primary = primary
+        self.host = host
+        self.positions = positions or Positions()
+        self.statements = primary.statements if primary else Statements(settings.statement_cache_size)
         self.launch = launch
         self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
@@ -58,7 +67,7 @@ class Pool:
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
-        self.parameter_sets = ParameterSets()
+        self.parameter_sets = primary.parameter_sets if primary else ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)
         # The database's own functions that change a session, by name: their effects, and the settings they name.
         self.routines: dict[str, tuple[int, frozenset[str]]] = {}
@@ -251,7 +260,7 @@ class Pool:
         self.last_error = error
         if self.size() > self.opening:
             return
-        final = isinstance(error, ServerRefused)
+        final = isinstance(error, ServerRefused) or self.primary is not None  # which answers, too
         for client in [client for client in self.waiting if final or client.impatient]:
             self.leave(client)
             client.refuse(error)
@@ -263,6 +272,10 @@ class Pool:
     def lost(self, server: "Server", reason: str) -> None:
         """A connection is closed, for this reason; open another if somebody waits."""
         was = NAMES[server.state]
+        if server.traces.unplaced:
+            self.positions.lose(monotonic())
+        elif server.traces.effects & WRITES:
+            self.positions.lost_at = monotonic()
         if server.state != CLOSED:
             self.lists[server.state].remove(server)
             server.state = CLOSED

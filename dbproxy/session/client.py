@@ -15,6 +15,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.requests import Requester
+from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
 
@@ -68,6 +69,13 @@ class Client(Requester):
 
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
+        if self.refused(error):
+            framer, index = self.pending  # type: ignore[misc]  # a parked client has it
+            self.pending = None
+            self.parked = False
+            self.request(framer, index, framer.mark_at(index) >> 8)
+            self.drain()
+            return
         if error.severity == "FATAL":
             self.disconnect(error.message, error)
             return
@@ -104,6 +112,9 @@ class Client(Requester):
         if self.pool.recalls and server.changed and self.tracks:
             first = [*(first or []), spell_ours(server, ["DISCARD SEQUENCES"], simple=True)]
         self.prepared.borrow(server)
+        if self.writes:
+            self.writes = False
+            server.traces.effects |= WRITES
         return first
 
     def finished(self, status: int) -> bool:
@@ -128,6 +139,11 @@ class Client(Requester):
             self.resume()
             return False
         if status != ord("I") or not self.tracks or server.traces.pins:  # type: ignore[union-attr]
+            self.routed = False  # what has begun there stays there
+            if self.moving:
+                self.moving = False
+                self.resume()
+                return False
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
@@ -140,6 +156,15 @@ class Client(Requester):
         if self.claims or self.pool.recalls:
             server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)
+        if self.host is not None:
+            self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
+        self.detours = 0
+        self.avoided = None
+        if self.moving:
+            self.moving = False
+            server.release(monotonic())  # type: ignore[union-attr]
+            self.resume()
+            return False
         if self.leaving:
             self.disconnect("client closed the connection")
         return True
@@ -197,10 +222,31 @@ class Client(Requester):
 
     def retry(self) -> None:
         """Send the request again."""
+        if self.routed and self.detours:
+            self.move_on()
+            return
         data = self.prepared.spell_faked() + self.replay.use()
         framer = client_framer(self.login.max_message_size)
         framer.scan(data)
         self.prepared.end_request()
+        self.parked = False
+        self.request(framer, 0, 0)
+        self.drain()
+
+    def move_on(self) -> None:
+        """A replica has failed the request: the primary is asked."""
+        server: Server = self.server  # type: ignore[assignment]  # it says so
+        data = self.rescue()
+        if server.status != ord("I") or server.traces.effects:
+            server.client = None
+            server.close("left in a transaction")
+        else:
+            server.release(monotonic())
+        self.send_again(data)
+
+    def send_again(self, data: bytes) -> None:
+        framer = client_framer(self.login.max_message_size)
+        framer.scan(data)
         self.parked = False
         self.request(framer, 0, 0)
         self.drain()

@@ -13,30 +13,29 @@ from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE, Hearer
+from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.names import FLUSH, USES
-from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
+from dbproxy.session.routed import Routed
+from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import HARMLESS, UNKNOWN, Statement
+from dbproxy.sql.statement import HARMLESS, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
-from dbproxy.wire.framer import STATEMENT_NEED, Framer
+from dbproxy.wire.framer import Framer
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
-UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
 DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 
 
-class Requester(Hearer):
+class Requester(Routed):
     """Base of `Client`: forwards what the client sends."""
 
     def __init__(self, login: "Login", pool: Pool) -> None:
-        Hearer.__init__(self, login, pool)
+        Routed.__init__(self, login, pool)
         self.late = False
         self.discarding = False
-        self.replay = Replay()
         self.started = 0.0
 
     def park(self, framer: Framer, index: int) -> None:
@@ -57,6 +56,10 @@ class Requester(Hearer):
             self.tell_ready()
         self.framer.scan(data)
         self.arrived = monotonic()
+        if self.router is not None and self.server is not None and not self.stays():
+            self.moving = True
+            self.park(self.framer, 0)
+            return
         self.request(self.framer, 0, 0)
         if self.server is not None:
             if self.late and not self.framer.left:
@@ -89,7 +92,8 @@ class Requester(Hearer):
                     if self.closed:
                         return
                     continue
-                server = self.pool.checkout(self, self.arrived)
+                home = self.pool if self.router is None else self.choose(framer, index - 1)
+                server = home.checkout(self, self.arrived)
                 if server is None:
                     self.park(framer, index - 1)
                     return
@@ -175,17 +179,6 @@ class Requester(Hearer):
         server.write(b"".join(pieces))
 
     # --- Queries ---
-
-    def classify(self, chunk: bytes, at: int) -> Statement:
-        length = length_at(chunk, at)
-        if length > STATEMENT_NEED:
-            return UNREAD
-        classifier = self.pool.classifier
-        start, stop = at + 5, at + length - 1
-        found = classifier.alike.find(chunk, start, stop)
-        if found is None:
-            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
-        return found
 
     def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
               pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip

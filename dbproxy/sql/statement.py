@@ -36,6 +36,7 @@ DISCARDED = 1 << 25  # so was DISCARD ALL
 KEEPS = (
     1 << 26
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
+WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`

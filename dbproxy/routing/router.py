@@ -1,0 +1,149 @@
+"""Where a client's reads go: which of them may, which must not, and to which replica.
+
+`judge` says it of one statement, `choose` of all that a client asks for at once. Every answer has its reason in words,
+counted: SHOW ROUTES.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dbproxy.cluster.catalog import Catalog
+from dbproxy.cluster.cluster import Cluster
+from dbproxy.config import RoutingSettings
+from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.positions import Positions
+from dbproxy.routing.consistency import UNKNOWN, needed
+from dbproxy.routing.rescue import counts_against
+from dbproxy.sql.statement import Statement
+
+READS, READ_ONLY = "read", "read-only transaction"
+RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
+LISTED = 1000  # statements that are counted
+
+
+class Session(Protocol):
+    """What is asked of a client: its settings, and the position behind its own last commit."""
+
+    settings: Any
+    position: int
+    avoided: Any
+    arrived: float
+
+
+class Wishes:
+    """What a session's settings say of routing."""
+
+    def __init__(self, values: dict[str, str], default: str) -> None:
+        self.consistency = values.get("dbproxy.consistency", default)
+        self.route = values.get("dbproxy.route", "")
+        self.read_only = values.get("default_transaction_read_only") in ("on", "true", "1", "yes")
+        isolation = values.get("default_transaction_isolation", "")
+        self.serializable = isolation.lower() == "serializable"  # which no replica can be
+
+
+class Router:
+    """Of one database and user. `make_pool(host)` makes the pool to a replica."""
+
+    def __init__(
+        self,
+        primary: Pool,
+        cluster: Cluster,
+        settings: RoutingSettings,
+        make_pool: Callable[[Any], Pool],
+    ) -> None:
+        self.primary = primary
+        self.cluster = cluster
+        self.positions: Positions = primary.positions
+        self.settings = settings
+        self.make_pool = make_pool
+        self.pools: dict[str, Pool] = {}
+        self.catalog: Catalog | None = None
+        self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
+        self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
+        self.rescued: dict[int, tuple[Statement, int]] = {}
+        self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
+
+    def pool_of(self, host: Any) -> Pool:
+        pool = self.pools.get(host.name)
+        if pool is None:
+            pool = self.pools[host.name] = self.make_pool(host)
+        return pool
+
+    # --- one statement ---
+
+    def judge(self, statement: Statement | None, session: Session) -> str:
+        """READS, READ_ONLY, or why it is for the primary."""
+        if statement is None:
+            return "no such prepared statement"
+        wishes = self.wishes_of(session.settings)
+        hint = statement.hint or wishes.route
+        if hint == "primary":
+            return "hint"
+        if wishes.serializable:
+            return "serializable"
+        if statement.begins_read_only or (wishes.read_only and statement.begins):
+            return READ_ONLY
+        if not statement.reads:
+            return "not a read"
+        if statement.functions or statement.relations:
+            if self.catalog is None:
+                return "catalog not read yet"
+            objection = self.catalog.allows(statement)
+            if objection:
+                return objection
+        if self.rescued:
+            known = self.rescued.get(id(statement))
+            if known is not None and known[1] >= RESCUED_LIMIT:
+                return "rescued too often"
+        return READS
+
+    def wishes_of(self, settings: Parameters) -> Wishes:
+        known = self.wishes.get(id(settings))
+        if known is not None and known[0] is settings:
+            return known[1]
+        wishes = Wishes(settings.values, self.settings.consistency)
+        if len(self.wishes) >= LISTED:
+            self.wishes.clear()
+        self.wishes[id(settings)] = settings, wishes
+        return wishes
+
+    # --- all that is asked for at once ---
+
+    def choose(self, verdict: str, session: Session) -> Any:
+        """The host of the replica that answers, or None: the primary does."""
+        settings = self.settings
+        host, reason = None, verdict
+        if verdict is READS or verdict is READ_ONLY:
+            host, reason = self.find(verdict, session)
+        if settings.mode != "on" and host is not None:
+            self.decisions["observed: " + host.name, reason] += 1
+            return None
+        self.decisions[host.name if host is not None else "primary", reason] += 1
+        if host is not None:
+            self.cluster.begin(host)
+        return host
+
+    def find(self, verdict: str, session: Session) -> tuple[Any, str]:
+        settings, cluster = self.settings, self.cluster
+        if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
+            return None, "percent"
+        lsn = needed(self.wishes_of(session.settings).consistency, session.position, self.positions)
+        host = None
+        if lsn < UNKNOWN:
+            host = cluster.pick(session.arrived, lsn, session.avoided)
+        if host is not None:
+            return host, verdict
+        if lsn and cluster.pick(session.arrived, 0, session.avoided) is not None:
+            return None, "no replica is fresh enough"
+        return None, "no replica"
+
+    # --- what went wrong ---
+
+    def note_rescue(self, host: Any, reason: str, statement: Statement) -> None:
+        self.rescues[host.name, reason] += 1
+        if counts_against(reason) and (id(statement) in self.rescued or len(self.rescued) < LISTED):
+            _, count = self.rescued.get(id(statement), (statement, 0))
+            self.rescued[id(statement)] = statement, count + 1

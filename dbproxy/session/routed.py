@@ -1,0 +1,250 @@
+"""Which host answers a client: the primary, or, if all that it asks for at once are reads, a replica.
+
+What came in one chunk is judged as a whole: one write makes all of it a write. As long as a replica has not begun to
+answer a request, that can be sent again elsewhere, with those behind it, and the client sees nothing of it (*rescue*).
+What comes while a replica still answers, and is not a read, waits until that is done (*moving*).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
+from dbproxy.net.direct import monotonic
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.routing.rescue import LOST, UNREACHABLE, why_rescue
+from dbproxy.routing.router import READ_ONLY, READS, Router
+from dbproxy.session.hearing import Hearer
+from dbproxy.session.replay import Replay
+from dbproxy.sql.statement import UNKNOWN, WRITES, Statement
+from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
+from dbproxy.wire.framer import STATEMENT_NEED, Framer, client_framer
+from dbproxy.wire.pipeline import KIND, SKIP
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+BATCH_LIMIT = 65536  # bytes that are kept to be sent again
+DETOURS = 2  # a request is sent again so often: to another replica, to the primary
+
+
+class Routed(Hearer):
+    """Between `Hearer` and `Requester`: where a request goes. `router` is None if there is no choice."""
+
+    def __init__(self, login: "Login", pool: Pool) -> None:
+        Hearer.__init__(self, login, pool)
+        self.replay = Replay()
+        self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+        self.host: Any = None  # of the replica that answers
+        self.batch: list[bytes] = []  # what that was sent
+        self.reads: list[Statement] = []  # and what was asked there
+        self.judged: list[Statement] = []  # what was looked at last
+        self.moving = False  # parked until the replica is done
+        self.detours = 0
+        self.avoided: Any = None  # a host that a request was rescued from
+        self.position = 0  # behind its own last commit
+        self.writes = False  # what it is about to send to the primary may write
+
+    def classify(self, chunk: bytes, at: int) -> Statement:
+        """Of the Query at `at`."""
+        length = length_at(chunk, at)
+        if length > STATEMENT_NEED:
+            return UNREAD
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
+
+    # --- where to ---
+
+    def choose(self, framer: Framer, index: int) -> Pool:
+        """The pool whose server is to answer what begins at mark `index`."""
+        router = self.router
+        self.routed = False
+        verdict = self.judge(framer, index)
+        host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
+        if host is None:
+            self.writes = verdict is not READS and router.positions.asks  # type: ignore[union-attr]
+            self.waits_in = self.pool
+            return self.pool
+        self.host = host
+        self.routed = True
+        self.reads = self.judged
+        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+        self.waits_in = router.pool_of(host)  # type: ignore[union-attr]
+        return self.waits_in
+
+    def judge(self, framer: Framer, index: int) -> str:
+        """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
+        chunk, end = framer.chunk, framer.end
+        if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
+            return "part of a request"
+        judged = self.judged = []
+        named: dict[bytes, Statement] = {}
+        unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
+        verdict = READS
+        last = 0
+        while index < framer.count:
+            mark = framer.mark_at(index)
+            index += 1
+            last = mark & 255
+            at = mark >> 8
+            if last == ord("Q"):
+                statement = self.classify(chunk, at)
+            elif last == ord("B"):
+                where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
+                if where is None:
+                    return "not readable"
+                name = cut(chunk, where[0], where[1])
+                statement = unnamed if not name else named.get(name) or self.effects_of(name)
+            elif last == ord("P"):
+                parts = parse_parts(chunk, at, at + length_at(chunk, at))
+                if parts is None:
+                    return "not readable"
+                statement = self.state.classify(parts[1])
+                if parts[0]:
+                    named[parts[0]] = statement
+                else:
+                    unnamed = statement
+                continue
+            elif last in b"DECSH":
+                continue
+            else:
+                return "no statement"
+            if verdict is READS:
+                verdict = self.router.judge(statement, self)  # type: ignore[union-attr]
+                if verdict is not READS and verdict is not READ_ONLY:
+                    return verdict
+            judged.append(statement)
+        if last != ord("Q") and last != ord("S"):
+            return "part of a request"
+        return verdict if judged else "no statement"
+
+    def effects_of(self, name: bytes) -> Statement | None:
+        known = self.prepared.statements.get(name)
+        return known.effects if known is not None else None
+
+    def stays(self) -> bool:
+        """Whether what has come while a server is held goes there, too."""
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        if self.host is None:
+            if self.router.positions.asks:  # type: ignore[union-attr]
+                server.traces.effects |= WRITES
+            return True
+        if not self.routed or not self.framer.count:
+            return True
+        if self.judge(self.framer, 0) is not READS or sum(map(len, self.batch)) > BATCH_LIMIT:
+            return False
+        self.reads += self.judged
+        self.batch.append(cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end))
+        return True
+
+    def committed(self, position: int) -> None:
+        self.position = position
+
+    # --- a replica's answer ---
+
+    def leave_host(self, seconds: float) -> None:
+        """The loan of a replica's server is over."""
+        host, self.host = self.host, None
+        self.routed = False
+        self.batch = []
+        self.router.cluster.end(host, seconds)  # type: ignore[union-attr]
+
+    def may_rescue(self, fields: dict[str, str]) -> bool:
+        reason = why_rescue(fields)
+        if not reason:
+            return False
+        self.note_rescue(reason)
+        self.detours = DETOURS  # the primary is asked
+        self.parked = True
+        return True
+
+    def note_rescue(self, reason: str) -> None:
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        failed = min(server.served, len(self.reads) - 1)
+        self.router.note_rescue(self.host, reason, self.reads[failed])  # type: ignore[union-attr]
+
+    def rescue(self) -> bytes:
+        """The server is to be given up: what it has not answered, to be sent again."""
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        self.take_back(server)
+        data = self.unanswered(server.served)
+        self.forget_parsed(data)
+        if self.moving:  # waits behind it
+            self.moving = False
+            data += cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end)
+        self.pending = None
+        self.server = None
+        self.prepared.end_request()
+        self.prepared.executes = self.prepared.asks = False
+        self.replay.clear()
+        self.leave_host(monotonic() - self.arrived)
+        return data
+
+    def take_back(self, server: Server) -> None:
+        """The names in what was not answered mean what they did before."""
+        pipeline = server.pipeline
+        due = list(zip(pipeline.due[pipeline.head :], pipeline.notes[pipeline.head :], strict=True))
+        for entry, note in reversed(due):
+            if not entry & SKIP and entry & KIND in b"PC" and note is not None:
+                self.prepared.restore(note[0], note[1])
+
+    def forget_parsed(self, data: bytes) -> None:
+        """What is parsed again must not be there already."""
+        framer = client_framer(self.login.max_message_size)
+        for mark in framer.feed(data):
+            at = mark >> 8
+            if mark & 255 == ord("P"):
+                parts = parse_parts(data, at, at + length_at(data, at))
+                if parts is not None and parts[0]:
+                    self.prepared.forget(parts[0])
+
+    def unanswered(self, served: int) -> bytes:
+        """Of the batch, from the request behind the first `served`."""
+        data = b"".join(self.batch)
+        if not served:
+            return self.prepared.spell_faked() + data
+        framer = client_framer(self.login.max_message_size)
+        for mark in framer.feed(data):
+            if served <= 0:
+                return data[mark >> 8 :]
+            served -= mark & 255 in b"QS"
+        return b""
+
+    def send_again(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        """A replica that had not begun to answer is replaced by another, or the primary."""
+        server = self.server
+        if server is None or not self.routed or told or server.forwarded or self.closed:
+            if self.host is not None:
+                self.leave_host(0.0)
+            Hearer.server_lost(self, error, told)
+            return
+        if not self.detours:
+            self.note_rescue(LOST)
+        self.avoided = self.host
+        self.detours += 1
+        self.router.cluster.report_failure(self.host, error.message, monotonic())  # type: ignore[union-attr]
+        self.send_again(self.rescue())
+
+    def refused(self, error: ProxyError) -> bool:
+        """True if no server of a replica can be had, and another host is asked."""
+        if not self.routed or not isinstance(error, ServerUnavailable | ServerRefused):
+            if self.host is not None:
+                self.leave_host(0.0)
+            return False
+        self.router.note_rescue(self.host, UNREACHABLE, self.reads[0])  # type: ignore[union-attr]
+        self.avoided = self.host
+        self.detours += 1
+        self.leave_host(0.0)
+        return True
+
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
+        if self.host is not None and not self.closed:
+            self.leave_host(0.0)
+        Hearer.disconnect(self, reason, error)
