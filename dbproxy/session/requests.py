@@ -17,7 +17,7 @@ from dbproxy.session.hearing import READY_IDLE, Hearer
 from dbproxy.session.names import FLUSH, USES
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import HARMLESS, UNKNOWN, Statement
+from dbproxy.sql.statement import UNKNOWN, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import STATEMENT_NEED, Framer
@@ -103,7 +103,7 @@ class Requester(Hearer):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
                 if self.tracks and (
-                    (effects := self.classify(chunk, at)) is not HARMLESS or prepared.restored is not None
+                    not (effects := self.classify(chunk, at)).harmless or prepared.restored is not None
                 ):
                     stop = min(at + length_at(chunk, at), end)
                     pieces = self.query(server, effects, chunk, position, at, stop, pieces)
