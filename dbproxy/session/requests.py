@@ -18,7 +18,7 @@ from dbproxy.session.names import FLUSH, USES
 from dbproxy.session.routed import Routed
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import HARMLESS, Statement
+from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import Framer
@@ -107,7 +107,7 @@ class Requester(Routed):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
                 if self.tracks and (
-                    (effects := self.classify(chunk, at)) is not HARMLESS or prepared.restored is not None
+                    not (effects := self.classify(chunk, at)).harmless or prepared.restored is not None
                 ):
                     stop = min(at + length_at(chunk, at), end)
                     pieces = self.query(server, effects, chunk, position, at, stop, pieces)

@@ -136,7 +136,7 @@ class ClientStatements:
         name, body = parts
         effects = self.unnamed_effects if body == self.unnamed else self.state.classify(body)
         ahead = b""
-        if effects is not HARMLESS:
+        if not effects.harmless:
             refusal = self.state.refusal(effects)
             if refusal is not None:
                 server.pipeline.expect(
@@ -225,7 +225,7 @@ class ClientStatements:
 
     def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
-        if effects is HARMLESS:
+        if effects.harmless:
             return b""
         names = effects.effects & USES and self.names.must_wait(server)
         if names or self.state.must_hear(effects):

@@ -3,10 +3,11 @@
 Two texts of one shape do the same to the session, with few exceptions where a literal decides (`set_config('name', …)`,
 the body of DO, …) or where the place in the text does (LISTEN): such a shape is marked, and each of its texts is
 classified for itself. So is what the grammar rejects: a bad literal of one client must not spoil the shape for all.
+Comments are no part of a shape, so one that is a hint is added to it.
 """
 
 from dbproxy.sql.likeness import Likenesses
-from dbproxy.sql.parser import UNREADABLE, classify
+from dbproxy.sql.parser import UNREADABLE, classify, find_hint
 from dbproxy.sql.shape import shape
 from dbproxy.sql.statement import UNKNOWN, Statement
 
@@ -39,6 +40,10 @@ class StatementCache:
         if len(text) > self.parse_limit or (backslashes and b"\\" in text):
             return UNREADABLE
         key = shape(text)
+        if b"/*" in text or b"--" in text:
+            hint = find_hint(text)
+            if hint:
+                key += b"\0" + hint.encode()
         found = self.shapes.find(key)
         if found is None:
             found = classify(text)

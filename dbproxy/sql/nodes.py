@@ -65,10 +65,10 @@ def _walk(findings: Findings, root: Node) -> None:
             findings.effects |= DROPS
         handle = _HANDLERS.get(kind)
         if handle is None or not handle(findings, node):
-            pending.extend(_children(node))
+            pending.extend(children(node))
 
 
-def _children(node: Node) -> list[Node]:
+def children(node: Node) -> list[Node]:
     found: list[Node] = []
     for field, value in node.ListFields():
         if field.message_type is not None:
@@ -88,7 +88,7 @@ def _names_temp(root: Node) -> bool:
             kind == "String" and node.sval.startswith(TEMP)
         ):
             return True
-        pending.extend(node.type_name if kind == "CreateEnumStmt" else _children(node))  # its labels are text
+        pending.extend(node.type_name if kind == "CreateEnumStmt" else children(node))  # its labels are text
     return False
 
 

@@ -10,12 +10,14 @@ from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, scan
 
 from dbproxy.sql.findings import Findings
+from dbproxy.sql.hint import MENTION, read_hint
 from dbproxy.sql.nodes import judge
+from dbproxy.sql.reads import judge_reads
 from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import LISTENS, UNKNOWN, Listen, Statement
 
-__all__ = ["UNREADABLE", "called_names", "classify", "find_prepare", "judge_source"]
+__all__ = ["UNREADABLE", "called_names", "classify", "find_hint", "find_prepare", "judge_source"]
 
 UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
@@ -32,10 +34,24 @@ def classify(text: bytes) -> Statement:
     findings = Findings(varies=b'&"' in text)  # U&"…" UESCAPE '…': a literal makes the name
     for raw in statements:
         judge(findings, raw.stmt)
+    judge_reads(findings, statements)
+    findings.hint = find_hint(text)
     if findings.effects & LISTENS:
         findings.varies = True  # in the places
         findings.listens = tuple(_find_listens(text, statements))
     return findings.statement(single=len(statements) <= 1)
+
+
+def find_hint(text: bytes) -> str:
+    """The first hint in a comment of the text, "" if there is none; the lexer tells a comment from a string."""
+    if not MENTION.search(text):
+        return ""
+    try:
+        tokens = scan(text.decode()).tokens
+    except (PgQueryError, DecodeError, UnicodeDecodeError):
+        return ""
+    comments = (text[token.start : token.end] for token in tokens if _token_kind(token) in _COMMENTS)
+    return next(filter(None, map(read_hint, comments)), "")
 
 
 def find_prepare(text: bytes, name: str) -> bytes:
