@@ -11,12 +11,14 @@ import uvloop
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
+from dbproxy.app.hosts import Hosts, refresh_catalog
 from dbproxy.app.lifecycle import Lifecycle
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
-from dbproxy.config import Host, PoolSettings, Settings
+from dbproxy.cluster.member import Member
+from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
@@ -26,6 +28,7 @@ from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
 from dbproxy.pool.server import Server
+from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
@@ -60,6 +63,7 @@ class Proxy:
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.pools: dict[tuple[str, str], Pool] = {}
         self.classifier = StatementCache(settings.pool.statement_cache_size)
+        self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.hubs: dict[str, Hub] = {}
         self.senders = Senders()
         self.learned: dict[str, Keys] = {}
@@ -79,6 +83,9 @@ class Proxy:
             limits = self.settings.pool_for(database, user)
             pool = self.pools[database, user] = self.make_pool(database, user, limits, {})
         return pool
+
+    def find_router(self, database: str, user: str) -> Router | None:
+        return self.hosts.find_router(database, user, self.find_pool(database, user))
 
     def find_hub(self, database: str, user: str) -> Hub:
         """The hub of this database; it logs in as `user` if it has to."""
@@ -160,8 +167,26 @@ class Proxy:
             slow_after(self.settings),
             self.classifier,
             lambda: self.forget_statements(database),
+            self.hosts.positions,
         )
         pool.paused = self.is_paused(database)
+        return pool
+
+    def make_replica_pool(self, host: Member, primary: Pool) -> Pool:
+        pool = Pool(
+            primary.database,
+            primary.user,
+            primary.settings,
+            lambda pool: self.spawn(self.open(pool, {})),
+            lambda server: self.cancel_query(server),
+            primary.slow_after,
+            self.classifier,
+            primary.forget_statements,
+            self.hosts.positions,
+            primary,
+            host,
+        )
+        pool.paused = primary.paused
         return pool
 
     def vacate(self, databases: tuple[str, ...]) -> None:
@@ -180,24 +205,31 @@ class Proxy:
 
     def forget_statements(self, database: str) -> None:
         """After DDL: in all pools of the database."""
+        self.hosts.schema_changed(database)
         for pool in self.pools.values():
             if pool.database == database:
                 pool.statements.forget()
 
     async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
-        server = await open_server(pool, self.target(pool, parameters), self.keys)
+        try:
+            target = self.target(pool, parameters)
+        except ProxyError as error:
+            pool.open_failed(error, monotonic())
+            return
+        server = await open_server(pool, target, self.keys)
         if server is not None:
             self.senders.add(server)
 
     def all_pools(self) -> Iterator[Pool]:
-        """The clients' and the hubs'."""
+        """The clients', those to replicas, and the hubs'."""
         yield from self.pools.values()
+        yield from self.hosts.replica_pools()
         for hub in self.hubs.values():
             if hub.pool is not None:
                 yield hub.pool
 
     def target(self, pool: Pool, parameters: Mapping[str, str]) -> Target:
-        host: Host = self.settings.server_for(pool.database)
+        host = self.hosts.address_of(pool)
         secret = self.users.get(pool.user)
         usable = secret is not None and secret.kind != "scram-sha-256"
         return Target(
@@ -208,14 +240,14 @@ class Proxy:
             user=pool.user,
             credentials=secret if usable else self.learned.get(pool.user, secret),
             parameters=parameters,
+            writable=pool.host is None and self.hosts.chooses(pool.database),
         )
 
     def cancel_query(self, server: Server) -> asyncio.Task[None]:
         """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
         server.cancels += 1
-        host = self.settings.server_for(server.pool.database)
         timeout = server.pool.settings.cancel_wait_timeout
-        return self.spawn(cancel_server(server, host.host, host.port, timeout))
+        return self.spawn(cancel_server(server, *server.endpoint, timeout))
 
     # --- what administrators ask for ---
 
@@ -225,9 +257,10 @@ class Proxy:
         moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
+        self.hosts.apply(settings)
         for pool in self.all_pools():
             limits = settings.pool_for(pool.database, pool.user)
-            own = pool is self.pools.get((pool.database, pool.user))
+            own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.settings = limits if own else limit(limits)
             pool.slow_after = slow_after(settings)
         for pool in moved:
@@ -237,6 +270,8 @@ class Proxy:
     def place(self, settings: Settings, users: Users, pool: Pool) -> object:
         """What decides where a pool's connections go."""
         host = settings.server_for(pool.database)
+        if pool.host is not None:
+            host = pool.host.url.with_dbname(host.dbname)
         return host.host, host.port, host.dbname, users.get(pool.user)
 
     def is_paused(self, database: str) -> bool:
@@ -291,7 +326,10 @@ class Proxy:
         for key, pool in list(self.pools.items()):
             sweep(pool, now)
             if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
-                del self.pools[key]
+                if self.hosts.forget(key):
+                    del self.pools[key]
+        for pool in self.hosts.replica_pools():
+            sweep(pool, now)
         for hub in self.hubs.values():
             if hub.pool is not None:
                 sweep(hub.pool, now)
@@ -302,6 +340,8 @@ class Proxy:
             for pool in self.pools.values():
                 if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:
                     self.spawn(refresh_routines(pool))
+            for router in self.hosts.stale_catalogs(now):
+                self.spawn(refresh_catalog(router))
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:

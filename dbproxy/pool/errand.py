@@ -1,7 +1,7 @@
 """Borrowing a server for something of our own, in the slow lane: as a client does, in its turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
 
@@ -51,6 +51,11 @@ class Errand(Borrower):
         """Read again what the database's functions do."""
         async with self.loan() as server:
             await self.read_routines(server)
+
+    async def run(self, queries: Iterable[str]) -> list[list[list[bytes]]]:
+        """The rows of each of these."""
+        async with self.loan() as server:
+            return [await self.ask(server, sql) for sql in queries]
 
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)

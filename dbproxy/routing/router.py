@@ -61,6 +61,9 @@ class Router:
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
+        self.catalog_read_at = 0.0
+        self.catalog_stale = False
+        self.objections: dict[int, tuple[Statement, str]] = {}  # by a statement's id
         self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
         self.rescued: dict[int, tuple[Statement, int]] = {}
@@ -88,10 +91,8 @@ class Router:
             return READ_ONLY
         if not statement.reads:
             return "not a read"
-        if statement.functions or statement.relations:
-            if self.catalog is None:
-                return "catalog not read yet"
-            objection = self.catalog.allows(statement)
+        if statement.functions or statement.relations or statement.calls:
+            objection = self.object_to(statement)
             if objection:
                 return objection
         if self.rescued:
@@ -99,6 +100,24 @@ class Router:
             if known is not None and known[1] >= RESCUED_LIMIT:
                 return "rescued too often"
         return READS
+
+    def object_to(self, statement: Statement) -> str:
+        """Why what it calls or reads is for the primary, by the catalog; ""."""
+        if self.catalog is None:
+            return "catalog not read yet"
+        known = self.objections.get(id(statement))
+        if known is not None and known[0] is statement:
+            return known[1]
+        objection = self.catalog.allows(statement)
+        if len(self.objections) >= LISTED:
+            self.objections.clear()
+        self.objections[id(statement)] = statement, objection
+        return objection
+
+    def learn(self, catalog: Catalog) -> None:
+        """The database's catalog was read."""
+        self.catalog = catalog
+        self.objections.clear()
 
     def wishes_of(self, settings: Parameters) -> Wishes:
         known = self.wishes.get(id(settings))
@@ -134,6 +153,8 @@ class Router:
         host = None
         if lsn < UNKNOWN:
             host = cluster.pick(session.arrived, lsn, session.avoided)
+        if host is not None and host is cluster.primary:
+            return None, "the primary's share"
         if host is not None:
             return host, verdict
         if lsn and cluster.pick(session.arrived, 0, session.avoided) is not None:
