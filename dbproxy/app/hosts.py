@@ -119,10 +119,8 @@ class Hosts:
 
     def primary_changed(self, primary: Member | None) -> None:
         if primary is None:
-            log.error("primary lost", hint="Writes wait until a host is writable.")
-            return
+            return  # who asks for a server waits
         now = monotonic()
-        log.warning("primary found", host=primary.name, address=primary.url.address, timeline=primary.timeline)
         self.positions.reset(primary.lsn)
         for pool in list(self.pools()):
             if pool.host is None and self.moves(pool.database):

@@ -151,7 +151,11 @@ class Routed(Hearer):
         host, self.host = self.host, None
         self.routed = False
         self.batch = []
-        self.router.cluster.end(host, seconds)  # type: ignore[union-attr]
+        cluster = self.router.cluster  # type: ignore[union-attr]
+        if seconds > 0:
+            cluster.end(host, seconds, monotonic())
+        else:
+            cluster.drop(host)
 
     def may_rescue(self, fields: dict[str, str]) -> bool:
         reason = why_rescue(fields)
