@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from dbproxy.config.sections import (
     AuthSettings,
     DatabaseSettings,
+    HealthSettings,
     HttpSettings,
     ListenSettings,
     LogSettings,
@@ -56,6 +57,7 @@ class Settings(Section):
     ] = setting((), "Each replica's `name` and `url`.")
     pool: PoolSettings = Field(default_factory=PoolSettings)
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
+    health: HealthSettings = Field(default_factory=HealthSettings)
     slow_query: SlowQuerySettings = Field(default_factory=SlowQuerySettings)
     log: LogSettings = Field(default_factory=LogSettings)
     databases: dict[str, DatabaseSettings] = Field(default_factory=dict)

@@ -1,0 +1,296 @@
+"""What the proxy knows of its hosts, and who answers a read.
+
+Everything here is synchronous and takes `now` (monotonic seconds). The monitor brings what its probes found
+(`learn`, `refused`, `failed`), sessions and pools what they saw (`note_primary_lsn`, `report_failure`). After each, the
+primary is elected, each member's state named, and what `pick` chooses from made ready.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from dbproxy.cluster import health
+from dbproxy.cluster.balancer import observe
+from dbproxy.cluster.failover import elect
+from dbproxy.cluster.finding import Finding
+from dbproxy.cluster.member import Member, Order, State
+from dbproxy.cluster.monitor import watch
+from dbproxy.cluster.positions import Positions
+from dbproxy.cluster.readers import Readers
+from dbproxy.config import Settings
+from dbproxy.errors import CommandFailed
+
+log = structlog.get_logger()
+
+PRIMARY = "primary"  # the name of DATABASE_URL's host, whatever its role
+PATIENCE = 1.0  # seconds that a wanted position is polled for, unless it is wanted again
+
+
+def ignore(_: Member | None) -> None: ...
+
+
+class Cluster:
+    """One PostgreSQL primary and its replicas.
+
+    Until it is probed, the host of DATABASE_URL is taken for the primary; a replica gets no reads before its first
+    answer. The callbacks are called inside `learn` and its like, when all is settled for `pick`.
+    """
+
+    on_primary: Callable[[Member | None], None]
+
+    def __init__(self, settings: Settings) -> None:
+        self.members: tuple[Member, ...] = ()
+        self.primary: Member | None = None
+        self.primary_lost_at: float | None = None
+        self.on_primary = ignore  # another host is the primary, or none is
+        self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
+        self.on_in: Callable[[Member], None] = ignore  # fit (again)
+        self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
+        self.changed = asyncio.Event()  # for the monitor: there are other members
+        self._announced: Member | None = None  # what on_primary was last told
+        self._positions = Positions()
+        self._readers = Readers()
+        self._wanted = 0
+        self._wanted_until = 0.0
+        self.apply(settings, 0.0)
+        self._announced = self.primary
+
+    @property
+    def positions(self) -> bool:
+        """Whether LSNs can be had at all; False: pick by 0, and keep reads after a write on the primary."""
+        return self._positions.known
+
+    def member(self, name: str) -> Member:
+        """By its name; CommandFailed if there is none."""
+        for member in self.members:
+            if member.name == name:
+                return member
+        names = ", ".join(member.name for member in self.members)
+        raise CommandFailed(f'there is no host "{name}"; there are {names}')
+
+    # --- a read ---
+
+    def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
+        """A fit replica that has replayed `lsn`, by load and weight; None: the primary takes the read."""
+        return self._readers.pick(now, lsn, avoid)
+
+    def begin(self, member: Member) -> None:
+        """A read starts there."""
+        member.active += 1
+
+    def end(self, member: Member, seconds: float, now: float) -> None:
+        """A read that began there was answered, after so long (best: until the first byte)."""
+        member.active -= 1
+        observe(member, seconds, now)
+
+    def drop(self, member: Member) -> None:
+        """A read that began there came to nothing: its time says nothing."""
+        member.active -= 1
+
+    # --- what others saw ---
+
+    def note_primary_lsn(self, lsn: int, now: float) -> None:
+        """A commit on the primary ended at `lsn` (`lag.settle` it first)."""
+        self._positions.history.note(lsn, now)
+
+    def want(self, lsn: int, now: float) -> None:
+        """Somebody waits for a replica to replay `lsn`: ask often, and tell `on_position` of each step there."""
+        asleep = now >= self._wanted_until
+        self._wanted = max(lsn, self._wanted)
+        self._wanted_until = now + PATIENCE
+        if asleep:
+            self._wake(*self._readers.members)
+
+    def report_failure(self, member: Member, reason: str, now: float) -> None:
+        """A connect or query failed there, by the host's fault: no reads until a probe succeeds, which is made now."""
+        member.suspect, member.last_error = True, reason
+        self._wake(*self.members if member is self.primary else (member,))
+        self._judge(now)
+
+    # --- orders ---
+
+    def disable(self, name: str, now: float) -> None:
+        """Give it nothing; whoever runs there is to be ended (`on_out`)."""
+        self._order(self.member(name), "disabled", now)
+
+    def drain(self, name: str, now: float) -> None:
+        """Give it nothing new; what runs there may end by itself."""
+        self._order(self.member(name), "draining", now)
+
+    def enable(self, name: str, now: float) -> None:
+        """Take back `disable` or `drain`; it comes back with a slow start."""
+        member = self.member(name)
+        if member.order:
+            member.started_at = now
+        self._order(member, "", now)
+
+    def probe(self) -> None:
+        """Have all hosts probed at once."""
+        self._wake(*self.members)
+
+    def apply(self, settings: Settings, now: float) -> None:
+        """Use these settings; who keeps name and address keeps what is known of it."""
+        self.settings = settings
+        self.members = tuple(self._keep(fresh) for fresh in list_members(settings))
+        if self.primary not in self.members:
+            self.primary = next((member for member in self.members if member.name == PRIMARY), None)
+            self._forget_positions()
+        self._conclude(now)
+        self.changed.set()
+
+    async def run(self) -> None:
+        """Watch the hosts until cancelled."""
+        await watch(self)
+
+    # --- what the probes found ---
+
+    def learn(self, member: Member, finding: Finding, now: float) -> None:
+        """It answered."""
+        if member not in self.members:
+            return
+        returned = member.failures > 0
+        health.succeed(member, now, self.settings.health)
+        member.role, member.timeline, member.positions = finding.role, finding.timeline, finding.positions
+        self._elect(now)
+        if member is self.primary:
+            self._lead(member, finding, now, returned=returned)
+        elif member.role == "replica":
+            self._follow(member, finding, now)
+        self._judge(now)
+
+    def refused(self, member: Member, reason: str, now: float) -> None:
+        """It is there, but will not have our probe: what was known or assumed of it stays."""
+        if member in self.members:
+            if member.last_error != reason:
+                log.warning("probe refused", host=member.name, address=member.url.address, reason=reason)
+            member.failures, member.last_error = 0, reason
+
+    def failed(self, member: Member, reason: str, now: float) -> None:
+        """It did not answer."""
+        if member in self.members:
+            health.fail(member, reason, self.settings.health)
+            if member is self.primary and member.failures == 1:
+                self._wake(*self.members)  # a promotion may be under way
+            self._conclude(now)
+
+    def pause(self, member: Member, now: float) -> float:
+        """Seconds until it is to be probed again."""
+        lost = self.primary is None or self.primary.failures > 0 or self.primary.suspect
+        wanted = now < self._wanted_until and member is not self.primary
+        return health.pause(member, lost=lost, wanted=wanted, limits=self.settings.health)
+
+    # --- what follows ---
+
+    def _conclude(self, now: float) -> None:
+        self._elect(now)
+        self._judge(now)
+
+    def _elect(self, now: float) -> None:
+        election = elect(self.members, self.primary)
+        if election.primary is not self.primary:
+            self._change_primary(election.primary, now)
+        for member in self.members:
+            fenced = member in election.fenced
+            if fenced and not member.fenced:
+                self._tell_fence(member)
+            member.fenced = fenced
+
+    def _change_primary(self, primary: Member | None, now: float) -> None:
+        lost, self.primary = self.primary, primary
+        if primary is None:
+            self.primary_lost_at = now
+            log.error("primary lost", **_tell(lost), reason=lost.last_error if lost else "")
+            self._wake(*self.members)
+            return
+        waited = now - self.primary_lost_at if self.primary_lost_at is not None else 0.0
+        self.primary_lost_at = None
+        self._forget_positions()
+        log.warning("primary found", **_tell(primary), timeline=primary.timeline, lost_for=round(waited, 3))
+
+    def _forget_positions(self) -> None:
+        """Another primary or timeline: what was known of positions is worth nothing."""
+        self._positions.reset()
+        for member in self.members:
+            member.lsn = 0
+
+    def _lead(self, member: Member, finding: Finding, now: float, *, returned: bool) -> None:
+        # One that returned may have lost what it had not flushed: what we knew may never be reached.
+        if returned or self._positions.timeline not in (0, finding.timeline):
+            self._forget_positions()
+        self._positions.lead(member, finding, now)
+
+    def _follow(self, member: Member, finding: Finding, now: float) -> None:
+        before, late = member.lsn, member.late
+        until = now if self.primary_lost_at is None else self.primary_lost_at  # there is nothing after that
+        seconds = self._positions.follow(member, finding, until)
+        health.lag(member, seconds, now, self.settings.health)
+        if member.late and not late:
+            log.warning("replica late", **_tell(member), seconds=round(seconds, 1), bytes=member.lag_bytes)
+        if member.lsn > before and now < self._wanted_until:
+            self._progress(member)
+
+    def _progress(self, member: Member) -> None:
+        if member.lsn >= self._wanted:
+            self._wanted, self._wanted_until = 0, 0.0
+        self.on_position(member)
+
+    def _judge(self, now: float) -> None:
+        """Name each member's state, make the readers ready, and tell who listens."""
+        routing = self.settings.routing
+        was_fit = [member.fit for member in self.members]
+        for member in self.members:
+            self._enter(member, member.judge(now, routing.slow_start), now)
+        self._readers.prepare(self.members, self.primary, routing, now)
+        if self.primary is not self._announced:
+            self._announced = self.primary
+            self.on_primary(self.primary)
+        for member, before in zip(self.members, was_fit, strict=True):
+            if member.fit != before:
+                (self.on_in if member.fit else self.on_out)(member)
+
+    def _enter(self, member: Member, state: State, now: float) -> None:
+        if state == member.state:
+            return
+        before, member.state, member.since = member.state, state, now
+        tell = log.warning if state in ("down", "lagging") else log.info
+        tell(f"host {state}", **_tell(member), before=before, reason=member.last_error)
+
+    def _tell_fence(self, member: Member) -> None:
+        primary = f"{self.primary.name} on timeline {self.primary.timeline}" if self.primary else "none"
+        log.error(
+            "host fenced: it takes writes, but is not the primary",
+            **_tell(member),
+            timeline=member.timeline,
+            primary=primary,
+            hint="stop it and make it a replica of the primary (pg_rewind); nothing is sent there until then",
+        )
+
+    def _order(self, member: Member, order: Order, now: float) -> None:
+        member.order = order
+        self._judge(now)
+
+    def _keep(self, fresh: Member) -> Member:
+        """The member that there is already under this name and address, with what may have changed of it."""
+        for member in self.members:
+            if (member.name, member.url.address) == (fresh.name, fresh.url.address):
+                member.url, member.weight = fresh.url, fresh.weight
+                return member
+        return fresh
+
+    def _wake(self, *members: Member) -> None:
+        for member in members:
+            member.due.set()
+
+
+def list_members(settings: Settings) -> Iterator[Member]:
+    """The hosts that are configured."""
+    if settings.primary.url:
+        yield Member(PRIMARY, settings.primary.url)
+    for replica in settings.replicas:
+        assert replica.url is not None  # ReplicaSettings checks that
+        yield Member(replica.name, replica.url, replica.weight)
+
+
+def _tell(member: Member | None) -> dict[str, str]:
+    return {"host": member.name, "address": member.url.address} if member else {}

@@ -1,0 +1,204 @@
+"""Asking the hosts: one connection and one task for each, for as long as it is a member.
+
+Each `health.interval` a new connection takes the old one's place: so a name that has another address by now is
+followed. Names are resolved at each connect, never remembered.
+"""
+
+import asyncio
+from time import monotonic
+from typing import Any, Protocol
+
+import asyncpg
+import structlog
+
+from dbproxy.cluster.finding import Finding
+from dbproxy.cluster.lag import settle
+from dbproxy.cluster.member import Member
+from dbproxy.config import HealthSettings, Host, Settings
+
+log = structlog.get_logger()
+
+Connection = Any  # asyncpg publishes no types
+
+APPLICATION_NAME = "dbproxy probe"
+# It is there, but not for us: a wrong login, no such database, no connection left. (57P03, starting up, is a failure.)
+REFUSALS = ("28", "3D", "42", "53")
+
+# The position of a primary is what it has written, not what it has inserted: only that can have reached a replica. The
+# timeline of a replica is told to pg_monitor alone; what anybody may read of the control file is late, never early.
+POSITION = """
+    (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint"""
+TIMELINE = """
+    CASE WHEN pg_is_in_recovery()
+    THEN coalesce(
+        (SELECT received_tli FROM pg_stat_wal_receiver),
+        (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
+    ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
+QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
+    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}",
+    f"SELECT pg_is_in_recovery(), {POSITION}, 0",
+    "SELECT pg_is_in_recovery(), NULL, 0",
+)
+
+
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Watched(Protocol):
+    """What the monitor needs of the cluster."""
+
+    settings: Settings
+    changed: asyncio.Event
+
+    @property
+    def members(self) -> tuple[Member, ...]: ...
+    def learn(self, member: Member, finding: Finding, now: float) -> None: ...
+    def refused(self, member: Member, reason: str, now: float) -> None: ...
+    def failed(self, member: Member, reason: str, now: float) -> None: ...
+    def pause(self, member: Member, now: float) -> float: ...
+
+
+async def watch(cluster: Watched) -> None:
+    """Probe every member, whoever it is at the time, until cancelled."""
+    tasks: dict[Member, asyncio.Task[None]] = {}
+    try:
+        while True:
+            cluster.changed.clear()
+            for member in tasks.keys() - set(cluster.members):
+                tasks.pop(member).cancel()
+            for member in set(cluster.members) - tasks.keys():
+                tasks[member] = asyncio.create_task(Probe(cluster, member).run(), name=f"probe {member.name}")
+            await cluster.changed.wait()
+    finally:
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+class Probe:
+    """One member's."""
+
+    def __init__(self, cluster: Watched, member: Member) -> None:
+        self.cluster = cluster
+        self.member = member
+        self.connection: Connection = None
+        self.url: Host | None = None  # that `connection` was opened by
+        self.opened_at = 0.0
+        self.question = 0
+
+    @property
+    def health(self) -> HealthSettings:
+        return self.cluster.settings.health
+
+    async def run(self) -> None:
+        """Until cancelled, whatever goes wrong."""
+        try:
+            while True:
+                try:
+                    await self.probe()
+                except Exception:
+                    log.exception("internal error", during="probe", host=self.member.name)
+                await self.wait(self.cluster.pause(self.member, monotonic()))
+        finally:
+            self.close()
+
+    async def wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self.member.due.wait()
+        except TimeoutError:
+            pass
+        self.member.due.clear()
+
+    async def probe(self) -> None:
+        """Ask once, and tell the cluster what came of it."""
+        try:
+            await self.renew()
+            finding = await self.ask()
+        except FAULTS as error:
+            self.close()
+            tell = self.cluster.refused if _is_refusal(error) else self.cluster.failed
+            tell(self.member, self.describe(error), monotonic())
+        else:
+            self.cluster.learn(self.member, finding, monotonic())
+
+    async def renew(self) -> None:
+        """Have a connection that is not older than `health.interval`, or the old one if no other can be had."""
+        old, url, now = self.connection, self.member.url, monotonic()
+        if old is not None and url == self.url and now - self.opened_at < self.health.interval:
+            return
+        try:
+            connection = await connect(url, self.health.timeout)
+        except FAULTS as error:
+            if old is None or url != self.url:
+                raise
+            log.warning("no new connection", host=self.member.name, reason=self.describe(error))
+        else:
+            self.close()
+            self.connection, self.url, self.question = connection, url, 0
+            connection.add_termination_listener(self.lost)
+        self.opened_at = now
+
+    async def ask(self) -> Finding:
+        """The best answer that this server gives."""
+        while True:
+            try:
+                return read(await self.fetch(QUESTIONS[self.question]), self.question)
+            except asyncpg.PostgresError as error:
+                if self.question == len(QUESTIONS) - 1 or not _is_inability(error):
+                    raise
+                self.question += 1
+                log.info("host cannot tell all", host=self.member.name, reason=str(error))
+
+    async def fetch(self, question: str) -> Any:
+        """The row. A connection that does not answer is closed; to cancel on another would be no quicker."""
+        timer = asyncio.get_running_loop().call_later(self.health.timeout, self.connection.terminate)
+        try:
+            return await self.connection.fetchrow(question)
+        except asyncpg.ConnectionDoesNotExistError:
+            raise (TimeoutError if timer.when() <= monotonic() else ConnectionResetError)() from None
+        finally:
+            timer.cancel()
+
+    def describe(self, error: BaseException) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self.health.timeout:g} s"
+        return str(error) or "the connection was closed"
+
+    def lost(self, _: Connection) -> None:
+        """The server closed the connection: see at once what became of it."""
+        self.member.due.set()
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.remove_termination_listener(self.lost)
+            self.connection.terminate()
+            self.connection = None
+
+
+async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  # asyncpg's own
+    return await asyncpg.connect(
+        host=url.host,
+        port=url.port,
+        user=url.user or None,
+        password=url.password.get_secret_value(),
+        database=url.dbname or url.user or None,
+        timeout=timeout,
+        ssl=False,
+        statement_cache_size=0,  # there may be a pooler in between
+        server_settings={"application_name": APPLICATION_NAME},
+    )
+
+
+def read(row: Any, question: int) -> Finding:
+    in_recovery, lsn, timeline = row
+    return Finding("replica" if in_recovery else "primary", question < 2, settle(lsn or 0), timeline or 0)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate).startswith(REFUSALS)
+
+
+def _is_inability(error: asyncpg.PostgresError) -> bool:
+    """Not for want of anything or because it shuts down, but because there is no such function for us."""
+    return not str(error.sqlstate).startswith(("08", "53", "57", "58"))
