@@ -127,7 +127,7 @@ class PrimarySettings(Section):
 
 
 class ReplicaSettings(Section):
-    """A streaming replica; accepted and checked, but this version sends everything to the primary."""
+    """A streaming replica, for reads; it may become the primary."""
 
     name: str = setting("", "Name in logs and metrics; `replica1`, `replica2` and so on where not given.")
     url: ServerUrl = setting("", "The server and a login there; the list is also `DATABASE_READ_REPLICAS`.")
@@ -212,9 +212,16 @@ class PoolSettings(PoolKeys):
 
 
 class RoutingSettings(Section):
-    """Which server answers; accepted and checked, but this version sends everything to the primary."""
+    """Which host answers; docs/routing.md tells how it is decided."""
 
-    mode: Literal["off", "observe", "on"] = setting("off", "Whether reads go to replicas.")
+    mode: Literal["off", "observe", "on"] = setting(
+        "on",
+        "Whether reads go to replicas, where there are some; `observe` sends everything to the primary and counts what "
+        "would have gone where.",
+    )
+    percent: Count = setting(
+        100, "The share of reads that go to replicas, for moving there gradually; the others go to the primary.", le=100
+    )
     consistency: Literal["eventual", "session", "global"] = setting(
         "session", "Whose writes a read on a replica must see."
     )

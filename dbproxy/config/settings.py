@@ -97,10 +97,11 @@ class Settings(Section):
         return [*self._unused_routing(), *self._unused_parameters(), *self._no_logins()]
 
     def _unused_routing(self) -> list[str]:
-        all_to_primary = "but this version sends everything to the primary"
-        found = [f"replicas are configured, {all_to_primary}"] if self.replicas else []
-        if self.routing.mode != "off":
-            found.append(f'routing.mode is "{self.routing.mode}", {all_to_primary}')
+        found = []
+        if self.replicas and self.routing.mode == "off":
+            found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
+        if self.replicas and self.primary.url and not self.primary.url.user:
+            found.append("primary.url has no user: whether hosts are alive, and how far they are, cannot be asked")
         return found
 
     def _unused_parameters(self) -> list[str]:

@@ -19,7 +19,7 @@ from dbproxy.routing.consistency import UNKNOWN, needed
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
 
-READS, READ_ONLY = "read", "read-only transaction"
+READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted
 
@@ -30,6 +30,7 @@ class Session(Protocol):
     settings: Any
     position: int
     avoided: Any
+    wanted_host: str
     arrived: float
 
 
@@ -84,13 +85,16 @@ class Router:
         wishes = self.wishes_of(session.settings)
         hint = statement.hint or wishes.route
         if hint == "primary":
-            return "hint"
+            return HINT
         if wishes.serializable:
             return "serializable"
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return READ_ONLY
         if not statement.reads:
             return "not a read"
+        if hint:  # its author knows what it calls
+            session.wanted_host = hint[len("replica(") : -1]
+            return READS
         if statement.functions or statement.relations or statement.calls:
             objection = self.object_to(statement)
             if objection:
@@ -151,6 +155,8 @@ class Router:
             return None, "percent"
         lsn = needed(self.wishes_of(session.settings).consistency, session.position, self.positions)
         host = None
+        if session.wanted_host:
+            return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
             host = cluster.pick(session.arrived, lsn, session.avoided)
         if host is not None and host is cluster.primary:
@@ -160,6 +166,12 @@ class Router:
         if lsn and cluster.pick(session.arrived, 0, session.avoided) is not None:
             return None, "no replica is fresh enough"
         return None, "no replica"
+
+    def find_named(self, name: str, lsn: int) -> tuple[Any, str]:
+        for host in self.cluster.members:
+            if host.name == name and host.fit and host is not self.cluster.primary and host.lsn >= lsn:
+                return host, HINT
+        return None, "the replica of the hint cannot answer"
 
     # --- what went wrong ---
 

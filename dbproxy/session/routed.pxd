@@ -22,6 +22,7 @@ cdef class Routed(Hearer):
     cdef readonly bint moving
     cdef readonly int detours
     cdef readonly object avoided
+    cdef public str wanted_host
     cdef readonly object position
     cdef readonly bint writes
 

@@ -41,6 +41,7 @@ class Routed(Hearer):
         self.judged: list[Statement] = []  # what was looked at last
         self.moving = False  # parked until the replica is done
         self.detours = 0
+        self.wanted_host = ""  # by a hint
         self.avoided: Any = None  # a host that a request was rescued from
         self.position = 0  # behind its own last commit
         self.writes = False  # what it is about to send to the primary may write
@@ -82,6 +83,7 @@ class Routed(Hearer):
         if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
             return "part of a request"
         judged = self.judged = []
+        self.wanted_host = ""
         named: dict[bytes, Statement] = {}
         unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
         verdict = READS
