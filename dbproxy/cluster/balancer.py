@@ -5,9 +5,9 @@ slowly. Two are drawn by weight, as two suffice to avoid the worst (the power of
 it costs clearly more than the second: so weights decide among equals, and load and latency among the unequal.
 """
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import exp
+from random import random
 
 from dbproxy.cluster.member import Member
 from dbproxy.config import Balancing
@@ -15,7 +15,7 @@ from dbproxy.config import Balancing
 DECAY = 5.0  # seconds after which a latency counts for a third
 TOLERANCE = 2.0  # times the other's cost, until which the one drawn first is taken
 
-Pick = Callable[[Sequence[Member], float], Member]
+Pick = Callable[[tuple[Member, ...], float], Member]
 
 
 def observe(member: Member, seconds: float, now: float) -> None:
@@ -31,12 +31,12 @@ def cost(member: Member, now: float) -> float:
     return latency * (1.0 + member.active / member.share)
 
 
-def draw(members: Sequence[Member], beside: Member | None = None) -> Member:
+def draw(members: tuple[Member, ...], beside: Member | None = None) -> Member:
     """One at random by shares; not `beside`, if there is another."""
     total = -beside.share if beside is not None else 0.0
     for member in members:
         total += member.share
-    left = random.random() * total  # noqa: S311  # no secret
+    left = random() * total  # noqa: S311  # no secret
     chosen = members[0]
     for member in members:
         if member is not beside:
@@ -47,7 +47,7 @@ def draw(members: Sequence[Member], beside: Member | None = None) -> Member:
     return chosen
 
 
-def peak_ewma(members: Sequence[Member], now: float) -> Member:
+def peak_ewma(members: tuple[Member, ...], now: float) -> Member:
     first = draw(members)
     if len(members) == 1 or not first.latency:
         return first
@@ -56,7 +56,7 @@ def peak_ewma(members: Sequence[Member], now: float) -> Member:
     return second if cheaper else first
 
 
-def least_connections(members: Sequence[Member], now: float) -> Member:
+def least_connections(members: tuple[Member, ...], now: float) -> Member:
     """The fewest reads running for its share; among equals by weight."""
     best = draw(members)
     for member in members:
@@ -65,7 +65,7 @@ def least_connections(members: Sequence[Member], now: float) -> Member:
     return best
 
 
-def round_robin(members: Sequence[Member], now: float) -> Member:
+def round_robin(members: tuple[Member, ...], now: float) -> Member:
     """Smoothly: each gains its share, who has most is taken and pays for all."""
     best, total = members[0], 0.0
     for member in members:
@@ -77,7 +77,7 @@ def round_robin(members: Sequence[Member], now: float) -> Member:
     return best
 
 
-def by_weight(members: Sequence[Member], now: float) -> Member:
+def by_weight(members: tuple[Member, ...], now: float) -> Member:
     return draw(members)
 
 

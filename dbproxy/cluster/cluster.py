@@ -8,9 +8,7 @@ primary is elected, each member's state named, and what `pick` chooses from made
 import asyncio
 from collections.abc import Callable, Iterator
 
-import structlog
-
-from dbproxy.cluster import health
+from dbproxy.cluster import health, journal
 from dbproxy.cluster.balancer import observe
 from dbproxy.cluster.failover import elect
 from dbproxy.cluster.finding import Finding
@@ -20,8 +18,6 @@ from dbproxy.cluster.positions import Positions
 from dbproxy.cluster.readers import Readers
 from dbproxy.config import Settings
 from dbproxy.errors import CommandFailed
-
-log = structlog.get_logger()
 
 PRIMARY = "primary"  # the name of DATABASE_URL's host, whatever its role
 PATIENCE = 1.0  # seconds that a wanted position is polled for, unless it is wanted again
@@ -39,7 +35,7 @@ class Cluster:
 
     on_primary: Callable[[Member | None], None]
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: float = 0.0) -> None:
         self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
         self.primary_lost_at: float | None = None
@@ -53,8 +49,8 @@ class Cluster:
         self._readers = Readers()
         self._wanted = 0
         self._wanted_until = 0.0
-        self.apply(settings, 0.0)
-        self._announced = self.primary
+        self.apply(settings, now)
+        self.primary = self._announced = self._assumed()
 
     @property
     def positions(self) -> bool:
@@ -92,7 +88,9 @@ class Cluster:
 
     def note_primary_lsn(self, lsn: int, now: float) -> None:
         """A commit on the primary ended at `lsn` (`lag.settle` it first)."""
-        self._positions.history.note(lsn, now)
+        if self.primary is not None:
+            self.primary.lsn = max(self.primary.lsn, lsn)
+            self._positions.history.note(lsn, now)
 
     def want(self, lsn: int, now: float) -> None:
         """Somebody waits for a replica to replay `lsn`: ask often, and tell `on_position` of each step there."""
@@ -100,18 +98,23 @@ class Cluster:
         self._wanted = max(lsn, self._wanted)
         self._wanted_until = now + PATIENCE
         if asleep:
-            self._wake(*self._readers.members)
+            for member in self._readers.members:
+                member.due.set()
 
     def report_failure(self, member: Member, reason: str, now: float) -> None:
         """A connect or query failed there, by the host's fault: no reads until a probe succeeds, which is made now."""
+        if member.suspect or member.down:
+            return  # it is being seen to
         member.suspect, member.last_error = True, reason
-        self._wake(*self.members if member is self.primary else (member,))
+        member.due.set()
+        if member is self.primary:
+            self._wake_others(member)
         self._judge(now)
 
     # --- orders ---
 
     def disable(self, name: str, now: float) -> None:
-        """Give it nothing; whoever runs there is to be ended (`on_out`)."""
+        """Give it nothing, end what runs there (`on_out`), and let it take no part in elections."""
         self._order(self.member(name), "disabled", now)
 
     def drain(self, name: str, now: float) -> None:
@@ -127,14 +130,18 @@ class Cluster:
 
     def probe(self) -> None:
         """Have all hosts probed at once."""
-        self._wake(*self.members)
+        self._wake_others(None)
 
     def apply(self, settings: Settings, now: float) -> None:
-        """Use these settings; who keeps name and address keeps what is known of it."""
-        self.settings = settings
+        """Use these settings; who keeps name and address keeps what is known of it, the others go `on_out`."""
+        before, self.settings = self.members, settings
         self.members = tuple(self._keep(fresh) for fresh in list_members(settings))
-        if self.primary not in self.members:
-            self.primary = next((member for member in self.members if member.name == PRIMARY), None)
+        for member in before:
+            if member not in self.members:
+                self._enter(member, "unknown", now)
+                self.on_out(member)
+        if self.primary is not None and self.primary not in self.members:
+            self.primary = self._assumed()
             self._forget_positions()
         self._conclude(now)
         self.changed.set()
@@ -163,15 +170,15 @@ class Cluster:
         """It is there, but will not have our probe: what was known or assumed of it stays."""
         if member in self.members:
             if member.last_error != reason:
-                log.warning("probe refused", host=member.name, address=member.url.address, reason=reason)
-            member.failures, member.last_error = 0, reason
+                journal.tell_refused(member, reason)
+            health.refuse(member, reason)
 
     def failed(self, member: Member, reason: str, now: float) -> None:
         """It did not answer."""
         if member in self.members:
             health.fail(member, reason, self.settings.health)
             if member is self.primary and member.failures == 1:
-                self._wake(*self.members)  # a promotion may be under way
+                self._wake_others(member)  # a promotion may be under way
             self._conclude(now)
 
     def pause(self, member: Member, now: float) -> float:
@@ -193,20 +200,20 @@ class Cluster:
         for member in self.members:
             fenced = member in election.fenced
             if fenced and not member.fenced:
-                self._tell_fence(member)
+                journal.tell_fenced(member, self.primary)
             member.fenced = fenced
 
     def _change_primary(self, primary: Member | None, now: float) -> None:
         lost, self.primary = self.primary, primary
         if primary is None:
             self.primary_lost_at = now
-            log.error("primary lost", **_tell(lost), reason=lost.last_error if lost else "")
-            self._wake(*self.members)
+            journal.tell_lost(lost)
+            self._wake_others(lost)
             return
         waited = now - self.primary_lost_at if self.primary_lost_at is not None else 0.0
         self.primary_lost_at = None
         self._forget_positions()
-        log.warning("primary found", **_tell(primary), timeline=primary.timeline, lost_for=round(waited, 3))
+        journal.tell_found(primary, waited)
 
     def _forget_positions(self) -> None:
         """Another primary or timeline: what was known of positions is worth nothing."""
@@ -226,7 +233,7 @@ class Cluster:
         seconds = self._positions.follow(member, finding, until)
         health.lag(member, seconds, now, self.settings.health)
         if member.late and not late:
-            log.warning("replica late", **_tell(member), seconds=round(seconds, 1), bytes=member.lag_bytes)
+            journal.tell_late(member)
         if member.lsn > before and now < self._wanted_until:
             self._progress(member)
 
@@ -253,22 +260,11 @@ class Cluster:
         if state == member.state:
             return
         before, member.state, member.since = member.state, state, now
-        tell = log.warning if state in ("down", "lagging") else log.info
-        tell(f"host {state}", **_tell(member), before=before, reason=member.last_error)
-
-    def _tell_fence(self, member: Member) -> None:
-        primary = f"{self.primary.name} on timeline {self.primary.timeline}" if self.primary else "none"
-        log.error(
-            "host fenced: it takes writes, but is not the primary",
-            **_tell(member),
-            timeline=member.timeline,
-            primary=primary,
-            hint="stop it and make it a replica of the primary (pg_rewind); nothing is sent there until then",
-        )
+        journal.tell_state(member, before)
 
     def _order(self, member: Member, order: Order, now: float) -> None:
         member.order = order
-        self._judge(now)
+        self._conclude(now)
 
     def _keep(self, fresh: Member) -> Member:
         """The member that there is already under this name and address, with what may have changed of it."""
@@ -278,9 +274,14 @@ class Cluster:
                 return member
         return fresh
 
-    def _wake(self, *members: Member) -> None:
-        for member in members:
-            member.due.set()
+    def _assumed(self) -> Member | None:
+        """Who is the primary, as long as nobody was asked."""
+        return next((member for member in self.members if member.name == PRIMARY), None)
+
+    def _wake_others(self, member: Member | None) -> None:
+        for other in self.members:
+            if other is not member:
+                other.due.set()
 
 
 def list_members(settings: Settings) -> Iterator[Member]:
@@ -290,7 +291,3 @@ def list_members(settings: Settings) -> Iterator[Member]:
     for replica in settings.replicas:
         assert replica.url is not None  # ReplicaSettings checks that
         yield Member(replica.name, replica.url, replica.weight)
-
-
-def _tell(member: Member | None) -> dict[str, str]:
-    return {"host": member.name, "address": member.url.address} if member else {}

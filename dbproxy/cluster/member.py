@@ -39,6 +39,7 @@ class Member:
         self.down = False
         self.failures = 0  # in a row
         self.successes = 0  # in a row
+        self.refused = False  # the last one was not let in
         self.last_error = ""
         self.started_at = float("-inf")  # when its slow start began
         self.suspect = False  # a query failed there: no reads until a probe succeeds

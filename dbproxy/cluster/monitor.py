@@ -41,6 +41,8 @@ QUESTIONS = (  # from the best to the least that a server may answer: a service 
 )
 
 
+MOMENT = 0.025  # seconds
+TICK = 0.002  # a loop's clock may be so much behind
 FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
@@ -103,8 +105,10 @@ class Probe:
             self.close()
 
     async def wait(self, seconds: float) -> None:
+        """So long, or until it is due; never less than a moment, however many ask for it."""
+        await asyncio.sleep(MOMENT)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds - MOMENT):
                 await self.member.due.wait()
         except TimeoutError:
             pass
@@ -152,11 +156,12 @@ class Probe:
 
     async def fetch(self, question: str) -> Any:
         """The row. A connection that does not answer is closed; to cancel on another would be no quicker."""
-        timer = asyncio.get_running_loop().call_later(self.health.timeout, self.connection.terminate)
+        deadline = monotonic() + self.health.timeout
+        timer = asyncio.get_running_loop().call_later(self.health.timeout + TICK, self.connection.terminate)
         try:
             return await self.connection.fetchrow(question)
-        except asyncpg.ConnectionDoesNotExistError:
-            raise (TimeoutError if timer.when() <= monotonic() else ConnectionResetError)() from None
+        except asyncpg.ConnectionDoesNotExistError as error:
+            raise TimeoutError if monotonic() >= deadline else error from None
         finally:
             timer.cancel()
 

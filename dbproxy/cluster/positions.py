@@ -19,6 +19,7 @@ class Positions:
         """Note where the primary is."""
         self.timeline, self.known = finding.timeline, finding.positions
         primary.lag_bytes, primary.lag_seconds = 0, 0.0
+        primary.late = primary.lagging = False
         primary.lsn = finding.lsn
         self.history.note(finding.lsn, now)
 

@@ -1,7 +1,6 @@
 """The members that reads may go to, kept ready: choosing one is part of every read."""
 
-import random
-from collections.abc import Sequence
+from random import random
 
 from dbproxy.cluster.balancer import PICKS
 from dbproxy.cluster.member import Member
@@ -10,14 +9,14 @@ from dbproxy.config import RoutingSettings
 
 class Readers:
     def __init__(self) -> None:
-        self.members: Sequence[Member] = ()
+        self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
         self.slowest = 0  # no replica here has replayed less
         self.warmth = 1.0  # of the replica that has come furthest in its slow start
         self.balance = PICKS["peak_ewma"]
 
     def prepare(
-        self, members: Sequence[Member], primary: Member | None, routing: RoutingSettings, now: float
+        self, members: tuple[Member, ...], primary: Member | None, routing: RoutingSettings, now: float
     ) -> None:
         """Choose from `members` from now on, those that are fit; the primary where it takes reads, too."""
         self.primary = primary
@@ -33,15 +32,19 @@ class Readers:
         """A replica that has replayed `lsn`; None if the primary is to answer."""
         members = self.members
         if lsn > self.slowest or avoid is not None:
-            primary = self.primary
-            members = [m for m in members if (m.lsn >= lsn or m is primary) and m is not avoid]
+            members = self._fresh(lsn, avoid)
         if not members:
             return None
-        if self.warmth < 1.0 and self.primary is not None and random.random() >= self.warmth:  # noqa: S311  # no secret
+        if self.warmth < 1.0 and self.primary is not None and random() >= self.warmth:  # noqa: S311  # no secret
             return None  # all replicas are still starting: the primary goes on with what they cannot take yet
         picked = members[0] if len(members) == 1 else self.balance(members, now)
         picked.reads += 1
         return picked if picked is not self.primary else None
+
+    def _fresh(self, lsn: int, avoid: Member | None) -> tuple[Member, ...]:
+        """Those that have replayed `lsn`; the primary always has."""
+        found = [member for member in self.members if member.lsn >= lsn or member is self.primary]
+        return tuple([member for member in found if member is not avoid])
 
 
 def _share(member: Member, primary: Member | None, routing: RoutingSettings, now: float) -> float:

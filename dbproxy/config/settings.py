@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dbproxy.config.sections import (
     AuthSettings,
@@ -43,6 +43,16 @@ def name_replicas(value: Any) -> Any:
     ]
 
 
+def check_names(replicas: tuple[ReplicaSettings, ...]) -> tuple[ReplicaSettings, ...]:
+    """No two hosts share a name; the one of DATABASE_URL is called primary."""
+    names = ["primary"]
+    for replica in replicas:
+        if replica.name in names:
+            raise ValueError(f'holds the name "{replica.name}" twice; "primary" is the primary\'s')
+        names.append(replica.name)
+    return replicas
+
+
 def show_replicas(replicas: tuple[ReplicaSettings, ...]) -> str:
     return ", ".join(f"{replica.name} {replica.url}" for replica in replicas)
 
@@ -53,7 +63,10 @@ class Settings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     primary: PrimarySettings = Field(default_factory=PrimarySettings)
     replicas: Annotated[
-        tuple[ReplicaSettings, ...], BeforeValidator(name_replicas), Unit("list of tables", show_replicas)
+        tuple[ReplicaSettings, ...],
+        BeforeValidator(name_replicas),
+        AfterValidator(check_names),
+        Unit("list of tables", show_replicas),
     ] = setting((), "Each replica's `name` and `url`.")
     pool: PoolSettings = Field(default_factory=PoolSettings)
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
