@@ -70,7 +70,7 @@ def rescue(server: "Relay", payload: bytes) -> bool:
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """
     fields = parse_error_response(payload)
-    if not server.client.may_rescue(fields):
+    if server.pipeline.empty() or not server.client.may_rescue(fields):
         return False
     server.stats.error_count += 1
     if fields.get("V") in ("FATAL", "PANIC"):
@@ -81,6 +81,17 @@ def rescue(server: "Relay", payload: bytes) -> bool:
         server.retrying = True
     else:
         server.close("a read is sent to the primary, with those behind it")
+    return True
+
+
+def ends_unlent(server: "Relay", payload: bytes) -> bool:
+    """Whether the connection ends right behind the answer that ends the loan: its client need not know."""
+    client = server.client
+    if client is None or not client.by_hub or server.status != ord("I") or server.traces.pins:
+        return False
+    if parse_error_response(payload).get("V") not in ("FATAL", "PANIC"):
+        return False
+    server.expires_at = 0.0  # not to be lent again
     return True
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.audit import Audit
 from dbproxy.pool.connection import Connection
-from dbproxy.pool.failure import fail, rescue
+from dbproxy.pool.failure import ends_unlent, fail, rescue
 from dbproxy.pool.insertions import STANDBY, hides, tell_restored
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.statements import ServerStatements
@@ -87,15 +87,16 @@ class Relay(Connection):
                 continue
             if kind == ord("E"):
                 self.failed = True
-                if self.client is not None and self.client.routed and not sent:
-                    if rescue(self, self.payload(chunk, at)):
-                        pieces = None  # nothing of this answer has been forwarded
-                        position = at
-                        self.skipping = True
-                        if self.closed:
-                            return
-                        continue
-                skip = fail(self, self.payload(chunk, at))
+                payload = self.payload(chunk, at)
+                if self.client is not None and self.client.routed and not sent and rescue(self, payload):
+                    pieces = None  # nothing of this answer has been forwarded
+                    position = at
+                    self.skipping = True
+                    self.forwarded = False
+                    if self.closed:
+                        return
+                    continue
+                skip = done and ends_unlent(self, payload) or fail(self, payload)
                 ahead = self.ahead
                 self.ahead = None
                 if pipeline.unsure:
