@@ -15,7 +15,7 @@ from tests.support.postgres import Database, connect, wait_for_replay
 from tests.support.reads_sql import MOMENTARY, READS, SCHEMA, lines
 
 READ_ONLY_SQL_TRANSACTION = "25006"
-READING = [(group, text) for group, text in lines(READS) if group != "xml"]  # the embedded PostgreSQL lacks it
+READING = [(group, text) for group, text in lines(READS) if group != "xml"]  # the embedded one lacks it
 WRITES = [text for group, text in lines(OTHERS) if group in WRITING]
 WRITES += [
     "SELECT nextval('counter')",

@@ -1,6 +1,7 @@
 """Statements that a replica may answer. By group, one a line; what is indented belongs to the line above.
 
-All of them run on `SCHEMA`, `xml` only where PostgreSQL was built with it; the answers of those in `MOMENTARY` depend on when and where they are asked.
+All of them run on `SCHEMA`, `xml` only where PostgreSQL was built with it. The answers of those in `MOMENTARY` depend
+on when and where they are asked.
 """
 
 import re
