@@ -83,8 +83,11 @@ def catalog(module_database: Database) -> Iterator[Catalog]:
         "TABLE other.things",
     ],
 )  # fmt: skip
-def test_what_only_reads_is_allowed(catalog: Catalog, text: str) -> None:
+def test_what_only_reads_is_allowed(catalog: Catalog, module_database: Database, text: str) -> None:
     assert catalog.allows(classify(text.encode())) == ""
+    with connect(module_database.server, module_database.name) as connection, connection.transaction():
+        connection.execute(text.encode())
+        assert connection.execute("SELECT pg_current_xact_id_if_assigned()").fetchone() == (None,)
 
 
 @pytest.mark.parametrize(
@@ -141,5 +144,7 @@ def test_debians_postgres_understands_the_question(debian_postgres: Postgres) ->
         create_database(debian_postgres) as database,
         connect(debian_postgres, database.name) as connection,
     ):
-        connection.execute((READABLE + SCHEMA).encode())
-        assert read(connection).allows(classify(b"TABLE worse")).startswith('view "worse" is no read')
+        connection.execute((READABLE + SCHEMA + 'CREATE EXTENSION "uuid-ossp"').encode())
+        catalog = read(connection)
+    assert catalog.allows(classify(b"TABLE worse")).startswith('view "worse" is no read')
+    assert catalog.allows(classify(b"SELECT uuid_generate_v4()")) == ""  # volatile, and does no harm
