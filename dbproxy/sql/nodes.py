@@ -28,6 +28,8 @@ from dbproxy.sql.statement import (
     UNLOCKS,
 )
 
+Visited = list[tuple[str, Node]]  # the nodes of a tree with their kinds, but for LEAVES
+
 _CURSOR_OPT_HOLD = 0x20
 _PLAIN = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "drop_stmt"})
 # Statements that leave what other statements mean as it is: all others are DDL.
@@ -41,31 +43,38 @@ _KEEPING = frozenset(
         "reindex_stmt", "cluster_stmt", "comment_stmt", "grant_stmt",
     )
 )  # fmt: skip
+# Half of a tree. In them there are only names and values.
+LEAVES = frozenset({"A_Const", "ColumnRef", "ParamRef", "TypeName", "String", "Integer", "Alias"})
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
     for kind in ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION", "SCHEMA", "TRIGGER")
 )
 
 
-def judge(findings: Findings, statement: Node) -> None:
+def judge(findings: Findings, statement: Node) -> Visited:
     """Note what a whole statement does. One that defines something in pg_temp creates a temporary object."""
     if statement.WhichOneof("node") not in _PLAIN and _names_temp(statement):
         findings.effects |= CREATES_TEMP
     if statement.WhichOneof("node") not in _KEEPING:
         findings.effects |= CHANGES
-    _walk(findings, statement)
+    return _walk(findings, statement)
 
 
-def _walk(findings: Findings, root: Node) -> None:
+def _walk(findings: Findings, root: Node) -> Visited:
+    visited: Visited = []
     pending = [root]
     while pending:
         node = pending.pop()
         kind = node.DESCRIPTOR.name
+        if kind in LEAVES:
+            continue
+        visited.append((kind, node))
         if kind.startswith("Drop"):
             findings.effects |= DROPS
         handle = _HANDLERS.get(kind)
         if handle is None or not handle(findings, node):
             pending.extend(children(node))
+    return visited
 
 
 def children(node: Node) -> list[Node]:

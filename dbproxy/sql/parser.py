@@ -32,9 +32,7 @@ def classify(text: bytes) -> Statement:
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return UNREADABLE
     findings = Findings(varies=b'&"' in text)  # U&"…" UESCAPE '…': a literal makes the name
-    for raw in statements:
-        judge(findings, raw.stmt)
-    judge_reads(findings, statements)
+    judge_reads(findings, [(raw.stmt, judge(findings, raw.stmt)) for raw in statements])
     findings.hint = find_hint(text)
     if findings.effects & LISTENS:
         findings.varies = True  # in the places

@@ -9,20 +9,19 @@ a statement is no read: it goes to the primary, where it would have gone anyway.
                       volatile or asks its own server or session; a view of the server's state; a temporary table
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.findings import Findings
-from dbproxy.sql.nodes import children
+from dbproxy.sql.nodes import LEAVES, Visited, children
 from dbproxy.sql.relations import is_own, is_replicated
 from dbproxy.sql.setters import Node, enum_name, literal
 from dbproxy.sql.settings import fold
 from dbproxy.sql.volatility import answers_anywhere
 
-Names = frozenset[str]
-
 _KINDS = frozenset({"select_stmt", "variable_show_stmt", "explain_stmt", "copy_stmt"})
 _NODES = frozenset({"SelectStmt", "VariableShowStmt", "ExplainStmt", "CopyStmt"})
+_NEVER = frozenset({"IntoClause", "LockingClause"})
 _BEGINS = frozenset({"TRANS_STMT_BEGIN", "TRANS_STMT_START"})
 # Settings that tell one server from another; drivers look for the primary by the first two.
 _OF_A_SERVER = frozenset(
@@ -34,13 +33,12 @@ _OF_A_SERVER = frozenset(
 )  # fmt: skip
 
 
-def judge_reads(findings: Findings, statements: Iterable[Node]) -> None:
+def judge_reads(findings: Findings, statements: list[tuple[Node, Visited]]) -> None:
     """Note whether all these statements are reads, what they call and read; and whether one begins to read only."""
-    roots = [raw.stmt for raw in statements]
-    if len(roots) == 1 and roots[0].WhichOneof("node") == "transaction_stmt":
-        findings.begins_read_only = _begins_read_only(roots[0].transaction_stmt)
-    if roots and not findings.effects:
-        findings.reads = all(root.WhichOneof("node") in _KINDS and _is_read(findings, root) for root in roots)
+    if len(statements) == 1 and statements[0][0].WhichOneof("node") == "transaction_stmt":
+        findings.begins_read_only = _begins_read_only(statements[0][0].transaction_stmt)
+    if statements and not findings.effects:
+        findings.reads = all(_is_read(findings, root, visited) for root, visited in statements)
 
 
 def _begins_read_only(node: Node) -> bool:
@@ -52,46 +50,54 @@ def _begins_read_only(node: Node) -> bool:
     return bool(read_only.ival.ival) and (isolation is None or isolation.sval.sval != "serializable")
 
 
-def _is_read(findings: Findings, root: Node) -> bool:
-    """The tree is walked with the names that WITH has made known so far."""
-    pending: list[tuple[Node, Names]] = [(root, frozenset())]
+def _is_read(findings: Findings, root: Node, visited: Visited) -> bool:
+    kinds = {kind for kind, _ in visited}
+    if root.WhichOneof("node") not in _KINDS or kinds & _NEVER:
+        return False
+    if any(kind.endswith("Stmt") for kind in kinds - _NODES):
+        return False
+    if not all(_JUDGES[kind](findings, node) for kind, node in visited if kind in _JUDGES):
+        return False
+    tables = (
+        _find_tables(root)
+        if "WithClause" in kinds
+        else [node for kind, node in visited if kind == "RangeVar"]
+    )
+    return all(_reads_table(findings, node.schemaname, node.relname) for node in tables)
+
+
+def _find_tables(root: Node) -> Iterator[Node]:
+    """The tree's RangeVars that are no names of WITH; it is walked with those that are known so far."""
+    pending: list[tuple[Node, frozenset[str]]] = [(root, frozenset())]
     while pending:
         node, known = pending.pop()
         kind = node.DESCRIPTOR.name
-        if kind.endswith("Stmt") and kind not in _NODES:
-            return False
-        judge = _JUDGES.get(kind)
-        if judge is not None and not judge(findings, node, known):
-            return False
+        if kind == "RangeVar" and (node.schemaname or node.relname not in known):
+            yield node
         if kind == "SelectStmt" and node.HasField("with_clause"):
             pending.extend(_with_names(node, known))
-        else:
-            pending.extend((child, known) for child in children(node))
-    return True
+        elif kind not in LEAVES:
+            pending.extend([(child, known) for child in children(node)])
 
 
-def _with_names(node: Node, known: Names) -> Iterator[tuple[Node, Names]]:
+def _with_names(node: Node, known: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
     """The children of a SELECT with WITH: a query in it knows those before it, with RECURSIVE all of them."""
     queries = node.with_clause.ctes
     every = known.union(query.common_table_expr.ctename for query in queries)
     for query in queries:
         yield query, every if node.with_clause.recursive else known
         known |= {query.common_table_expr.ctename}
-    for child in children(node):
-        if child.DESCRIPTOR.name != "WithClause":
-            yield child, every
+    yield from ((child, every) for child in children(node) if child.DESCRIPTOR.name != "WithClause")
 
 
-def _range_var(findings: Findings, node: Node, known: Names) -> bool:
-    if not node.schemaname and node.relname in known:
-        return True
-    if is_own(node.schemaname, node.relname):
-        return is_replicated(node.schemaname, node.relname)
-    findings.relations.add(node.relname)
+def _reads_table(findings: Findings, schema: str, name: str) -> bool:
+    if is_own(schema, name):
+        return is_replicated(schema, name)
+    findings.relations.add(name)
     return True
 
 
-def _func_call(findings: Findings, node: Node, known: Names) -> bool:
+def _func_call(findings: Findings, node: Node) -> bool:
     *qualifiers, name = [part.string.sval for part in node.funcname]
     if qualifiers and qualifiers[-1] != "pg_catalog":
         return True  # one of the database's: in `functions`
@@ -104,32 +110,25 @@ def _func_call(findings: Findings, node: Node, known: Names) -> bool:
     return answers_anywhere(name)
 
 
-def _operator(findings: Findings, node: Node, known: Names) -> bool:
+def _operator(findings: Findings, node: Node) -> bool:
     names = node.name if node.DESCRIPTOR.name == "A_Expr" else node.oper_name
     findings.calls.update(part.string.sval for part in names[-1:])
     return True
 
 
-def _copy(findings: Findings, node: Node, known: Names) -> bool:
+def _copy(findings: Findings, node: Node) -> bool:
     """To the client: a file or program would be on the server's host."""
     return not (node.is_from or node.is_program or node.filename)
 
 
-def _show(findings: Findings, node: Node, known: Names) -> bool:
+def _show(findings: Findings, node: Node) -> bool:
     return fold(node.name) not in _OF_A_SERVER
 
 
-def _no_read(findings: Findings, node: Node, known: Names) -> bool:
-    return False
-
-
-_JUDGES: dict[str, Callable[[Findings, Node, Names], bool]] = {
-    "RangeVar": _range_var,
+_JUDGES: dict[str, Callable[[Findings, Node], bool]] = {
     "FuncCall": _func_call,
     "A_Expr": _operator,
     "SubLink": _operator,
     "CopyStmt": _copy,
     "VariableShowStmt": _show,
-    "IntoClause": _no_read,
-    "LockingClause": _no_read,
 }

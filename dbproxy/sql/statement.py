@@ -86,8 +86,7 @@ class Statement:
     calls: frozenset[str] = frozenset()
     begins_read_only: bool = False  # it is a BEGIN that a hot standby can carry out
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
-    # --- of all that stands above "for routing": there is nothing ---
-    harmless: bool = field(init=False, compare=False)
+    harmless: bool = field(init=False, compare=False)  # it is one statement that does nothing to the session
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "harmless", self._is_harmless())

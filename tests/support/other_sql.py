@@ -1,6 +1,6 @@
 """Statements that only the primary may run: every kind in PostgreSQL's grammar, and what makes a SELECT one of them.
 
-By group, one a line, as in `reads_sql`.
+By group, one a line, as in `reads_sql`. With its schema, all in the groups of `WRITING` run and write.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,15 @@ SELECT 1 WHERE EXISTS (SELECT 1 FROM accounts FOR KEY SHARE)
 WITH w AS (SELECT * FROM accounts FOR UPDATE) SELECT * FROM w
 (SELECT id FROM accounts FOR UPDATE) LIMIT 1
 COPY (SELECT * FROM accounts FOR SHARE) TO STDOUT
-EXPLAIN SELECT * FROM accounts FOR UPDATE
 """,
     "writing queries": """
 INSERT INTO accounts (id) VALUES (100)
 INSERT INTO accounts (id) SELECT 101 RETURNING *
-INSERT INTO accounts (id) VALUES (1) ON CONFLICT (id) DO NOTHING
+INSERT INTO accounts (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET balance = 0
 INSERT INTO things DEFAULT VALUES
 UPDATE accounts SET balance = 0
 UPDATE accounts SET balance = 0 FROM things WHERE accounts.id = things.id RETURNING accounts.id
-DELETE FROM accounts WHERE id = 100
+DELETE FROM accounts WHERE id = 20
 DELETE FROM accounts USING things WHERE accounts.id = things.id
 MERGE INTO things t USING accounts a ON a.id = t.id WHEN MATCHED THEN UPDATE SET name = a.owner WHEN
     NOT MATCHED THEN DO NOTHING
@@ -40,8 +39,10 @@ SELECT * INTO copied FROM accounts
 SELECT * INTO TEMP copied FROM accounts
 WITH w AS (SELECT 1 AS a) SELECT a INTO UNLOGGED copied FROM w
 CREATE TABLE copied AS SELECT * FROM accounts
-CREATE TABLE copied AS EXECUTE s1
 COPY (DELETE FROM things RETURNING id) TO STDOUT
+""",
+    "explain": """
+EXPLAIN SELECT * FROM accounts FOR UPDATE
 EXPLAIN DELETE FROM things
 EXPLAIN ANALYZE INSERT INTO things VALUES (1)
 EXPLAIN (ANALYZE) CREATE TABLE copied AS SELECT 1
@@ -180,6 +181,7 @@ DISCARD PLANS
 PREPARE s1 AS SELECT 1
 PREPARE s2 (int) AS DELETE FROM things WHERE id = $1
 EXECUTE s1
+CREATE TABLE copied AS EXECUTE s1
 EXECUTE s2(1)
 DEALLOCATE s1
 DEALLOCATE ALL
@@ -362,3 +364,4 @@ SHOW
 /* dbproxy: replica(one) */ SELECT nextval('counter')
 """,
 }
+WRITING = ("locking clauses", "writing queries")

@@ -31,6 +31,9 @@ SELECT {} UNION SELECT g({}); DISCARD ALL
 CREATE TEMP TABLE t AS SELECT {} AS a
 COPY t FROM {}
 SELECT query_to_xml({}, true, true, {})
+SELECT current_setting({}), {}
+SELECT a FROM t WHERE b = {} AND c = {} /* dbproxy: replica(r1) */
+/* dbproxy: primary */ SELECT {}
 """.strip().splitlines()
 
 LITERALS = st.one_of(
