@@ -76,7 +76,7 @@ class Member:
             return "down"
         if not self.heard:
             return "unknown"
-        if self.lagging:
+        if self.lagging and self.role != "primary":
             return "lagging"
         return "starting" if now - self.started_at < slow_start else "up"
 

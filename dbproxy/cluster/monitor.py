@@ -1,7 +1,8 @@
 """Asking the hosts: one connection and one task for each, for as long as it is a member.
 
 Each `health.interval` a new connection takes the old one's place: so a name that has another address by now is
-followed. Names are resolved at each connect, never remembered.
+followed, and a host that works on, but takes no new connection, is noticed. Names are resolved at each connect, never
+remembered.
 """
 
 import asyncio
@@ -127,16 +128,20 @@ class Probe:
             self.cluster.learn(self.member, finding, monotonic())
 
     async def renew(self) -> None:
-        """Have a connection that is not older than `health.interval`, or the old one if no other can be had."""
-        old, url, now = self.connection, self.member.url, monotonic()
-        if old is not None and url == self.url and now - self.opened_at < self.health.interval:
+        """Have a connection that proves something: opened lately, and since the last failure that was reported.
+
+        A host that has no room for it keeps the old one.
+        """
+        url, now = self.member.url, monotonic()
+        usable = self.connection is not None and url == self.url
+        if usable and now - self.opened_at < self.health.interval and not self.member.suspect:
             return
         try:
             connection = await connect(url, self.health.timeout)
-        except FAULTS as error:
-            if old is None or url != self.url:
+        except asyncpg.PostgresError as error:
+            if not (usable and _is_refusal(error)):
                 raise
-            log.warning("no new connection", host=self.member.name, reason=self.describe(error))
+            log.warning("probe keeps its old connection", host=self.member.name, reason=self.describe(error))
         else:
             self.close()
             self.connection, self.url, self.question = connection, url, 0
