@@ -33,13 +33,11 @@ class Cluster:
     answer. The callbacks are called inside `learn` and its like, when all is settled for `pick`.
     """
 
-    on_primary: Callable[[Member | None], None]
-
     def __init__(self, settings: Settings, now: float = 0.0) -> None:
         self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
         self.primary_lost_at: float | None = None
-        self.on_primary = ignore  # another host is the primary, or none is
+        self.on_primary: Callable[[Member | None], None] = ignore  # another host is the primary, or none is
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
@@ -70,6 +68,11 @@ class Cluster:
     def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
         """A fit replica that has replayed `lsn`, by load and weight; None: the primary takes the read."""
         return self._readers.pick(now, lsn, avoid)
+
+    @property
+    def readable(self) -> bool:
+        """Whether any replica takes reads: where none does, no position is worth waiting for."""
+        return self._readers.replicas > 0
 
     def begin(self, member: Member) -> None:
         """A read starts there."""
@@ -183,7 +186,8 @@ class Cluster:
 
     def pause(self, member: Member, now: float) -> float:
         """Seconds until it is to be probed again."""
-        lost = self.primary is None or self.primary.failures > 0 or self.primary.suspect
+        primary = self.primary
+        lost = primary is None or primary.failures > 0 or (primary.suspect and not primary.refused)
         wanted = now < self._wanted_until and member is not self.primary
         return health.pause(member, lost=lost, wanted=wanted, limits=self.settings.health)
 

@@ -195,6 +195,7 @@ async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  #
         database=url.dbname or url.user or None,
         timeout=timeout,
         ssl=False,
+        target_session_attrs="any",  # whatever PGTARGETSESSIONATTRS says
         statement_cache_size=0,  # there may be a pooler in between
         server_settings={"application_name": APPLICATION_NAME},
     )

@@ -105,7 +105,7 @@ def test_the_average_lies_between_what_was_seen(reads: list[tuple[float, float]]
         now += later
         observe(found, seconds, now)
         assert found.latency >= seconds
-    assert found.latency <= max(seconds for seconds, _ in reads)
+    assert found.latency <= max(seconds for seconds, _ in reads) * 1.000001
 
 
 def test_drawing_beside_one_never_draws_it_where_there_is_another():

@@ -1,7 +1,10 @@
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from dbproxy.cluster.cluster import PATIENCE, Cluster
@@ -356,3 +359,63 @@ def test_what_a_probe_of_a_removed_host_finds_is_not_heard():
     cluster.learn(gone, writable(timeline=9), 2.1)
     cluster.failed(gone, "connection refused", 2.1)
     assert (cluster.primary, heard) == (cluster.member("primary"), [])
+
+
+# --- whatever happens ---
+
+EVENTS = st.lists(
+    st.tuples(
+        st.sampled_from(["primary", "replica1", "replica2"]),
+        st.sampled_from(
+            ["writes", "follows", "fails", "is refused", "is reported", "disable", "drain", "enable"]
+        ),
+        st.integers(0, 3),  # timeline
+        st.integers(0, 100),  # position
+        st.floats(0, 40),  # seconds since the event before
+    ),
+    max_size=60,
+)
+
+
+def happen(cluster: Cluster, name: str, event: str, timeline: int, lsn: int, now: float) -> None:
+    member = cluster.member(name)
+    match event:
+        case "writes":
+            cluster.learn(member, writable(lsn, timeline), now)
+        case "follows":
+            cluster.learn(member, following(lsn, timeline), now)
+        case "fails":
+            cluster.failed(member, "refused", now)
+        case "is refused":
+            cluster.refused(member, "too many clients", now)
+        case "is reported":
+            cluster.report_failure(member, "closed", now)
+        case "disable" | "drain" | "enable":
+            getattr(cluster, event)(name, now)
+
+
+@given(EVENTS)
+def test_whatever_happens_reads_go_to_fit_replicas_and_listeners_know_all(events: list[Any]):
+    cluster, now = Cluster(settings()), 0.0
+    fit: set[str] = set()
+    told: list[Any] = [cluster.primary]
+    cluster.on_in, cluster.on_out = (
+        lambda member: fit.add(member.name),
+        lambda member: fit.remove(member.name),
+    )
+    cluster.on_primary = told.append
+    for name, event, timeline, lsn, seconds in events:
+        now += seconds
+        happen(cluster, name, event, timeline, lsn, now)
+        assert told[-1] is cluster.primary
+        assert fit == {member.name for member in cluster.members if member.fit}
+        picked = cluster.pick(now, lsn)
+        if picked is not None:
+            assert picked.fit
+            assert picked.role == "replica"
+            assert picked is not cluster.primary
+            assert picked.lsn >= lsn
+        assert cluster.primary is None or not cluster.primary.fenced
+        writers = [member for member in cluster.members if member.role == "primary" and member.fit]
+        assert len(writers) < 2
+    assert all(before is not after for before, after in pairwise(told))

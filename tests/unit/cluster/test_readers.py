@@ -81,6 +81,12 @@ def test_while_all_are_starting_and_there_is_no_primary_they_take_all():
     assert tally(readers(member("a", started_at=94.0), leader=None, slow_start="30s")) == {"a": 1000}
 
 
+def test_it_is_known_whether_any_replica_takes_reads():
+    leader = primary()
+    assert readers(leader, member("a", lsn=1), leader=leader, primary_reads_weight=1).replicas == 1
+    assert readers(leader, member("a", state="down"), leader=leader, primary_reads_weight=1).replicas == 0
+
+
 def test_picks_are_counted():
     one = member("a")
     tally(readers(one), times=7)
