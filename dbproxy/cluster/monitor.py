@@ -14,7 +14,7 @@ import structlog
 
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.lag import settle
-from dbproxy.cluster.member import Member
+from dbproxy.cluster.member import Member, Role
 from dbproxy.config import HealthSettings, Host, Settings
 
 log = structlog.get_logger()
@@ -26,9 +26,13 @@ APPLICATION_NAME = "dbproxy probe"
 REFUSALS = ("28", "3D", "42", "53")
 
 # The position of a primary is what it has written, not what it has inserted: only that can have reached a replica. The
-# timeline of a replica is told to pg_monitor alone; what anybody may read of the control file is late, never early.
+# timeline that a replica receives is told to pg_monitor alone; the control file, which anybody may read, has it late.
 POSITION = """
     (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint"""
+RECEIVED = "(pg_last_wal_receive_lsn() - '0/0')::bigint"
+EXACT = (
+    "NOT pg_is_in_recovery() OR EXISTS (SELECT received_tli FROM pg_stat_wal_receiver WHERE received_tli > 0)"
+)
 TIMELINE = """
     CASE WHEN pg_is_in_recovery()
     THEN coalesce(
@@ -36,9 +40,9 @@ TIMELINE = """
         (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
-    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}",
-    f"SELECT pg_is_in_recovery(), {POSITION}, 0",
-    "SELECT pg_is_in_recovery(), NULL, 0",
+    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}, {RECEIVED}, {EXACT}",
+    f"SELECT pg_is_in_recovery(), {POSITION}, 0, 0, true",
+    "SELECT pg_is_in_recovery(), NULL, 0, 0, true",
 )
 
 
@@ -202,8 +206,9 @@ async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  #
 
 
 def read(row: Any, question: int) -> Finding:
-    in_recovery, lsn, timeline = row
-    return Finding("replica" if in_recovery else "primary", question < 2, settle(lsn or 0), timeline or 0)
+    in_recovery, lsn, timeline, received, exact = row
+    role: Role = "replica" if in_recovery else "primary"
+    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact)
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -184,9 +184,12 @@ async def test_a_replica_that_does_not_replay_lags_and_is_out_until_it_does(host
         assert replica.lag_bytes == 0
 
 
-async def test_a_promotion_is_found_and_the_old_primary_fenced_until_it_follows(own_hosts: list[Postgres]):
+@pytest.mark.parametrize("user", ["", "app"])
+async def test_a_promotion_is_found_and_replicas_follow_while_the_old_primary_is_fenced(
+    own_hosts: list[Postgres], user: str
+):
     primary, promoted, _ = own_hosts
-    async with watching(own_hosts) as cluster:
+    async with watching(own_hosts, user) as cluster:
         heard: list[str | None] = []
         cluster.on_primary = lambda member: heard.append(member.name if member else None)
         await asyncio.to_thread(primary.stop, "immediate")
@@ -198,8 +201,9 @@ async def test_a_promotion_is_found_and_the_old_primary_fenced_until_it_follows(
         assert heard == [None, "replica1"]
         assert cluster.member("replica1").timeline == 2
         follow(own_hosts[2], promoted)
-        await until(lambda: cluster.member("replica2").timeline == 2)
-        assert readers(cluster) == {"replica2"}
+        lsn = write(promoted)
+        await until(lambda: cluster.member("replica2").lsn >= lsn)
+        assert readers(cluster, lsn) == {"replica2"}
 
         await asyncio.to_thread(primary.start)
         await until(lambda: cluster.member("primary").state == "fenced")

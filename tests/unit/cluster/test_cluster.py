@@ -192,6 +192,14 @@ def test_nobody_asks_often_for_ever():
     assert cluster.pause(cluster.member("replica1"), 2.0 + PATIENCE) == cluster.settings.health.lag_interval
 
 
+def test_a_position_that_was_never_reached_is_not_waited_for_again():
+    cluster = running()
+    cluster.want(9000, 2.0)
+    cluster.want(3000, 2.0 + PATIENCE)
+    cluster.learn(cluster.member("replica1"), following(3000), 2.1 + PATIENCE)
+    assert cluster.pause(cluster.member("replica1"), 2.1 + PATIENCE) == cluster.settings.health.lag_interval
+
+
 def test_a_new_timeline_forgets_all_positions():
     cluster = running()
     cluster.learn(cluster.member("primary"), writable(1200, timeline=2), 2.0)

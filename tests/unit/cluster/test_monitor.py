@@ -98,11 +98,15 @@ async def test_who_does_not_answer_has_failed_and_who_lets_nobody_in_has_not(
 @pytest.mark.parametrize(
     ("row", "question", "finding"),
     [
-        ((True, 3 * PAGE + 24, 2), 0, Finding("replica", True, 3 * PAGE, 2)),
-        ((False, 100, 1), 0, Finding("primary", True, 100, 1)),
-        ((True, None, None), 0, Finding("replica", True, 0, 0)),
-        ((False, 100, 0), 1, Finding("primary", True, 100, 0)),
-        ((True, None, 0), 2, Finding("replica", False, 0, 0)),
+        (
+            (True, 3 * PAGE + 24, 2, 4 * PAGE, False),
+            0,
+            Finding("replica", True, 3 * PAGE, 2, 4 * PAGE, False),
+        ),
+        ((False, 100, 1, None, True), 0, Finding("primary", True, 100, 1)),
+        ((True, None, None, None, False), 0, Finding("replica", True, 0, 0, 0, False)),
+        ((False, 100, 0, 0, True), 1, Finding("primary", True, 100, 0)),
+        ((True, None, 0, 0, True), 2, Finding("replica", False, 0, 0)),
     ],
 )
 def test_what_a_server_answers_is_a_finding(row: tuple[object, ...], question: int, finding: Finding):
@@ -122,7 +126,7 @@ class Server:
         for name in self.missing:
             if name in question:
                 raise asyncpg.UndefinedFunctionError(f"function {name} does not exist")
-        return (False, 100, 1)
+        return (False, 100, 1, None, True)
 
     def terminate(self) -> None:
         self.closed = True
