@@ -2,8 +2,6 @@ cimport cython
 
 from dbproxy.cluster.member cimport Member
 
-cdef double DECAY, TOLERANCE
-
 
 @cython.locals(kept=double)
 cpdef object observe(Member member, double seconds, double now)

@@ -33,13 +33,11 @@ class Cluster:
     answer. The callbacks are called inside `learn` and its like, when all is settled for `pick`.
     """
 
-    on_primary: Callable[[Member | None], None]
-
     def __init__(self, settings: Settings, now: float = 0.0) -> None:
         self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
         self.primary_lost_at: float | None = None
-        self.on_primary = ignore  # another host is the primary, or none is
+        self.on_primary: Callable[[Member | None], None] = ignore  # another host is the primary, or none is
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
@@ -71,6 +69,11 @@ class Cluster:
         """A fit replica that has replayed `lsn`, by load and weight; None: the primary takes the read."""
         return self._readers.pick(now, lsn, avoid)
 
+    @property
+    def readable(self) -> bool:
+        """Whether any replica takes reads: where none does, no position is worth waiting for."""
+        return self._readers.replicas > 0
+
     def begin(self, member: Member) -> None:
         """A read starts there."""
         member.active += 1
@@ -95,7 +98,7 @@ class Cluster:
     def want(self, lsn: int, now: float) -> None:
         """Somebody waits for a replica to replay `lsn`: ask often, and tell `on_position` of each step there."""
         asleep = now >= self._wanted_until
-        self._wanted = max(lsn, self._wanted)
+        self._wanted = lsn if asleep else max(lsn, self._wanted)
         self._wanted_until = now + PATIENCE
         if asleep:
             for member in self._readers.members:
@@ -142,7 +145,7 @@ class Cluster:
                 self.on_out(member)
         if self.primary is not None and self.primary not in self.members:
             self.primary = self._assumed()
-            self._forget_positions()
+            self._positions.reset(self.members)
         self._conclude(now)
         self.changed.set()
 
@@ -183,7 +186,8 @@ class Cluster:
 
     def pause(self, member: Member, now: float) -> float:
         """Seconds until it is to be probed again."""
-        lost = self.primary is None or self.primary.failures > 0 or self.primary.suspect
+        primary = self.primary
+        lost = primary is None or primary.failures > 0 or (primary.suspect and not primary.refused)
         wanted = now < self._wanted_until and member is not self.primary
         return health.pause(member, lost=lost, wanted=wanted, limits=self.settings.health)
 
@@ -212,25 +216,20 @@ class Cluster:
             return
         waited = now - self.primary_lost_at if self.primary_lost_at is not None else 0.0
         self.primary_lost_at = None
-        self._forget_positions()
+        self._positions.reset(self.members)
         journal.tell_found(primary, waited)
-
-    def _forget_positions(self) -> None:
-        """Another primary or timeline: what was known of positions is worth nothing."""
-        self._positions.reset()
-        for member in self.members:
-            member.lsn = 0
 
     def _lead(self, member: Member, finding: Finding, now: float, *, returned: bool) -> None:
         # One that returned may have lost what it had not flushed: what we knew may never be reached.
         if returned or self._positions.timeline not in (0, finding.timeline):
-            self._forget_positions()
+            self._positions.reset(self.members)
         self._positions.lead(member, finding, now)
 
     def _follow(self, member: Member, finding: Finding, now: float) -> None:
         before, late = member.lsn, member.late
         until = now if self.primary_lost_at is None else self.primary_lost_at  # there is nothing after that
-        seconds = self._positions.follow(member, finding, until)
+        rival = any(m.role == "primary" and m is not self.primary and not m.down for m in self.members)
+        seconds = self._positions.follow(member, finding, until, rival=rival)
         health.lag(member, seconds, now, self.settings.health)
         if member.late and not late:
             journal.tell_late(member)

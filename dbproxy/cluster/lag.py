@@ -39,7 +39,7 @@ class History:
         """The primary is, or was a moment ago, at `lsn`; what is older than the newest says nothing."""
         if lsn <= self.newest:
             return
-        if len(self.times) > 1 and self.times[-1] - self.times[-2] < RESOLUTION:
+        if len(self.times) > 1 and now - self.times[-2] < RESOLUTION:
             self.times[-1], self.lsns[-1] = now, lsn
         else:
             self.times.append(now)

@@ -13,7 +13,7 @@ cdef class Member:
     cdef public str last_error
     cdef public double started_at
     cdef public bint positions
-    cdef public long long lsn, timeline, lag_bytes
+    cdef public long long lsn, timeline, ceiling, followed, lag_bytes
     cdef public double lag_seconds
     cdef public bint late, lagging, fenced
     cdef public object due

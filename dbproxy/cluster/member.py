@@ -47,6 +47,8 @@ class Member:
         self.positions = True  # whether it tells positions at all
         self.lsn = 0  # replayed by a replica, written by the primary, on the primary's timeline; 0: not known
         self.timeline = 0  # 0: not known
+        self.ceiling = 0  # after a promotion: what it may have received on the old timeline
+        self.followed = 0  # the timeline that it must be on, having got beyond that
         self.lag_bytes = 0
         self.lag_seconds = 0.0
         self.late = False  # lags over health.lag_warn
@@ -76,7 +78,7 @@ class Member:
             return "down"
         if not self.heard:
             return "unknown"
-        if self.lagging:
+        if self.lagging and self.role != "primary":
             return "lagging"
         return "starting" if now - self.started_at < slow_start else "up"
 

@@ -1,7 +1,8 @@
 """Asking the hosts: one connection and one task for each, for as long as it is a member.
 
 Each `health.interval` a new connection takes the old one's place: so a name that has another address by now is
-followed. Names are resolved at each connect, never remembered.
+followed, and a host that works on, but takes no new connection, is noticed. Names are resolved at each connect, never
+remembered.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import structlog
 
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.lag import settle
-from dbproxy.cluster.member import Member
+from dbproxy.cluster.member import Member, Role
 from dbproxy.config import HealthSettings, Host, Settings
 
 log = structlog.get_logger()
@@ -25,9 +26,13 @@ APPLICATION_NAME = "dbproxy probe"
 REFUSALS = ("28", "3D", "42", "53")
 
 # The position of a primary is what it has written, not what it has inserted: only that can have reached a replica. The
-# timeline of a replica is told to pg_monitor alone; what anybody may read of the control file is late, never early.
+# timeline that a replica receives is told to pg_monitor alone; the control file, which anybody may read, has it late.
 POSITION = """
     (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint"""
+RECEIVED = "(pg_last_wal_receive_lsn() - '0/0')::bigint"
+EXACT = (
+    "NOT pg_is_in_recovery() OR EXISTS (SELECT received_tli FROM pg_stat_wal_receiver WHERE received_tli > 0)"
+)
 TIMELINE = """
     CASE WHEN pg_is_in_recovery()
     THEN coalesce(
@@ -35,9 +40,9 @@ TIMELINE = """
         (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
-    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}",
-    f"SELECT pg_is_in_recovery(), {POSITION}, 0",
-    "SELECT pg_is_in_recovery(), NULL, 0",
+    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}, {RECEIVED}, {EXACT}",
+    f"SELECT pg_is_in_recovery(), {POSITION}, 0, 0, true",
+    "SELECT pg_is_in_recovery(), NULL, 0, 0, true",
 )
 
 
@@ -127,16 +132,20 @@ class Probe:
             self.cluster.learn(self.member, finding, monotonic())
 
     async def renew(self) -> None:
-        """Have a connection that is not older than `health.interval`, or the old one if no other can be had."""
-        old, url, now = self.connection, self.member.url, monotonic()
-        if old is not None and url == self.url and now - self.opened_at < self.health.interval:
+        """Have a connection that proves something: opened lately, and since the last failure that was reported.
+
+        A host that has no room for it keeps the old one.
+        """
+        url, now = self.member.url, monotonic()
+        usable = self.connection is not None and url == self.url
+        if usable and now - self.opened_at < self.health.interval and not self.member.suspect:
             return
         try:
             connection = await connect(url, self.health.timeout)
-        except FAULTS as error:
-            if old is None or url != self.url:
+        except asyncpg.PostgresError as error:
+            if not (usable and _is_refusal(error)):
                 raise
-            log.warning("no new connection", host=self.member.name, reason=self.describe(error))
+            log.warning("probe keeps its old connection", host=self.member.name, reason=self.describe(error))
         else:
             self.close()
             self.connection, self.url, self.question = connection, url, 0
@@ -190,14 +199,16 @@ async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  #
         database=url.dbname or url.user or None,
         timeout=timeout,
         ssl=False,
+        target_session_attrs="any",  # whatever PGTARGETSESSIONATTRS says
         statement_cache_size=0,  # there may be a pooler in between
         server_settings={"application_name": APPLICATION_NAME},
     )
 
 
 def read(row: Any, question: int) -> Finding:
-    in_recovery, lsn, timeline = row
-    return Finding("replica" if in_recovery else "primary", question < 2, settle(lsn or 0), timeline or 0)
+    in_recovery, lsn, timeline, received, exact = row
+    role: Role = "replica" if in_recovery else "primary"
+    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact)
 
 
 def _is_refusal(error: BaseException) -> bool:

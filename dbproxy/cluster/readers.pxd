@@ -7,7 +7,7 @@ from dbproxy.cluster.member cimport Member
 cdef class Readers:
     cdef readonly tuple members
     cdef readonly Member primary
-    cdef readonly long long slowest
+    cdef readonly long long replicas, slowest
     cdef readonly double warmth
     cdef object balance
 

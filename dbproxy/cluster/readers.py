@@ -11,6 +11,7 @@ class Readers:
     def __init__(self) -> None:
         self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
+        self.replicas = 0  # of the members
         self.slowest = 0  # no replica here has replayed less
         self.warmth = 1.0  # of the replica that has come furthest in its slow start
         self.balance = PICKS["peak_ewma"]
@@ -25,6 +26,7 @@ class Readers:
             member.share = _share(member, primary, routing, now)
         self.members = tuple(member for member in members if member.share > 0.0)
         replicas = [member for member in self.members if member is not primary]
+        self.replicas = len(replicas)
         self.slowest = min((member.lsn for member in replicas), default=0)
         self.warmth = max((member.share / member.weight for member in replicas), default=1.0)
 

@@ -245,7 +245,7 @@ class HealthSettings(Section):
         "30s",
         "How often each host is looked at anew, by a new connection (its name is resolved again); also "
         "`DATABASE_REPLICA_HEALTH_CHECK_INTERVAL`, in milliseconds.",
-        ge=0.1,
+        ge=0.01,
     )
     lag_interval: Duration = setting(
         "250ms",

@@ -80,6 +80,12 @@ def test_plain_settings_warn_of_nothing():
     assert settings().warnings() == []
 
 
+@pytest.mark.parametrize("name", ["twin", "primary"])
+def test_no_two_hosts_have_one_name(name: str):
+    with pytest.raises(ValueError, match=f'the name "{name}" twice'):
+        settings(replicas=[{"url": URL, "name": "twin"}, {"url": URL, "name": name}])
+
+
 def test_replicas_and_routing_are_warned_of():
     warnings = settings(replicas=URL, routing={"mode": "on"}).warnings()
     assert warnings == [
