@@ -5,7 +5,7 @@ from time import monotonic
 
 import structlog
 
-from dbproxy.cluster.catalog import QUERIES, read_catalog
+from dbproxy.cluster.catalog import QUERY, read_catalog
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.config import Host, Settings
@@ -19,7 +19,7 @@ from dbproxy.routing.router import Router
 log = structlog.get_logger()
 
 CATALOG_AGE = 300.0  # seconds until the functions and views of a database are read again, if no DDL was seen
-CATALOG_RETRY = 10.0  # seconds between attempts
+CATALOG_RETRY = 1.0  # seconds between attempts, and after DDL
 GONE = ("down", "fenced")  # states of a host whose connections are of no use any more
 
 
@@ -127,7 +127,7 @@ class Hosts:
                 self.move(pool, primary, now)
 
     def move(self, pool: Pool, primary: Member, now: float) -> None:
-        """Connections to another host are of no use: transactions open there are lost; who waits is served by the new."""
+        """Connections to another host are of no use: what is open there is lost; who waits is served by the new."""
         pool.retire()
         for server in pool.servers():
             if server.address != primary.url.address:
@@ -171,8 +171,9 @@ async def refresh_catalog(router: Router) -> None:
     pool = router.primary
     router.catalog_stale = False
     try:
-        rows = await Errand(pool).run(QUERIES)
+        rows = await Errand(pool).run(f"SET LOCAL lock_timeout = '1s'; {QUERY}")
     except ProxyError as error:
         log.warning("catalog not read", database=pool.database, user=pool.user, error=error.message)
         return
-    router.learn(read_catalog(rows))
+    texts = [[value.decode() for value in row] for row in rows]
+    router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))

@@ -325,9 +325,9 @@ class Proxy:
     def sweep(self, now: float, *, clients: bool) -> None:
         for key, pool in list(self.pools.items()):
             sweep(pool, now)
-            if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
-                if self.hosts.forget(key):
-                    del self.pools[key]
+            unused = pool.forgettable(now) and not any(login.pool is pool for login in self.registry)
+            if unused and self.hosts.forget(key):
+                del self.pools[key]
         for pool in self.hosts.replica_pools():
             sweep(pool, now)
         for hub in self.hubs.values():

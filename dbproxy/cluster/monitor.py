@@ -48,7 +48,13 @@ QUESTIONS = (  # from the best to the least that a server may answer: a service 
 
 MOMENT = 0.025  # seconds
 TICK = 0.002  # a loop's clock may be so much behind
-FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+FAULTS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that ended unasked
+    OSError,
+    TimeoutError,
+)
 
 
 class Watched(Protocol):

@@ -220,7 +220,9 @@ class RoutingSettings(Section):
         "would have gone where.",
     )
     percent: Count = setting(
-        100, "The share of reads that go to replicas, for moving there gradually; the others go to the primary.", le=100
+        100,
+        "The share of reads that go to replicas, for moving there gradually; the others go to the primary.",
+        le=100,
     )
     consistency: Literal["eventual", "session", "global"] = setting(
         "session", "Whose writes a read on a replica must see."

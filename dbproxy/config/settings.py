@@ -114,7 +114,9 @@ class Settings(Section):
         if self.replicas and self.routing.mode == "off":
             found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
         if self.replicas and self.primary.url and not self.primary.url.user:
-            found.append("primary.url has no user: whether hosts are alive, and how far they are, cannot be asked")
+            found.append(
+                "primary.url has no user: whether hosts are alive, and how far they are, cannot be asked"
+            )
         return found
 
     def _unused_parameters(self) -> list[str]:

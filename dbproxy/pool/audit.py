@@ -147,9 +147,7 @@ _FRAME = (
     "(pg_catalog.json_build_object({}))::pg_catalog.text, 'UTF8'), 'hex')"
 )
 # Not a pg_lsn, but a number that needs no parser.
-_POSITION = (
-    "(pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
-)
+_POSITION = "(pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
 _PARTS = [
     (sql.WRITES, f"'position', {_POSITION}"),
     (

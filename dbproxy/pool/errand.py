@@ -1,7 +1,7 @@
 """Borrowing a server for something of our own, in the slow lane: as a client does, in its turn."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
@@ -52,10 +52,10 @@ class Errand(Borrower):
         async with self.loan() as server:
             await self.read_routines(server)
 
-    async def run(self, queries: Iterable[str]) -> list[list[list[bytes]]]:
-        """The rows of each of these."""
+    async def run(self, sql: str) -> list[list[bytes]]:
+        """The rows of this Query; ServerRefused if it fails."""
         async with self.loan() as server:
-            return [await self.ask(server, sql) for sql in queries]
+            return await self.ask(server, sql)
 
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)

@@ -65,7 +65,7 @@ class Refusal:
 
 
 def rescue(server: "Relay", payload: bytes) -> bool:
-    """A replica's ErrorResponse, ahead of which nothing of the answer was forwarded: is it sent again elsewhere?
+    """Of a replica's ErrorResponse, ahead of which nothing was forwarded: whether the request is sent again elsewhere.
 
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """

@@ -50,14 +50,16 @@ class Pool:
         primary: "Pool | None" = None,
         host: Any = None,
     ) -> None:
-        """`primary`: whose clients the servers of this replica, `host`, answer: it knows their statements and settings."""
+        """`primary`: whose clients the servers of a replica, `host`, answer, with their statements and settings."""
         self.database = database
         self.user = user
         self.settings = settings
         self.primary = primary
         self.host = host
         self.positions = positions or Positions()
-        self.statements = primary.statements if primary else Statements(settings.statement_cache_size)
+        self.statements: Statements = (
+            primary.statements if primary else Statements(settings.statement_cache_size)
+        )
         self.launch = launch
         self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
@@ -67,7 +69,7 @@ class Pool:
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
-        self.parameter_sets = primary.parameter_sets if primary else ParameterSets()
+        self.parameter_sets: ParameterSets = primary.parameter_sets if primary else ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)
         # The database's own functions that change a session, by name: their effects, and the settings they name.
         self.routines: dict[str, tuple[int, frozenset[str]]] = {}

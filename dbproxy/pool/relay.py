@@ -68,7 +68,7 @@ class Relay(Connection):
         chunk = framer.chunk
         position = 0
         done = kept = False
-        pieces = None
+        pieces: list[bytes] | None = None
         now = 0.0
         for number in range(count):
             mark = framer.mark_at(number)
@@ -96,7 +96,7 @@ class Relay(Connection):
                     if self.closed:
                         return
                     continue
-                skip = done and ends_unlent(self, payload) or fail(self, payload)
+                skip = (done and ends_unlent(self, payload)) or fail(self, payload)
                 ahead = self.ahead
                 self.ahead = None
                 if pipeline.unsure:

@@ -14,8 +14,8 @@ from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import RoutingSettings
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.positions import Positions
-from dbproxy.routing.consistency import UNKNOWN, needed
+from dbproxy.pool.positions import UNKNOWN, Positions
+from dbproxy.routing.consistency import needed
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
 

@@ -15,8 +15,8 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.names import FLUSH, USES
-from dbproxy.session.routed import Routed
 from dbproxy.session.replay import NOTHING_YET, SPOILED
+from dbproxy.session.routed import Routed
 from dbproxy.session.state import REFUSED
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build

@@ -87,6 +87,7 @@ class Routed(Hearer):
         named: dict[bytes, Statement] = {}
         unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
         verdict = READS
+        statement: Statement | None
         last = 0
         while index < framer.count:
             mark = framer.mark_at(index)
@@ -119,7 +120,7 @@ class Routed(Hearer):
                 verdict = self.router.judge(statement, self)  # type: ignore[union-attr]
                 if verdict is not READS and verdict is not READ_ONLY:
                     return verdict
-            judged.append(statement)
+            judged.append(statement)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):
             return "part of a request"
         return verdict if judged else "no statement"

@@ -28,6 +28,7 @@ class Findings:
     reads: bool = False
     relations: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
+    begins: bool = False
     begins_read_only: bool = False
     hint: str = ""
     bodies: "Findings | None" = None  # of the functions that are defined
@@ -92,6 +93,7 @@ class Findings:
             reads=self.reads,
             relations=frozenset(self.relations) if self.reads else frozenset(),
             calls=frozenset(self.calls) if self.reads else frozenset(),
+            begins=self.begins,
             begins_read_only=self.begins_read_only,
             hint=self.hint,
         )

@@ -36,18 +36,19 @@ _OF_A_SERVER = frozenset(
 def judge_reads(findings: Findings, statements: list[tuple[Node, Visited]]) -> None:
     """Note whether all these statements are reads, what they call and read; and whether one begins to read only."""
     if len(statements) == 1 and statements[0][0].WhichOneof("node") == "transaction_stmt":
-        findings.begins_read_only = _begins_read_only(statements[0][0].transaction_stmt)
+        _judge_begin(findings, statements[0][0].transaction_stmt)
     if statements and not findings.effects:
         findings.reads = all(_is_read(findings, root, visited) for root, visited in statements)
 
 
-def _begins_read_only(node: Node) -> bool:
+def _judge_begin(findings: Findings, node: Node) -> None:
     """A hot standby has no serializable transactions. Of equal options the last counts."""
     options = {option.def_elem.defname: option.def_elem.arg.a_const for option in node.options}
     isolation, read_only = (options.get(f"transaction_{name}") for name in ("isolation", "read_only"))
-    if enum_name(node, "kind") not in _BEGINS or read_only is None:
-        return False
-    return bool(read_only.ival.ival) and (isolation is None or isolation.sval.sval != "serializable")
+    serializable = isolation is not None and isolation.sval.sval == "serializable"
+    if enum_name(node, "kind") in _BEGINS and not serializable:
+        findings.begins = read_only is None
+        findings.begins_read_only = read_only is not None and bool(read_only.ival.ival)
 
 
 def _is_read(findings: Findings, root: Node, visited: Visited) -> bool:

@@ -84,7 +84,8 @@ class Statement:
     relations: frozenset[str] = frozenset()  # that a read reads, unqualified; not PostgreSQL's own
     # PostgreSQL's functions, and all operators, that a read calls: the database may have its own of that name
     calls: frozenset[str] = frozenset()
-    begins_read_only: bool = False  # it is a BEGIN that a hot standby can carry out
+    begins: bool = False  # it is a BEGIN whose access mode is the session's
+    begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
     harmless: bool = field(init=False, compare=False)  # it is one statement that does nothing to the session
 

@@ -32,9 +32,12 @@ def urls(database: Database, replicas: list[Postgres]) -> str:
 @pytest.fixture(scope="module")
 def own_hosts() -> Iterator[list[Postgres]]:
     """A primary and two replicas, each of which says who it is."""
-    with create_cluster(**{"test.host": "primary"}) as primary:
-        with create_replica(primary, "replica1") as one, create_replica(primary, "replica2") as two:
-            yield [primary, one, two]
+    with (
+        create_cluster(**{"test.host": "primary"}) as primary,
+        create_replica(primary, "replica1") as one,
+        create_replica(primary, "replica2") as two,
+    ):
+        yield [primary, one, two]
 
 
 def create_replica(primary: Postgres, name: str) -> Postgres:
@@ -117,7 +120,9 @@ def test_a_read_only_transaction_is_a_replicas(client: psycopg.Connection):
 def test_parameters_and_prepared_statements_are_routed(client: psycopg.Connection, prepare: bool):
     found = set()
     for _ in range(50):
-        row = client.execute("SELECT current_setting('test.host') WHERE %s = 1", [1], prepare=prepare).fetchone()
+        row = client.execute(
+            "SELECT current_setting('test.host') WHERE %s = 1", [1], prepare=prepare
+        ).fetchone()
         assert row is not None
         found.add(row[0])
     assert found == REPLICAS
@@ -157,7 +162,9 @@ def test_settings_come_along_to_the_replicas(client: psycopg.Connection):
 def test_hint_decides(client: psycopg.Connection):
     wait_for_replica(client)
     assert host(client, "/* dbproxy: primary */ SHOW test.host") == "primary"
-    assert {host(client, "/* dbproxy: replica(replica2) */ SHOW test.host") for _ in range(20)} == {"replica2"}
+    assert {host(client, "/* dbproxy: replica(replica2) */ SHOW test.host") for _ in range(20)} == {
+        "replica2"
+    }
     assert host(client, "/* dbproxy: replica(nobody) */ SHOW test.host") == "primary"
     client.execute("SET dbproxy.route = 'primary'")
     assert {host(client) for _ in range(20)} == {"primary"}
@@ -167,7 +174,8 @@ def test_hint_decides(client: psycopg.Connection):
 
 def test_a_volatile_function_is_the_primarys(client: psycopg.Connection):
     client.execute(
-        "CREATE OR REPLACE FUNCTION sneaky() RETURNS text LANGUAGE plpgsql AS $$ BEGIN INSERT INTO items VALUES (9, 'x') ON CONFLICT DO NOTHING; RETURN current_setting('test.host'); END $$"
+        "CREATE OR REPLACE FUNCTION sneaky() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO items VALUES (9, 'x') ON CONFLICT DO NOTHING; RETURN current_setting('test.host'); END $$"
     )
     assert host(client, "SELECT sneaky()") == "primary"
 

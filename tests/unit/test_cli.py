@@ -93,11 +93,18 @@ def test_a_mistake_in_the_users_file_is_told_with_its_line(command: str, tmp_pat
 
 
 def test_check_shows_what_differs_and_what_to_beware_of():
-    result = run("check", "--set", "pool.size=7", DATABASE_URL=f"{URL}?schema=x", DBPROXY_ROUTING__MODE="on")
+    result = run(
+        "check",
+        "--set",
+        "pool.size=7",
+        DATABASE_URL=f"{URL}?schema=x",
+        DATABASE_READ_REPLICAS=URL,
+        DBPROXY_ROUTING__MODE="off",
+    )
     assert result.exit_code == 0
     assert "  primary.url = postgresql://app:***@db.internal:5432/app\n" in result.stdout
     assert "  pool.size = 7\n" in result.stdout
-    assert 'warning: routing.mode is "on", but' in result.stdout
+    assert 'warning: replicas are configured, but routing.mode is "off"' in result.stdout
     assert "warning: primary.url has parameters that dbproxy does not use: schema" in result.stdout
     assert "listen.port" not in result.stdout
 

@@ -86,11 +86,10 @@ def test_no_two_hosts_have_one_name(name: str):
         settings(replicas=[{"url": URL, "name": "twin"}, {"url": URL, "name": name}])
 
 
-def test_replicas_and_routing_are_warned_of():
-    warnings = settings(replicas=URL, routing={"mode": "on"}).warnings()
-    assert warnings == [
-        "replicas are configured, but this version sends everything to the primary",
-        'routing.mode is "on", but this version sends everything to the primary',
+def test_replicas_that_are_not_used_are_warned_of():
+    assert settings(replicas=URL).warnings() == []
+    assert settings(replicas=URL, routing={"mode": "off"}).warnings() == [
+        'replicas are configured, but routing.mode is "off": everything goes to the primary'
     ]
 
 

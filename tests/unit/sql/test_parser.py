@@ -378,7 +378,7 @@ LISTENING: list[tuple[str, list[tuple[str, str, bool]]]] = [
 
 
 APART = CHANGES | LOCAL
-ROUTING = names("reads relations calls begins_read_only hint harmless")  # see test_reads.py
+ROUTING = names("reads relations calls begins begins_read_only hint harmless")  # see test_reads.py
 
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)

@@ -114,7 +114,7 @@ def test_functions_and_operators_are_named_for_the_router(text: str, functions: 
 
 def test_reads_with_nothing_to_look_up_are_one_object() -> None:
     assert found("SELECT 1") is found("VALUES (2)") is READS
-    assert found("BEGIN") is HARMLESS
+    assert found("COMMIT") is HARMLESS
 
 
 def test_statements_that_do_nothing_to_the_session_are_harmless() -> None:
@@ -183,6 +183,22 @@ def test_no_view_of_the_servers_state_is_taken_for_a_catalog() -> None:
 )
 def test_a_transaction_that_a_hot_standby_can_begin(text: str, begins: bool) -> None:
     assert found(text).begins_read_only is begins
+
+
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [
+        ("BEGIN", True),
+        ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ", True),
+        ("BEGIN READ ONLY", False),
+        ("BEGIN READ WRITE", False),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", False),
+        ("COMMIT", False),
+        ("BEGIN; SELECT 1", False),
+    ],
+)
+def test_a_transaction_whose_access_mode_is_the_sessions(text: str, begins: bool) -> None:
+    assert found(text).begins is begins
 
 
 # --- hints ---
