@@ -139,14 +139,14 @@ class Cluster:
         """Use these settings; who keeps name and address keeps what is known of it, the others go `on_out`."""
         before, self.settings = self.members, settings
         self.members = tuple(self._keep(fresh) for fresh in list_members(settings))
+        if self.primary is not None and self.primary not in self.members:
+            self.primary = self._assumed()
+            self._positions = Positions()
+        self._conclude(now)
         for member in before:
             if member not in self.members:
                 self._enter(member, "unknown", now)
                 self.on_out(member)
-        if self.primary is not None and self.primary not in self.members:
-            self.primary = self._assumed()
-            self._positions.reset(self.members)
-        self._conclude(now)
         self.changed.set()
 
     async def run(self) -> None:
@@ -202,10 +202,11 @@ class Cluster:
         if election.primary is not self.primary:
             self._change_primary(election.primary, now)
         for member in self.members:
-            fenced = member in election.fenced
-            if fenced and not member.fenced:
+            member.fenced = member in election.fenced
+            alarming = member.fenced and not member.failures  # else it is a primary that has just died
+            if alarming and not member.alarmed:
                 journal.tell_fenced(member, self.primary)
-            member.fenced = fenced
+            member.alarmed = member.fenced and (alarming or member.alarmed)
 
     def _change_primary(self, primary: Member | None, now: float) -> None:
         lost, self.primary = self.primary, primary
@@ -216,13 +217,14 @@ class Cluster:
             return
         waited = now - self.primary_lost_at if self.primary_lost_at is not None else 0.0
         self.primary_lost_at = None
-        self._positions.reset(self.members)
+        self._positions.turn(self.members)
         journal.tell_found(primary, waited)
 
     def _lead(self, member: Member, finding: Finding, now: float, *, returned: bool) -> None:
+        behind = finding.lsn < self._positions.history.newest
         # One that returned may have lost what it had not flushed: what we knew may never be reached.
-        if returned or self._positions.timeline not in (0, finding.timeline):
-            self._positions.reset(self.members)
+        if (returned and behind) or self._positions.timeline not in (0, finding.timeline):
+            self._positions.turn(self.members)
         self._positions.lead(member, finding, now)
 
     def _follow(self, member: Member, finding: Finding, now: float) -> None:

@@ -25,8 +25,7 @@ def elect(members: Iterable[Member], primary: Member | None) -> Election:
     newest = max((member.timeline for member in known), default=0)
     candidates = [member for member in writable if member.timeline in (0, newest)]
     chosen = _choose(known, candidates, primary)
-    others = (member for member in writable if member is not chosen)
-    return Election(chosen, frozenset(member for member in others if member.fenced or not member.failures))
+    return Election(chosen, frozenset(member for member in writable if member is not chosen))
 
 
 def _choose(known: tuple[Member, ...], candidates: list[Member], primary: Member | None) -> Member | None:

@@ -8,13 +8,16 @@ from dbproxy.cluster.member import Member, State
 
 log = structlog.get_logger()
 
-LOUD = ("down", "lagging")
-
 
 def tell_state(member: Member, before: State) -> None:
     """`before` is the state that it leaves."""
-    tell = log.warning if member.state in LOUD else log.info
-    tell(f"host {member.state}", **_place(member), before=before, reason=member.last_error)
+    match member.state:
+        case "down":
+            log.warning("host down", **_place(member), before=before, reason=member.last_error)
+        case "lagging":
+            log.warning("host lagging", **_place(member), before=before, **_lag(member))
+        case state:
+            log.info(f"host {state}", **_place(member), before=before)
 
 
 def tell_lost(primary: Member | None) -> None:
@@ -38,8 +41,7 @@ def tell_fenced(member: Member, primary: Member | None) -> None:
 
 
 def tell_late(replica: Member) -> None:
-    lag = {"seconds": round(replica.lag_seconds, 1), "bytes": replica.lag_bytes}
-    log.warning("replica lags", **_place(replica), **lag)
+    log.warning("replica lags", **_place(replica), **_lag(replica))
 
 
 def tell_refused(member: Member, reason: str) -> None:
@@ -49,3 +51,7 @@ def tell_refused(member: Member, reason: str) -> None:
 
 def _place(member: Member | None) -> dict[str, Any]:
     return {"host": member.name, "address": member.url.address} if member is not None else {}
+
+
+def _lag(replica: Member) -> dict[str, Any]:
+    return {"seconds": round(replica.lag_seconds, 1), "bytes": replica.lag_bytes}

@@ -25,7 +25,7 @@ def settle(lsn: int) -> int:
 
 
 class History:
-    """The primary's positions on one timeline; `now` never goes backwards."""
+    """The primary's positions; `now` never goes backwards."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -56,9 +56,10 @@ class History:
         """Bytes from `lsn` to the newest position."""
         return max(0, self.newest - lsn)
 
-    def reset(self) -> None:
-        self.times.clear()
-        self.lsns.clear()
+    def cut(self, lsn: int) -> None:
+        """Forget what lay beyond `lsn`: it was never there, or is on a timeline that was left."""
+        end = bisect_right(self.lsns, lsn)
+        del self.times[end:], self.lsns[end:]
 
     def _thin(self) -> None:
         """Drop every second of the older half, but the oldest: the longer ago, the coarser."""

@@ -15,7 +15,7 @@ cdef class Member:
     cdef public bint positions
     cdef public long long lsn, timeline, ceiling, followed, lag_bytes
     cdef public double lag_seconds
-    cdef public bint late, lagging, fenced
+    cdef public bint late, lagging, fenced, alarmed
     cdef public object due
     cdef public long long active, reads
     cdef public double latency, latency_at, share, turn

@@ -55,6 +55,7 @@ class Member:
         self.lagging = False  # lags over health.lag_limit, and has not caught up since
         # What was decided about it.
         self.fenced = False
+        self.alarmed = False  # that was told
         self.order: Order = ""
         self.due = asyncio.Event()  # to be probed at once
         # What it does for us.

@@ -16,17 +16,21 @@ class Positions:
     def __init__(self) -> None:
         self.known = True  # whether the primary tells positions at all
         self.timeline = 0
+        self.since = 0.0  # when we learned of this timeline
+        self.fresh = True  # nothing is known of it yet
         self.history = History()
 
-    def reset(self, members: Iterable[Member]) -> None:
-        """There is another primary, or another timeline: what was known is worth nothing."""
-        self.timeline = 0
-        self.history.reset()
+    def turn(self, members: Iterable[Member]) -> None:
+        """There is another primary, or another timeline: nobody is known to be anywhere on it."""
+        self.timeline, self.fresh = 0, True
         for member in members:
             member.lsn = member.ceiling = 0
 
     def lead(self, primary: Member, finding: Finding, now: float) -> None:
-        """Note where the primary is."""
+        """Note where the primary is. The way up to where a timeline begins is the same as on the one before."""
+        if self.fresh:
+            self.history.cut(finding.lsn)
+            self.since, self.fresh = now, False
         self.timeline, self.known = finding.timeline, finding.positions
         primary.lag_bytes, primary.lag_seconds = 0, 0.0
         primary.late = primary.lagging = False
@@ -38,12 +42,14 @@ class Positions:
 
         `rival`: another host may still write, on an old timeline.
         """
-        replica.lsn = finding.lsn if self._follows(replica, finding, rival=rival) else 0
+        follows = self._follows(replica, finding, rival=rival)
+        replica.lsn = finding.lsn if follows else 0
         if not (self.known and finding.positions):
             replica.lag_bytes = 0
             return 0.0
         replica.lag_bytes = self.history.size(finding.lsn)
-        return self.history.seconds(replica.lsn, now)
+        seconds = self.history.seconds(finding.lsn, now)
+        return seconds if follows else max(seconds, now - self.since)
 
     def _follows(self, replica: Member, finding: Finding, *, rival: bool) -> bool:
         """Whether it is on the primary's timeline, as far as that can be known."""

@@ -218,6 +218,15 @@ def test_a_primary_that_comes_back_may_be_behind_what_it_was():
     assert cluster.member("replica1").lag_seconds == 0.0
 
 
+def test_a_failure_of_the_primary_makes_no_lag_young():
+    cluster = running()
+    cluster.learn(cluster.member("primary"), writable(2000), 10.0)
+    fail(cluster, "primary", times=1, now=39.0)
+    cluster.learn(cluster.member("primary"), writable(2000), 40.0)
+    cluster.learn(cluster.member("replica1"), following(1500), 41.0)
+    assert cluster.member("replica1").lag_seconds == 31.0
+
+
 def test_positions_are_known_as_long_as_the_primary_tells_them():
     cluster = running()
     assert cluster.positions
@@ -274,6 +283,18 @@ def test_a_second_writable_host_is_fenced_loudly_and_once():
     loud = [line for line in lines if line["log_level"] == "error"]
     assert [(line["host"], line["primary"]) for line in loud] == [("primary", "replica1 on timeline 2")]
     assert names(cluster) == {"replica2"}
+
+
+def test_a_primary_that_has_just_died_is_no_alarm_until_it_answers_again():
+    cluster = running()
+    fail(cluster, "primary", times=1)
+    with capture_logs() as lines:
+        cluster.learn(cluster.member("replica1"), writable(timeline=2), 2.1)
+        fail(cluster, "primary", times=1)
+        assert cluster.member("primary").state == "fenced"
+        assert "error" not in {line["log_level"] for line in lines}
+        cluster.learn(cluster.member("primary"), writable(timeline=1), 2.2)
+        assert "error" in {line["log_level"] for line in lines}
 
 
 def test_an_old_primary_that_comes_back_as_a_replica_is_one():

@@ -75,14 +75,11 @@ def test_nobody_new_is_elected_while_somebody_may_be_on_a_newer_timeline():
     assert elect([lost, other, unknown], None).primary is other
 
 
-def test_a_primary_that_has_just_died_is_not_fenced():
-    dead, new = primary(timeline=1, failures=1), primary("replica1", timeline=2)
-    assert elect([dead, new], dead).fenced == frozenset()
-
-
-def test_a_fence_does_not_fall_at_the_first_failure():
-    fenced, new = primary(timeline=1, fenced=True, failures=1), primary("replica1", timeline=2)
-    assert elect([fenced, new], new).fenced == {fenced}
+def test_a_fence_falls_when_the_host_is_down():
+    old, new = primary(timeline=1, failures=1, fenced=True), primary("replica1", timeline=2)
+    assert elect([old, new], new).fenced == {old}
+    old.down = True
+    assert elect([old, new], new).fenced == frozenset()
 
 
 def test_a_fence_falls_when_the_host_has_become_a_replica():

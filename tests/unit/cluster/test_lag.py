@@ -43,10 +43,10 @@ def test_nothing_lags_while_nothing_is_known():
     assert (History().seconds(5, now=1.0), History().size(5)) == (0.0, 0)
 
 
-def test_a_reset_forgets_all():
-    written = history((1.0, 100))
-    written.reset()
-    assert (written.newest, written.seconds(5, now=2.0)) == (0, 0.0)
+def test_what_was_never_there_is_forgotten_and_the_way_there_is_not():
+    written = history((1.0, 100), (2.0, 200), (3.0, 300))
+    written.cut(250)
+    assert (written.newest, written.seconds(200, now=9.0), written.seconds(150, now=9.0)) == (200, 0.0, 7.0)
 
 
 def test_memory_is_bounded_and_the_oldest_sample_stays():

@@ -68,7 +68,26 @@ def test_a_replica_is_on_no_new_timeline_again_after_the_next_promotion():
     positions.lead(primary(), writable(1000, timeline=2), 1.0)
     for lsn in (900, 901):
         positions.follow(replica, Finding("replica", True, lsn, 1, lsn, exact=False), 2.0, rival=False)
-    positions.reset([replica])
+    positions.turn([replica])
     positions.lead(primary(), writable(1000, timeline=3), 3.0)
     positions.follow(replica, Finding("replica", True, 901, 1, 901, exact=False), 4.0, rival=False)
     assert replica.lsn == 0
+
+
+def test_a_promotion_makes_no_lag_young():
+    positions, replica = Positions(), member()
+    positions.lead(primary(), writable(1000, timeline=1), 1.0)
+    positions.lead(primary(), writable(2000, timeline=1), 2.0)
+    positions.turn([replica])
+    positions.lead(primary(), writable(2010, timeline=2), 50.0)
+    for timeline in (1, 2):
+        assert positions.follow(replica, following(500, timeline), 51.0, rival=False) == 50.0
+
+
+def test_what_the_old_primary_wrote_beyond_the_promotion_is_not_waited_for():
+    positions, replica = Positions(), member()
+    positions.lead(primary(), writable(1000, timeline=1), 1.0)
+    positions.lead(primary(), writable(9000, timeline=1), 2.0)
+    positions.turn([replica])
+    positions.lead(primary(), writable(1100, timeline=2), 3.0)
+    assert positions.follow(replica, following(1100, timeline=2), 60.0, rival=False) == 0.0
