@@ -19,7 +19,7 @@ EXACT = (
 TIMELINE = """
     CASE WHEN pg_is_in_recovery()
     THEN coalesce(
-        (SELECT received_tli FROM pg_stat_wal_receiver),
+        (SELECT nullif(received_tli, 0) FROM pg_stat_wal_receiver),
         (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
