@@ -39,6 +39,7 @@ class Hosts:
         self.cluster.on_primary = self.primary_changed
         self.cluster.on_out = self.host_out
         self.positions = Positions()
+        self.cluster.on_lead = self.positions.sample
         self.routers: dict[tuple[str, str], Router] = {}
         self.apply(settings)
 
@@ -46,10 +47,7 @@ class Hosts:
         """Other settings: hosts that stay keep their state."""
         self.settings = settings
         self.cluster.apply(settings, monotonic())
-        routing = settings.routing
-        self.positions.asks = (
-            bool(settings.replicas) and routing.mode != "off" and routing.consistency != EVENTUAL
-        )
+        self.ask_positions(settings)
         known = {member.name for member in self.cluster.members}
         for router in self.routers.values():
             router.settings = settings.routing
@@ -60,6 +58,15 @@ class Hosts:
         """Whether the database is where the cluster's primary is, wherever that is."""
         listed = self.settings.databases.get(database)
         return listed is None or listed.primary.url is None
+
+    def ask_positions(self, settings: Settings) -> None:
+        """Have commits followed by the question where they are, if reads may have to see them."""
+        routing = settings.routing
+        wanted = bool(settings.replicas) and routing.mode != "off" and routing.consistency != EVENTUAL
+        if not wanted or not self.cluster.positions:
+            self.positions.asks = False
+        elif not self.positions.asks:
+            self.positions.want(monotonic())
 
     def chooses(self, database: str) -> bool:
         """Whether there are replicas, one of which may become the database's primary."""
@@ -148,6 +155,11 @@ class Hosts:
         for client in list(pool.waiting):
             pool.leave(client)
             client.refuse(ServerUnavailable(why))
+
+    def sweep(self) -> None:
+        """The janitor's: whether the primary tells positions is known only since it was asked."""
+        if self.positions.asks and not self.cluster.positions:
+            self.positions.asks = False
 
     # --- catalogs ---
 

@@ -169,6 +169,7 @@ class Proxy:
             lambda: self.forget_statements(database),
             self.hosts.positions,
         )
+        pool.moves = self.hosts.chooses(database)
         pool.paused = self.is_paused(database)
         return pool
 
@@ -263,6 +264,7 @@ class Proxy:
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.settings = limits if own else limit(limits)
             pool.slow_after = slow_after(settings)
+            pool.moves = pool.host is None and self.hosts.chooses(pool.database)
         for pool in moved:
             pool.retire()
         self.spawn(self.derive_keys())
@@ -328,6 +330,7 @@ class Proxy:
             unused = pool.forgettable(now) and not any(login.pool is pool for login in self.registry)
             if unused and self.hosts.forget(key):
                 del self.pools[key]
+        self.hosts.sweep()
         for pool in self.hosts.replica_pools():
             sweep(pool, now)
         for hub in self.hubs.values():

@@ -41,6 +41,9 @@ class Cluster:
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
+        self.on_lead: Callable[[int, float], None] = lambda lsn, now: (
+            None
+        )  # a probe was told where the primary is
         self.changed = asyncio.Event()  # for the monitor: there are other members
         self._announced: Member | None = None  # what on_primary was last told
         self._positions = Positions()
@@ -226,6 +229,7 @@ class Cluster:
         if (returned and behind) or self._positions.timeline not in (0, finding.timeline):
             self._positions.turn(self.members)
         self._positions.lead(member, finding, now)
+        self.on_lead(finding.lsn, now)
 
     def _follow(self, member: Member, finding: Finding, now: float) -> None:
         before, late = member.lsn, member.late

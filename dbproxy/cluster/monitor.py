@@ -13,8 +13,8 @@ import asyncpg
 import structlog
 
 from dbproxy.cluster.finding import Finding
-from dbproxy.cluster.lag import settle
-from dbproxy.cluster.member import Member, Role
+from dbproxy.cluster.member import Member
+from dbproxy.cluster.questions import QUESTIONS, read
 from dbproxy.config import HealthSettings, Host, Settings
 
 log = structlog.get_logger()
@@ -25,36 +25,12 @@ APPLICATION_NAME = "dbproxy probe"
 # It is there, but not for us: a wrong login, no such database, no connection left. (57P03, starting up, is a failure.)
 REFUSALS = ("28", "3D", "42", "53")
 
-# The position of a primary is what it has written, not what it has inserted: only that can have reached a replica. The
-# timeline that a replica receives is told to pg_monitor alone; the control file, which anybody may read, has it late.
-POSITION = """
-    (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0')::bigint"""
-RECEIVED = "(pg_last_wal_receive_lsn() - '0/0')::bigint"
-EXACT = (
-    "NOT pg_is_in_recovery() OR EXISTS (SELECT received_tli FROM pg_stat_wal_receiver WHERE received_tli > 0)"
-)
-TIMELINE = """
-    CASE WHEN pg_is_in_recovery()
-    THEN coalesce(
-        (SELECT received_tli FROM pg_stat_wal_receiver),
-        (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
-    ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
-QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
-    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}, {RECEIVED}, {EXACT}",
-    f"SELECT pg_is_in_recovery(), {POSITION}, 0, 0, true",
-    "SELECT pg_is_in_recovery(), NULL, 0, 0, true",
-)
-
+NEUTRAL = "postgres"
+CLOSED = ("28000", "3D000", "42501")  # that database to us: by pg_hba.conf, as there is none, or not granted
 
 MOMENT = 0.025  # seconds
 TICK = 0.002  # a loop's clock may be so much behind
-FAULTS = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that ended unasked
-    OSError,
-    TimeoutError,
-)
+FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class Watched(Protocol):
@@ -96,6 +72,7 @@ class Probe:
         self.member = member
         self.connection: Connection = None
         self.url: Host | None = None  # that `connection` was opened by
+        self.neutral = True  # in the database `postgres`
         self.opened_at = 0.0
         self.question = 0
 
@@ -147,7 +124,7 @@ class Probe:
         if usable and now - self.opened_at < self.health.interval and not self.member.suspect:
             return
         try:
-            connection = await connect(url, self.health.timeout)
+            connection = await self.open(url)
         except asyncpg.PostgresError as error:
             if not (usable and _is_refusal(error)):
                 raise
@@ -157,6 +134,17 @@ class Probe:
             self.connection, self.url, self.question = connection, url, 0
             connection.add_termination_listener(self.lost)
         self.opened_at = now
+
+    async def open(self, url: Host) -> Connection:
+        """In the database `postgres`, if that may be: in the application's we would keep it from being dropped."""
+        if self.neutral:
+            try:
+                return await connect(url.with_dbname(NEUTRAL), self.health.timeout)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate not in CLOSED:
+                    raise
+                self.neutral = False
+        return await connect(url, self.health.timeout)
 
     async def ask(self) -> Finding:
         """The best answer that this server gives."""
@@ -209,12 +197,6 @@ async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  #
         statement_cache_size=0,  # there may be a pooler in between
         server_settings={"application_name": APPLICATION_NAME},
     )
-
-
-def read(row: Any, question: int) -> Finding:
-    in_recovery, lsn, timeline, received, exact = row
-    role: Role = "replica" if in_recovery else "primary"
-    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact)
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -227,6 +227,11 @@ class RoutingSettings(Section):
     consistency: Literal["eventual", "session", "global"] = setting(
         "session", "Whose writes a read on a replica must see."
     )
+    primary_after_write: Duration = setting(
+        "1s",
+        "How long a session's reads stay on the primary after it wrote, where the primary tells no positions in its "
+        "WAL (Aurora); elsewhere not used.",
+    )
     balancing: Balancing = setting(
         "peak_ewma",
         "Who answers a read, of the replicas that may: `peak_ewma` asks by weight and avoids the slow and the busy, "

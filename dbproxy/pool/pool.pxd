@@ -16,6 +16,7 @@ cdef class Pool:
     cdef public object settings
     cdef readonly Pool primary
     cdef readonly object host
+    cdef public bint moves
     cdef readonly object positions
     cdef readonly object statements
     cdef readonly object launch

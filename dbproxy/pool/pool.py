@@ -56,6 +56,8 @@ class Pool:
         self.settings = settings
         self.primary = primary
         self.host = host
+        self.moves = False  # to another host, if that becomes the primary: it is waited for
+        self.moves = False  # to another host, if that becomes the primary: worth waiting for
         self.positions = positions or Positions()
         self.statements: Statements = (
             primary.statements if primary else Statements(settings.statement_cache_size)
@@ -263,7 +265,7 @@ class Pool:
         if self.size() > self.opening:
             return
         final = isinstance(error, ServerRefused) or self.primary is not None  # which answers, too
-        for client in [client for client in self.waiting if final or client.impatient]:
+        for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
             self.leave(client)
             client.refuse(error)
 

@@ -9,13 +9,25 @@ UNKNOWN = 1 << 63  # behind every real position
 
 
 class Positions:
-    """`newest`: of all commits; `lost_at`: when one was lost that nothing has passed yet (monotonic seconds)."""
+    """`newest`: of all commits; `lost_at`: when one was lost that nothing has passed yet (monotonic seconds).
+
+    After a change of the timeline nothing that is still there is behind `base`; `epoch` counts such changes.
+    """
 
     def __init__(self) -> None:
+        self.asks = False  # whether anybody wants to know
+        self.since = 0.0  # and since when
         self.newest = 0
         self.pending = 0
         self.lost_at = 0.0
-        self.asks = False  # whether anybody wants to know
+        self.sampled_at = 0.0
+        self.epoch = 0
+        self.base = 0
+
+    def want(self, now: float) -> None:
+        """Somebody asks for the first time: what was committed until now is not known."""
+        self.asks = True
+        self.since = self.lost_at = now
 
     def begin(self) -> None:
         """A server is asked."""
@@ -31,12 +43,15 @@ class Positions:
         self.pending -= 1
         self.lost_at = now
 
-    def sample(self, position: int, asked_at: float) -> None:
-        """What the primary said to a probe that was sent at `asked_at`."""
-        if self.lost_at and asked_at > self.lost_at:
+    def sample(self, position: int, now: float) -> None:
+        """What a probe of the primary was answered now: it was sent after the one before had been answered."""
+        if self.lost_at and self.sampled_at > self.lost_at:
             self.lost_at = 0.0
             self.newest = max(self.newest, position)
+        self.sampled_at = now
 
     def reset(self, position: int) -> None:
-        """Another timeline: nothing that is still there is behind `position`."""
+        """Another timeline, on which the primary is at `position`."""
+        self.epoch += 1
+        self.base = position
         self.newest = min(self.newest, position)

@@ -7,6 +7,7 @@ counted: SHOW ROUTES.
 import random
 from collections import Counter
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from dbproxy.cluster.catalog import Catalog
@@ -15,7 +16,7 @@ from dbproxy.config import RoutingSettings
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
-from dbproxy.routing.consistency import needed
+from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
 
@@ -24,11 +25,10 @@ RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted
 
 
-class Session(Protocol):
-    """What is asked of a client: its settings, and the position behind its own last commit."""
+class Session(Writer, Protocol):
+    """What is asked of a client."""
 
     settings: Any
-    position: int
     avoided: Any
     wanted_host: str
     arrived: float
@@ -128,6 +128,8 @@ class Router:
         if known is not None and known[0] is settings:
             return known[1]
         wishes = Wishes(settings.values, self.settings.consistency)
+        if wishes.consistency != EVENTUAL and not self.positions.asks and self.cluster.positions:
+            self.positions.want(monotonic())
         if len(self.wishes) >= LISTED:
             self.wishes.clear()
         self.wishes[id(settings)] = settings, wishes
@@ -153,7 +155,13 @@ class Router:
         settings, cluster = self.settings, self.cluster
         if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
             return None, "percent"
-        lsn = needed(self.wishes_of(session.settings).consistency, session.position, self.positions)
+        consistency = self.wishes_of(session.settings).consistency
+        if not cluster.positions:
+            if too_soon(consistency, session, settings.primary_after_write, session.arrived):
+                return None, "too soon after a write"
+            lsn = 0
+        else:
+            lsn = needed(consistency, session, self.positions)
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)

@@ -123,6 +123,9 @@ class Client(Requester):
         self.prepared.end_request()
         if status == ord("I"):
             self.prepared.executes = False
+            if self.wrote:
+                self.wrote_at = self.server.busy_since  # type: ignore[union-attr]  # it calls
+                self.wrote = False
         elif self.mode == "statement":
             self.disconnect(
                 "transaction in statement mode",

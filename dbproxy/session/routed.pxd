@@ -24,6 +24,9 @@ cdef class Routed(Hearer):
     cdef readonly object avoided
     cdef public str wanted_host
     cdef readonly object position
+    cdef readonly int epoch
+    cdef readonly bint wrote
+    cdef readonly double wrote_at
     cdef readonly bint writes
 
     @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)

@@ -7,6 +7,7 @@ What comes while a replica still answers, and is not a read, waits until that is
 
 from typing import TYPE_CHECKING, Any
 
+from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.pool import Pool
@@ -43,7 +44,10 @@ class Routed(Hearer):
         self.detours = 0
         self.wanted_host = ""  # by a hint
         self.avoided: Any = None  # a host that a request was rescued from
-        self.position = 0  # behind its own last commit
+        self.position = 0  # behind its own last commit, in `epoch`
+        self.epoch = 0
+        self.wrote = False  # perhaps, in the loan at hand
+        self.wrote_at = 0.0
         self.writes = False  # what it is about to send to the primary may write
 
     def classify(self, chunk: bytes, at: int) -> Statement:
@@ -67,7 +71,8 @@ class Routed(Hearer):
         verdict = self.judge(framer, index)
         host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
         if host is None:
-            self.writes = verdict is not READS and router.positions.asks  # type: ignore[union-attr]
+            self.wrote = verdict is not READS
+            self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
             self.waits_in = self.pool
             return self.pool
         self.host = host
@@ -133,6 +138,7 @@ class Routed(Hearer):
         """Whether what has come while a server is held goes there, too."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
         if self.host is None:
+            self.wrote = True
             if self.router.positions.asks:  # type: ignore[union-attr]
                 server.traces.effects |= WRITES
             return True
@@ -145,7 +151,11 @@ class Routed(Hearer):
         return True
 
     def committed(self, position: int) -> None:
-        self.position = position
+        router = self.router
+        if router is not None:
+            self.position = position
+            self.epoch = router.positions.epoch
+            router.cluster.note_primary_lsn(settle(position), monotonic())
 
     # --- a replica's answer ---
 

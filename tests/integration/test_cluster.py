@@ -41,9 +41,11 @@ def replicas_of(primary: Postgres) -> Iterator[list[Postgres]]:
 
 
 @asynccontextmanager
-async def watching(hosts: list[Postgres], user: str = "", **health: object) -> AsyncIterator[Cluster]:
+async def watching(
+    hosts: list[Postgres], user: str = "", dbname: str = "postgres", **health: object
+) -> AsyncIterator[Cluster]:
     """A cluster that watches them, all found."""
-    urls = [host.dsn("postgres", user, PASSWORD if user else None) for host in hosts]
+    urls = [host.dsn(dbname, user, PASSWORD if user else None) for host in hosts]
     sections: dict[str, Any] = {"health": HEALTH | health, "routing": {"slow_start": 0}}
     tables = [{"url": url} for url in urls[1:]]
     cluster = Cluster(Settings.model_validate({"primary": {"url": urls[0]}, "replicas": tables, **sections}))
@@ -110,6 +112,12 @@ async def test_roles_and_positions_are_found_by_a_superuser_and_by_anybody(hosts
         assert [member.timeline for member in cluster.members] == [1, 1, 1]
         assert cluster.positions
         assert readers(cluster) == {"replica1", "replica2"}
+
+
+async def test_a_database_that_is_watched_can_be_dropped(hosts: list[Postgres]):
+    hosts[0].psql("CREATE DATABASE watched")
+    async with watching(hosts[:1], dbname="watched"):
+        hosts[0].psql("DROP DATABASE watched")
 
 
 async def test_a_replica_is_read_at_a_position_once_it_has_replayed_it(hosts: list[Postgres]):

@@ -7,8 +7,7 @@ from pydantic import SecretStr
 from dbproxy.cluster import monitor
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.finding import Finding
-from dbproxy.cluster.lag import PAGE
-from dbproxy.cluster.monitor import Probe, read
+from dbproxy.cluster.monitor import Probe
 from dbproxy.config import Host
 from tests.unit.cluster.hosts import settings
 
@@ -95,24 +94,6 @@ async def test_who_does_not_answer_has_failed_and_who_lets_nobody_in_has_not(
     assert (cluster.member("primary").failures, cluster.member("primary").last_error) == (failures, reason)
 
 
-@pytest.mark.parametrize(
-    ("row", "question", "finding"),
-    [
-        (
-            (True, 3 * PAGE + 24, 2, 4 * PAGE, False),
-            0,
-            Finding("replica", True, 3 * PAGE, 2, 4 * PAGE, False),
-        ),
-        ((False, 100, 1, None, True), 0, Finding("primary", True, 100, 1)),
-        ((True, None, None, None, False), 0, Finding("replica", True, 0, 0, 0, False)),
-        ((False, 100, 0, 0, True), 1, Finding("primary", True, 100, 0)),
-        ((True, None, 0, 0, True), 2, Finding("replica", False, 0, 0)),
-    ],
-)
-def test_what_a_server_answers_is_a_finding(row: tuple[object, ...], question: int, finding: Finding):
-    assert read(row, question) == finding
-
-
 class Server:
     """A connection whose server has none of the functions that are named."""
 
@@ -170,9 +151,11 @@ class Doors:
     def __init__(self, *outcomes: Server | BaseException) -> None:
         self.outcomes = list(outcomes)
         self.tried = 0
+        self.databases: list[str] = []
 
     async def connect(self, url: Host, timeout: float) -> Server:  # noqa: ASYNC109  # as asyncpg has it
         self.tried += 1
+        self.databases.append(url.dbname)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
         if isinstance(outcome, BaseException):
             raise outcome
@@ -217,6 +200,29 @@ async def test_a_host_without_room_for_a_new_connection_is_asked_on_the_old_one(
     probe.member.suspect = True
     await probe.probe()
     assert (doors.tried, probe.connection, probe.member.suspect) == (2, first, False)
+
+
+async def test_the_probe_is_in_no_database_that_somebody_may_want_to_drop(monkeypatch: pytest.MonkeyPatch):
+    _, doors = await probed_once(monkeypatch, Server())
+    assert doors.databases == ["postgres"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InvalidCatalogNameError("no such database"),
+        asyncpg.InvalidAuthorizationSpecificationError("no pg_hba.conf entry"),
+        asyncpg.InsufficientPrivilegeError("permission denied for database"),
+    ],
+)
+async def test_where_the_neutral_database_is_closed_to_it_the_probe_is_in_the_urls(
+    monkeypatch: pytest.MonkeyPatch, error: asyncpg.PostgresError
+):
+    probe, doors = await probed_once(monkeypatch, error, Server())
+    probe.member.suspect = True
+    await probe.probe()
+    assert doors.databases == ["postgres", "app", "app"]
+    assert probe.member.heard
 
 
 async def test_a_reload_that_changes_the_login_opens_a_new_connection(monkeypatch: pytest.MonkeyPatch):
