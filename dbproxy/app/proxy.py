@@ -85,7 +85,11 @@ class Proxy:
         return pool
 
     def find_router(self, database: str, user: str) -> Router | None:
-        return self.hosts.find_router(database, user, self.find_pool(database, user))
+        router = self.hosts.find_router(database, user, self.find_pool(database, user))
+        if router is not None and not router.catalog_read_at:
+            router.catalog_read_at = monotonic()
+            self.spawn(refresh_catalog(router))
+        return router
 
     def find_hub(self, database: str, user: str) -> Hub:
         """The hub of this database; it logs in as `user` if it has to."""

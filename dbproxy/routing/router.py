@@ -21,6 +21,7 @@ from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
 
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
+PRIMARY = "primary"
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted
 
@@ -79,20 +80,16 @@ class Router:
     # --- one statement ---
 
     def judge(self, statement: Statement | None, session: Session) -> str:
-        """READS, READ_ONLY, or why it is for the primary."""
+        """READS, READ_ONLY, HINT (a read that is wanted on the primary), or why it is for the primary."""
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
         hint = statement.hint or wishes.route
-        if hint == "primary":
-            return HINT
-        if wishes.serializable:
-            return "serializable"
         if statement.begins_read_only or (wishes.read_only and statement.begins):
-            return READ_ONLY
+            return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
         if not statement.reads:
             return "not a read"
-        if hint:  # its author knows what it calls
+        if hint and hint != PRIMARY:  # its author knows what it calls
             session.wanted_host = hint[len("replica(") : -1]
             return READS
         if statement.functions or statement.relations or statement.calls:
@@ -103,7 +100,7 @@ class Router:
             known = self.rescued.get(id(statement))
             if known is not None and known[1] >= RESCUED_LIMIT:
                 return "rescued too often"
-        return READS
+        return HINT if hint or wishes.serializable else READS
 
     def object_to(self, statement: Statement) -> str:
         """Why what it calls or reads is for the primary, by the catalog; ""."""

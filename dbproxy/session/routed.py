@@ -13,7 +13,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, UNREACHABLE, why_rescue
-from dbproxy.routing.router import READ_ONLY, READS, Router
+from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
 from dbproxy.session.hearing import Hearer
 from dbproxy.session.replay import Replay
 from dbproxy.sql.statement import UNKNOWN, WRITES, Statement
@@ -71,7 +71,7 @@ class Routed(Hearer):
         verdict = self.judge(framer, index)
         host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
         if host is None:
-            self.wrote = verdict is not READS
+            self.wrote = verdict is not READS and verdict is not HINT
             self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
             self.waits_in = self.pool
             return self.pool
@@ -121,10 +121,12 @@ class Routed(Hearer):
                 continue
             else:
                 return "no statement"
-            if verdict is READS:
-                verdict = self.router.judge(statement, self)  # type: ignore[union-attr]
-                if verdict is not READS and verdict is not READ_ONLY:
-                    return verdict
+            if verdict is not READ_ONLY:
+                found = self.router.judge(statement, self)  # type: ignore[union-attr]
+                if found is not READS:
+                    verdict = found
+                    if found is not READ_ONLY and found is not HINT:
+                        return verdict
             judged.append(statement)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):
             return "part of a request"

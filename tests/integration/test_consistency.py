@@ -40,7 +40,7 @@ def serve(hosts: list[Postgres], consistency: str) -> Iterator[Proxy]:
     settings = {**SETTINGS, "replicas": urls(database, replicas), "routing.consistency": consistency}
     with serving(database, settings) as running:
         with open_client(running.dsn()) as client:
-            wait_for_replica(client)
+            wait_for_replica(client, f"{HOST} FROM pairs")
         yield running
 
 

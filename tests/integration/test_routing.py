@@ -79,10 +79,10 @@ def wait_for_replicas(proxy: Proxy, timeout: float = 10) -> None:
             assert time.monotonic() < deadline, f"never asked: {missing}"
 
 
-def wait_for_replica(client: psycopg.Connection, timeout: float = 10) -> None:
+def wait_for_replica(client: psycopg.Connection, sql: str = HOST, timeout: float = 10) -> None:
     """Return once the client's own commits are known to have been replayed."""
     deadline = time.monotonic() + timeout
-    while host(client) not in REPLICAS:
+    while host(client, sql) not in REPLICAS:
         assert time.monotonic() < deadline, "the primary answers all the time"
 
 
