@@ -168,7 +168,7 @@ class Hosts:
         for router in self.routers.values():
             age = now - router.catalog_read_at
             wanted = CATALOG_RETRY if router.catalog is None or router.catalog_stale else CATALOG_AGE
-            if age >= wanted:
+            if age >= wanted and router.primary.settings.read_functions:
                 router.catalog_read_at = now
                 yield router
 

@@ -86,7 +86,7 @@ class Proxy:
 
     def find_router(self, database: str, user: str) -> Router | None:
         router = self.hosts.find_router(database, user, self.find_pool(database, user))
-        if router is not None and not router.catalog_read_at:
+        if router is not None and not router.catalog_read_at and router.primary.settings.read_functions:
             router.catalog_read_at = monotonic()
             self.spawn(refresh_catalog(router))
         return router

@@ -178,8 +178,9 @@ class PoolKeys(Section):
     )
     read_functions: bool = setting(
         default=True,
-        description="Whether the sources of a database's functions are read (pg_proc), to know which of them change "
-        "a session.",
+        description="Whether the sources of a database's functions and views are read, to know which of them change "
+        "a session, and which a replica may run; without, only reads that use neither tables nor functions of the "
+        "database go to replicas.",
     )
     refuse_pins: PinNames = setting(
         [],

@@ -9,7 +9,7 @@ from dbproxy.sql.cache cimport StatementCache
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 
-cdef int BATCH_LIMIT, DETOURS, STATEMENT_NEED, WRITES
+cdef int BATCH_LIMIT, DETOURS, PARTNER_FULL, STATEMENT_NEED, WRITES
 
 
 cdef class Routed(Hearer):

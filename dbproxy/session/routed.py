@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.direct import monotonic
+from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, UNREACHABLE, why_rescue
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
 UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+LONG_AGO = 1e-9  # when it wrote, if nobody knows where that is: as if nobody had asked
 BATCH_LIMIT = 65536  # bytes that are kept to be sent again
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
@@ -139,10 +141,11 @@ class Routed(Hearer):
     def stays(self) -> bool:
         """Whether what has come while a server is held goes there, too."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
-        if self.host is None:
-            self.wrote = True
-            if self.router.positions.asks:  # type: ignore[union-attr]
-                server.traces.effects |= WRITES
+        if self.framer.count and self.host is None:
+            if server.status != ord("I") or self.judge(self.framer, 0) is not READS:
+                self.wrote = True
+                if self.router.positions.asks:  # type: ignore[union-attr]
+                    server.traces.effects |= WRITES
             return True
         if not self.routed or not self.framer.count:
             return True
@@ -239,6 +242,11 @@ class Routed(Hearer):
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """A replica that had not begun to answer is replaced by another, or the primary."""
         server = self.server
+        if server is not None and not told and self.is_done_with(server):
+            self.server = None
+            self.wrote_at = LONG_AGO
+            self.free(PARTNER_FULL)
+            return
         if server is None or not self.routed or told or server.forwarded or self.closed:
             if self.host is not None:
                 self.leave_host(0.0)
@@ -250,6 +258,20 @@ class Routed(Hearer):
         self.detours += 1
         self.router.cluster.report_failure(self.host, error.message, monotonic())  # type: ignore[union-attr]
         self.send_again(self.rescue())
+
+    def is_done_with(self, server: Server) -> bool:
+        """Whether all that was still to be heard of the server is where its commit is."""
+        traces = server.traces
+        if (
+            not traces.unplaced
+            or traces.asked
+            or traces.effects
+            or traces.pins
+            or self.parked
+            or self.leaving
+        ):
+            return False
+        return bool(server.pipeline.only_ours() and server.status == ord("I") and not self.framer.left)
 
     def refused(self, error: ProxyError) -> bool:
         """True if no server of a replica can be had, and another host is asked."""

@@ -168,7 +168,9 @@ async def test_promoted_replica_takes_the_writes(proxy: Proxy, hosts: list[Postg
         await crowd.until(lambda: crowd.written > written)
         await crowd.go_on(1000)
     # psycopg may see the end of the connection before it looks at the error that came ahead of it.
-    assert {error[:5] for error in crowd.errors} <= {"08006", "08007", "57P01", "None "}, Counter(crowd.errors)
+    assert {error[:5] for error in crowd.errors} <= {"08006", "08007", "57P01", "None "}, Counter(
+        crowd.errors
+    )
     assert len(crowd.errors) <= 20, "each client lost no more than what it had under way"
     with connect(hosts[1]) as direct:
         found = set(direct.execute("SELECT client, number FROM ledger").fetchall())
