@@ -159,7 +159,7 @@ class Client(Requester):
         if self.claims or self.pool.recalls:
             server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)
-        if self.host is not None:
+        if self.routed or self.host is not None:
             self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
         self.detours = 0
         self.avoided = None
@@ -225,7 +225,7 @@ class Client(Requester):
 
     def retry(self) -> None:
         """Send the request again."""
-        if self.routed and self.detours:
+        if self.host is not None and self.detours:
             self.move_on()
             return
         data = self.prepared.spell_faked() + self.replay.use()

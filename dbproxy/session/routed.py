@@ -13,7 +13,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.routing.rescue import LOST, UNREACHABLE, why_rescue
+from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
 from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
 from dbproxy.session.hearing import Hearer
 from dbproxy.session.replay import Replay
@@ -72,15 +72,17 @@ class Routed(Hearer):
         self.routed = False
         verdict = self.judge(framer, index)
         host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
-        if host is None:
-            self.wrote = verdict is not READS and verdict is not HINT
-            self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
-            self.waits_in = self.pool
+        self.wrote = host is None and verdict is not READS and verdict is not HINT
+        self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
+        self.waits_in = self.pool
+        if self.wrote:
             return self.pool
-        self.host = host
         self.routed = True
         self.reads = self.judged
         self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+        if host is None:
+            return self.pool
+        self.host = host
         self.waits_in = router.pool_of(host)  # type: ignore[union-attr]
         return self.waits_in
 
@@ -141,15 +143,18 @@ class Routed(Hearer):
     def stays(self) -> bool:
         """Whether what has come while a server is held goes there, too."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
-        if self.framer.count and self.host is None:
-            if server.status != ord("I") or self.judge(self.framer, 0) is not READS:
-                self.wrote = True
-                if self.router.positions.asks:  # type: ignore[union-attr]
-                    server.traces.effects |= WRITES
+        if not self.framer.count or (self.host is not None and not self.routed):
             return True
-        if not self.routed or not self.framer.count:
+        idle = server.status == ord("I")
+        reads = idle and self.judge(self.framer, 0) is READS and sum(map(len, self.batch)) <= BATCH_LIMIT
+        if self.host is None and not reads:
+            self.wrote = True
+            self.routed = False
+            if self.router.positions.asks:  # type: ignore[union-attr]
+                server.traces.effects |= WRITES
+        if not self.routed:
             return True
-        if self.judge(self.framer, 0) is not READS or sum(map(len, self.batch)) > BATCH_LIMIT:
+        if not reads:
             return False
         self.reads += self.judged
         self.batch.append(cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end))
@@ -165,10 +170,12 @@ class Routed(Hearer):
     # --- a replica's answer ---
 
     def leave_host(self, seconds: float) -> None:
-        """The loan of a replica's server is over."""
+        """The loan of the server is over; `seconds`: what a replica's answer took, 0 if that says nothing."""
         host, self.host = self.host, None
         self.routed = False
         self.batch = []
+        if host is None:
+            return
         cluster = self.router.cluster  # type: ignore[union-attr]
         if seconds > 0:
             cluster.end(host, seconds, monotonic())
@@ -177,10 +184,11 @@ class Routed(Hearer):
 
     def may_rescue(self, fields: dict[str, str]) -> bool:
         reason = why_rescue(fields)
-        if not reason:
+        if not reason or (self.host is None and (reason != SHUTDOWN or fields.get("V") != "FATAL")):
             return False
-        self.note_rescue(reason)
-        self.detours = DETOURS  # the primary is asked
+        if self.host is not None:
+            self.note_rescue(reason)
+            self.detours = DETOURS  # the primary is asked
         self.parked = True
         return True
 
@@ -203,7 +211,7 @@ class Routed(Hearer):
         self.prepared.end_request()
         self.prepared.executes = self.prepared.asks = False
         self.replay.clear()
-        self.leave_host(monotonic() - self.arrived)
+        self.leave_host(0.0)
         return data
 
     def take_back(self, server: Server) -> None:
@@ -247,17 +255,26 @@ class Routed(Hearer):
             self.wrote_at = LONG_AGO
             self.free(PARTNER_FULL)
             return
-        if server is None or not self.routed or told or server.forwarded or self.closed:
-            if self.host is not None:
-                self.leave_host(0.0)
+        host = self.host
+        if server is None or not self.may_go_on(server, told):
+            self.leave_host(0.0)
             Hearer.server_lost(self, error, told)
             return
-        if not self.detours:
+        if host is not None and not self.detours:
             self.note_rescue(LOST)
-        self.avoided = self.host
+        self.avoided = host
         self.detours += 1
-        self.router.cluster.report_failure(self.host, error.message, monotonic())  # type: ignore[union-attr]
-        self.send_again(self.rescue())
+        data = self.rescue()
+        cluster = self.router.cluster  # type: ignore[union-attr]
+        failed = host if host is not None else cluster.primary
+        if failed is not None:
+            cluster.report_failure(failed, error.message, monotonic())
+        self.send_again(data)
+
+    def may_go_on(self, server: Server, told: bool) -> bool:
+        """Whether what a lost server has not begun to answer is sent again: a read that has not cost a primary, too."""
+        spent = self.detours > 0 if self.host is None else self.detours > DETOURS
+        return self.routed and not (told or server.forwarded or self.closed or spent)
 
     def is_done_with(self, server: Server) -> bool:
         """Whether all that was still to be heard of the server is where its commit is."""
@@ -275,9 +292,8 @@ class Routed(Hearer):
 
     def refused(self, error: ProxyError) -> bool:
         """True if no server of a replica can be had, and another host is asked."""
-        if not self.routed or not isinstance(error, ServerUnavailable | ServerRefused):
-            if self.host is not None:
-                self.leave_host(0.0)
+        if self.host is None or not isinstance(error, ServerUnavailable | ServerRefused):
+            self.leave_host(0.0)
             return False
         self.router.note_rescue(self.host, UNREACHABLE, self.reads[0])  # type: ignore[union-attr]
         self.avoided = self.host
@@ -286,6 +302,6 @@ class Routed(Hearer):
         return True
 
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
-        if self.host is not None and not self.closed:
+        if not self.closed:
             self.leave_host(0.0)
         Hearer.disconnect(self, reason, error)

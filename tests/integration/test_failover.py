@@ -58,6 +58,7 @@ async def test_replica_that_is_killed_costs_no_read(proxy: Proxy, hosts: list[Po
         await crowd.go_on()
         os.kill(hosts[1].pid, signal.SIGKILL)
         await crowd.go_on(2000)
+    assert not crowd.stuck
     assert not crowd.errors, crowd.said
     assert crowd.hosts["replica2"] > 0
 
@@ -77,6 +78,7 @@ async def test_replica_that_is_stopped_costs_no_read_and_comes_back(proxy: Proxy
                 os.kill(pid, signal.SIGCONT)
         before = crowd.hosts["replica1"]
         await crowd.until(lambda: crowd.hosts["replica1"] > before)
+    assert not crowd.stuck
     assert not crowd.errors, crowd.said
 
 
@@ -90,6 +92,7 @@ async def test_promoted_replica_takes_the_writes(proxy: Proxy, hosts: list[Postg
         await asyncio.to_thread(hosts[1].promote)
         await crowd.until(lambda: len(crowd.acknowledged) > written + 100)
         await crowd.go_on(1000)
+    assert not crowd.stuck
     assert set(crowd.errors) <= LOST, crowd.said
     assert crowd.errors.total() <= 20, "each client lost no more than what it had under way"
     found = read_ledger(hosts[1])

@@ -321,3 +321,28 @@ def follow(scene: Scene, name: str, lsn: int) -> None:
     """The replica has replayed so far."""
     cluster = scene.house.proxy.hosts.cluster
     cluster.learn(cluster.member(name), Finding("replica", lsn=lsn, timeline=1), monotonic())
+
+
+async def test_read_that_the_primary_loses_is_sent_again_once():
+    async with playing(**{"routing.primary_reads_weight": 1}) as scene:
+        for name in ("replica1", "replica2"):
+            scene.house.proxy.hosts.cluster.disable(name, monotonic())
+        client, primary = await scene.enter()
+        client.send(query(READ))
+        await primary.receives(query(READ))
+        primary.cut()
+        _, primary = await scene.asked("primary")
+        await primary.receives(query(READ))
+        primary.cut()
+        await client.fails("08007")
+        await client.hears_the_end()
+
+
+async def test_write_that_the_primary_loses_is_not_sent_again():
+    async with playing() as scene:
+        client, primary = await scene.enter()
+        client.send(query("DELETE FROM t"))
+        await primary.receives(query("DELETE FROM t"))
+        primary.cut()
+        await client.fails("08007")
+        await client.hears_the_end()
