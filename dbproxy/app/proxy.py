@@ -75,6 +75,7 @@ class Proxy:
         self.paused = False
         self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.watcher: asyncio.Task[Any] | None = None
 
     @property
     def cluster(self) -> Cluster:
@@ -203,6 +204,11 @@ class Proxy:
         pool.paused = primary.paused
         return pool
 
+    def watch_hosts(self) -> None:
+        """From when there are several on."""
+        if self.watcher is None and self.hosts.watches():
+            self.watcher = self.spawn(self.hosts.run())
+
     def vacate(self, databases: tuple[str, ...]) -> None:
         """Close what is idle there: DROP DATABASE waits for all others to leave."""
         for hub in self.hubs.values():
@@ -272,6 +278,7 @@ class Proxy:
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
         self.hosts.apply(settings)
+        self.watch_hosts()
         for login in self.registry:
             self.give_router(login)
         for pool in self.all_pools():
