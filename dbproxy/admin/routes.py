@@ -28,7 +28,7 @@ HOST_POOLS = columns(
     "database:s user:s host:s cl_waiting:i sv_active:i sv_being_canceled:i sv_idle:i sv_tested:i sv_login:i "
     "maxwait_us:q last_error:s"
 )
-ROUTES = columns("database:s user:s host:s reason:s count:q")
+ROUTES = columns("database:s user:s host:s reason:s count:q share:N")
 RESCUES = columns("database:s user:s host:s reason:s count:q statement:s")
 
 
@@ -56,7 +56,7 @@ def _host_row(member: Member, host: HostFigures, reads: int) -> tuple[Value, ...
         member.timeline or None,
         host.lag_bytes if member.heard else None,
         f"{host.lag_seconds:.3f}" if member.heard else None,
-        f"{100 * host.reads / reads:.1f}" if reads else "0.0",
+        show_share(host.reads, reads),
         host.reads,
         host.active,
         int(host.latency_s * 1e6),
@@ -64,6 +64,11 @@ def _host_row(member: Member, host: HostFigures, reads: int) -> tuple[Value, ...
         member.failures,
         member.last_error,
     )
+
+
+def show_share(part: int, whole: int) -> str:
+    """In percent."""
+    return f"{100 * part / whole:.1f}" if whole else "0.0"
 
 
 def show_host_pools(house: House) -> Table:
@@ -93,7 +98,14 @@ def show_routes(house: House) -> Table:
     return Table(
         ROUTES,
         (
-            (route.database, route.user, host, reason, count)
+            (
+                route.database,
+                route.user,
+                host,
+                reason,
+                count,
+                show_share(count, sum(route.decisions.values())),
+            )
             for route in route_figures(house)
             for (host, reason), count in Counter(route.decisions).most_common()
         ),

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 CATALOG_AGE = 300.0  # seconds until the functions and views of a database are read again, if no DDL was seen
 CATALOG_RETRY = 1.0  # seconds between attempts, and after DDL
-GONE = ("down", "fenced")  # states of a host whose connections are of no use any more
+GONE = ("down", "fenced", "disabled")  # states of a host whose connections are of no use any more
 
 
 class Hosts:

@@ -10,15 +10,20 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
+import structlog
+
 from dbproxy.cluster.catalog import Catalog, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import RoutingSettings
+from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
+
+log = structlog.get_logger()
 
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
 PRIMARY = "primary"
@@ -201,6 +206,19 @@ class Router:
         if counts_against(reason) and (id(statement) in self.rescued or len(self.rescued) < LISTED):
             _, count = self.rescued.get(id(statement), (statement, 0))
             self.rescued[id(statement)] = statement, count + 1
+            if count + 1 == RESCUED_LIMIT:
+                self.tell_rescued(host, reason, statement)
+
+    def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:
+        text = self.primary.classifier.find_texts({id(statement)}).get(id(statement), b"")
+        log.warning(
+            "statement goes to the primary from now on: replicas failed to answer it",
+            host=host.name,
+            reason=reason,
+            database=self.primary.database,
+            user=self.primary.user,
+            statement=show_statement(text),
+        )
 
     def rescued_too_often(self) -> list[tuple[bytes, int]]:
         """The statements that go to the primary for that, and how often they were; b"" for a text that is forgotten."""

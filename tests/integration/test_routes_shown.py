@@ -2,6 +2,7 @@
 
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -166,6 +167,38 @@ def test_a_host_is_disabled_and_enabled_for_clients_that_are_there(
         console.execute("DRAIN HOST moon")
 
 
+def test_what_runs_on_a_host_that_is_disabled_is_answered_by_another(
+    proxy: Proxy, console: psycopg.Connection[Row], client: psycopg.Connection
+) -> None:
+    slow = "SELECT current_setting('test.host') FROM pg_sleep(2)"
+    until(lambda: "It goes to replica1 or replica2" in explain(console, slow))  # the catalog has been read
+    with ThreadPoolExecutor(1) as executor:
+        answer = executor.submit(host, client, slow)
+        links: list[Row] = []
+
+        def runs() -> bool:
+            links[:] = [row for row in show(console, "CLIENTS") if row["link"]]
+            return bool(links)
+
+        until(runs)
+        where = str(links[0]["host"])
+        assert where in REPLICAS
+        console.execute(f"DISABLE HOST {where}")
+        assert answer.result(20) != where
+    assert {row["reason"] for row in show(console, "RESCUES")} == {"connection lost"}
+
+
+def test_a_client_that_reads_only_is_not_cut_off_by_a_drain(
+    console: psycopg.Connection[Row], client: psycopg.Connection
+) -> None:
+    client.execute("BEGIN READ ONLY")
+    where = host(client)
+    console.execute(f"DRAIN HOST {where}")
+    assert host(client) == where
+    client.execute("COMMIT")
+    assert where not in {host(client) for _ in range(20)}
+
+
 def test_routing_is_moved_step_by_step_and_taken_back_at_once(
     proxy: Proxy, console: psycopg.Connection[Row], client: psycopg.Connection
 ) -> None:
@@ -190,7 +223,9 @@ def test_routing_is_moved_step_by_step_and_taken_back_at_once(
     assert {host(client) for _ in range(30)} == REPLICAS
 
 
-def test_a_rescued_statement_is_shown(console: psycopg.Connection[Row], client: psycopg.Connection) -> None:
+def test_a_rescued_statement_is_shown(
+    proxy: Proxy, console: psycopg.Connection[Row], client: psycopg.Connection
+) -> None:
     client.execute("CREATE SEQUENCE liars")
     client.execute(
         "CREATE FUNCTION liar(text) RETURNS text STABLE LANGUAGE plpgsql AS"
@@ -207,6 +242,11 @@ def test_a_rescued_statement_is_shown(console: psycopg.Connection[Row], client: 
     (stays,) = [row for row in rows if row["reason"] == "rescued too often"]
     assert str(stays["statement"]).startswith("SELECT liar(")
     assert "a literal" not in str(rows)
+    (line,) = [
+        line for line in proxy.log_lines() if line["event"].startswith("statement goes to the primary")
+    ]
+    assert line["reason"] == "read only"
+    assert "a literal" not in str(line)
 
 
 def test_metrics_tell_the_same(proxy: Proxy, client: psycopg.Connection) -> None:
