@@ -4,8 +4,7 @@ It is told as for a client that has just logged in and has written nothing. Noth
 """
 
 from dbproxy.cluster.member import Member
-from dbproxy.pool.positions import UNKNOWN as NOWHERE
-from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn
+from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn, needed
 from dbproxy.routing.router import RESCUED_LIMIT, Router
 from dbproxy.sql.parser import UNREADABLE, classify
 from dbproxy.sql.statement import CHANGES, UNKNOWN, Statement
@@ -114,6 +113,8 @@ def object_now(router: Router, statement: Statement) -> str:
     if router.settings.mode == "off":
         return 'routing.mode is "off"'
     obstacle = object_by_grammar(statement)
+    if not obstacle and router.settings.percent == 0:
+        return "routing.percent is 0"
     if obstacle or statement.begins_read_only or statement.hint:
         return obstacle
     if statement.functions or statement.relations or statement.calls:
@@ -127,12 +128,19 @@ def object_now(router: Router, statement: Statement) -> str:
     return obstacle
 
 
+class Newcomer:
+    """A client that has written nothing."""
+
+    position = 0
+    epoch = 0
+    wrote_at = 0.0
+
+
 def needed_lsn(router: Router) -> int:
-    """What somebody has to see who has written nothing."""
-    positions = router.positions
-    if router.settings.consistency != GLOBAL or not router.cluster.positions:
+    """What a newcomer has to see."""
+    if not router.cluster.positions:
         return 0
-    return NOWHERE if positions.pending or positions.lost_at else positions.newest
+    return needed(router.settings.consistency, Newcomer(), router.positions)
 
 
 def object_to_host(router: Router, member: Member, statement: Statement, lsn: int) -> str:
@@ -176,6 +184,11 @@ def describe_consistency(router: Router) -> list[str]:
     consistency = router.settings.consistency
     if consistency == EVENTUAL:
         return ["It may miss the latest commits (routing.consistency is eventual)."]
+    if not router.cluster.positions:
+        hold = router.settings.primary_after_write
+        return [
+            f"The hosts tell no positions: a client that has written reads from the primary for {hold:g} s."
+        ]
     if consistency == GLOBAL:
         return [
             "It sees all commits made through this proxy: a replica that has not replayed them is left out."
