@@ -32,7 +32,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         pools=pools,
         databases=databases,
         hubs=[hub_figures(hub) for hub in house.hubs.values()],
-        hosts=host_figures(house),
+        hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
         routes=route_figures(house),
         lists=list_figures(house, databases, pools, totals),
         clients=totals,

@@ -121,3 +121,12 @@ def test_a_client_that_waits_for_a_replica_waits(house: FakeHouse) -> None:
     replica.checkout(client, monotonic() - 2)
     (row,) = show(house, "pools")
     assert (row["cl_waiting"], row["maxwait"]) == (1, 2)
+
+
+def test_a_host_that_nobody_probes_is_no_metric(house: FakeHouse) -> None:
+    assert [host.name for host in read_figures(house, monotonic()).hosts] == [
+        "primary",
+        "replica1",
+        "replica2",
+    ]
+    assert not read_figures(FakeHouse(), monotonic()).hosts
