@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 CATALOG_AGE = 300.0  # seconds until the functions and views of a database are read again, if no DDL was seen
 CATALOG_RETRY = 1.0  # seconds between attempts, and after DDL
-GONE = ("down", "fenced")  # states of a host whose connections are of no use any more
+GONE = ("down", "fenced", "disabled")  # states of a host whose connections are of no use any more
 
 
 class Hosts:
@@ -50,7 +50,10 @@ class Hosts:
         self.ask_positions(settings)
         known = {member.name for member in self.cluster.members}
         for router in self.routers.values():
-            router.settings = settings.routing
+            moved = not self.moves(
+                router.primary.database
+            )  # to a host of its own: its reads belong there, too
+            router.apply(settings.routing.model_copy(update={"mode": "off"}) if moved else settings.routing)
             for name in router.pools.keys() - known:
                 self.give_up(router.pools.pop(name), "the host was taken out of the configuration")
 

@@ -44,8 +44,7 @@ class Lifecycle:
             await endpoints.start()
             proxy.warm_up()
             proxy.spawn(proxy.keep_deadlines())
-            if proxy.hosts.watches():
-                proxy.spawn(proxy.hosts.run())
+            proxy.watch_hosts()
             self.announce(settings)
             await self.stop.wait()
             await self.drain()

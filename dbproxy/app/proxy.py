@@ -17,6 +17,7 @@ from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
+from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ProxyError
@@ -74,6 +75,15 @@ class Proxy:
         self.paused = False
         self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.watcher: asyncio.Task[Any] | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.hosts.cluster
+
+    @property
+    def routers(self) -> Mapping[tuple[str, str], Router]:
+        return self.hosts.routers
 
     # --- session.startup.House ---
 
@@ -194,6 +204,11 @@ class Proxy:
         pool.paused = primary.paused
         return pool
 
+    def watch_hosts(self) -> None:
+        """From when there are several on."""
+        if self.watcher is None and self.hosts.watches():
+            self.watcher = self.spawn(self.hosts.run())
+
     def vacate(self, databases: tuple[str, ...]) -> None:
         """Close what is idle there: DROP DATABASE waits for all others to leave."""
         for hub in self.hubs.values():
@@ -263,6 +278,9 @@ class Proxy:
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
         self.hosts.apply(settings)
+        self.watch_hosts()
+        for login in self.registry:
+            self.give_router(login)
         for pool in self.all_pools():
             limits = settings.pool_for(pool.database, pool.user)
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
@@ -272,6 +290,21 @@ class Proxy:
         for pool in moved:
             pool.retire()
         self.spawn(self.derive_keys())
+
+    def give_router(self, login: Login) -> None:
+        """To who came before there were replicas."""
+        if login.pool is None or login.router is not None:
+            return
+        login.router = self.find_router(login.database, login.user)
+        client = login.client
+        if client is not None and client.shares and client.mode == "transaction":
+            client.router = login.router
+
+    def host_of(self, pool: Pool) -> str:
+        """The name of the host that it connects to; "" if that is none of the cluster's, or unknown."""
+        primary = self.hosts.cluster.primary if self.hosts.moves(pool.database) else None
+        host: Member | None = pool.host or primary
+        return host.name if host is not None else ""
 
     def place(self, settings: Settings, users: Users, pool: Pool) -> object:
         """What decides where a pool's connections go."""

@@ -73,6 +73,10 @@ _FAULTS = {
     "foreign": "is on another server",
     "sequence": "is ahead on a replica",
 }
+_ALL_FAULTS = (
+    "is not known", "is volatile", "is unlogged", "is on another server", "is ahead on a replica",
+    "cannot be looked at", "is too long to be looked at", "is no read",
+)  # fmt: skip
 _CALLED = frozenset({"steady", "volatile", "function", "aggregate", "operator"})
 _SPELLED = frozenset({"view", "function", "operator", "table"})  # these have a text
 _NOUNS = {"steady": "function", "volatile": "function", "unlogged": "table", "foreign": "table"}
@@ -149,6 +153,12 @@ class Catalog:
             return "is no read: it writes, locks or asks its server"
         objection = self._find_objection(statement, seen)
         return objection and f"is no read: {objection}"
+
+
+def kind_of(objection: str) -> str:
+    """What `Catalog.allows` said, without names, so that it can be counted; "" stays so."""
+    found = [(objection.find(fault), fault) for fault in _ALL_FAULTS if fault in objection]
+    return f"{objection.partition(' ')[0]} {min(found)[1]}" if found else objection
 
 
 def read_catalog(rows: Iterable[tuple[str, str, str | None]]) -> Catalog:

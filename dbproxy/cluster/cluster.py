@@ -77,6 +77,11 @@ class Cluster:
         """Whether any replica takes reads: where none does, no position is worth waiting for."""
         return self._readers.replicas > 0
 
+    @property
+    def readers(self) -> list[Member]:
+        """The replicas that take reads, as fresh as they are."""
+        return [member for member in self._readers.members if member is not self.primary]
+
     def begin(self, member: Member) -> None:
         """A read starts there."""
         member.active += 1

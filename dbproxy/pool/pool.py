@@ -66,7 +66,7 @@ class Pool:
         self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
         self.slow_after = slow_after
-        self.stats = PoolStats()
+        self.stats: PoolStats = primary.stats if primary else PoolStats()
         self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]

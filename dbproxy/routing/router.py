@@ -1,7 +1,7 @@
 """Where a client's reads go: which of them may, which must not, and to which replica.
 
 `judge` says it of one statement, `choose` of all that a client asks for at once. Every answer has its reason in words,
-counted: SHOW ROUTES.
+of which there are only so many, counted: SHOW ROUTES.
 """
 
 import random
@@ -10,9 +10,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, Protocol
 
-from dbproxy.cluster.catalog import Catalog
+import structlog
+
+from dbproxy.cluster.catalog import Catalog, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import RoutingSettings
+from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
@@ -20,8 +23,14 @@ from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.statement import Statement
 
+log = structlog.get_logger()
+
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
 PRIMARY = "primary"
+OFF, TOO_OFTEN = "routing is off", "rescued too often"
+NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
+    "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
+)  # fmt: skip
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted
 
@@ -71,6 +80,11 @@ class Router:
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
 
+    def apply(self, settings: RoutingSettings) -> None:
+        """Other settings, at once for all clients."""
+        self.settings = settings
+        self.wishes.clear()  # they have its defaults
+
     def pool_of(self, host: Any) -> Pool:
         pool = self.pools.get(host.name)
         if pool is None:
@@ -81,6 +95,8 @@ class Router:
 
     def judge(self, statement: Statement | None, session: Session) -> str:
         """READS, READ_ONLY, HINT (a read that is wanted on the primary), or why it is for the primary."""
+        if self.settings.mode == "off":
+            return OFF
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
@@ -99,17 +115,17 @@ class Router:
         if self.rescued:
             known = self.rescued.get(id(statement))
             if known is not None and known[1] >= RESCUED_LIMIT:
-                return "rescued too often"
+                return TOO_OFTEN
         return HINT if hint or wishes.serializable else READS
 
     def object_to(self, statement: Statement) -> str:
-        """Why what it calls or reads is for the primary, by the catalog; ""."""
+        """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
         if self.catalog is None:
-            return "catalog not read yet"
+            return NOT_READ
         known = self.objections.get(id(statement))
         if known is not None and known[0] is statement:
             return known[1]
-        objection = self.catalog.allows(statement)
+        objection = kind_of(self.catalog.allows(statement))
         if len(self.objections) >= LISTED:
             self.objections.clear()
         self.objections[id(statement)] = statement, objection
@@ -137,6 +153,8 @@ class Router:
     def choose(self, verdict: str, session: Session) -> Any:
         """The host of the replica that answers, or None: the primary does."""
         settings = self.settings
+        if settings.mode == "off":
+            return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:
             host, reason = self.find(verdict, session)
@@ -151,7 +169,7 @@ class Router:
     def find(self, verdict: str, session: Session) -> tuple[Any, str]:
         settings, cluster = self.settings, self.cluster
         if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
-            return None, "percent"
+            return None, PERCENT
         consistency = self.wishes_of(session.settings).consistency
         if not cluster.positions:
             if too_soon(consistency, session, settings.primary_after_write, session.arrived):
@@ -164,13 +182,16 @@ class Router:
             return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
             host = cluster.pick(session.arrived, lsn, session.avoided)
-        if host is not None and host is cluster.primary:
-            return None, "the primary's share"
         if host is not None:
             return host, verdict
-        if lsn and cluster.pick(session.arrived, 0, session.avoided) is not None:
-            return None, "no replica is fresh enough"
-        return None, "no replica"
+        return None, self.explain_none(lsn, session.avoided)
+
+    def explain_none(self, lsn: int, avoided: Any) -> str:
+        """Why no replica answers a read that must see `lsn`."""
+        readers = [host for host in self.cluster.readers if host is not avoided]
+        if not readers:
+            return NO_REPLICA
+        return SHARE if any(host.lsn >= lsn for host in readers) else STALE
 
     def find_named(self, name: str, lsn: int) -> tuple[Any, str]:
         for host in self.cluster.members:
@@ -185,3 +206,22 @@ class Router:
         if counts_against(reason) and (id(statement) in self.rescued or len(self.rescued) < LISTED):
             _, count = self.rescued.get(id(statement), (statement, 0))
             self.rescued[id(statement)] = statement, count + 1
+            if count + 1 == RESCUED_LIMIT:
+                self.tell_rescued(host, reason, statement)
+
+    def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:
+        text = self.primary.classifier.find_texts({id(statement)}).get(id(statement), b"")
+        log.warning(
+            "statement goes to the primary from now on: replicas failed to answer it",
+            host=host.name,
+            reason=reason,
+            database=self.primary.database,
+            user=self.primary.user,
+            statement=show_statement(text),
+        )
+
+    def rescued_too_often(self) -> list[tuple[bytes, int]]:
+        """The statements that go to the primary for that, and how often they were; b"" for a text that is forgotten."""
+        counts = {key: count for key, (_, count) in self.rescued.items() if count >= RESCUED_LIMIT}
+        texts = self.primary.classifier.find_texts(set(counts)) if counts else {}
+        return [(texts.get(key, b""), count) for key, count in counts.items()]

@@ -36,6 +36,11 @@ class StatementCache:
             return UNREADABLE
         return found
 
+    def find_texts(self, ids: set[int]) -> dict[int, bytes]:
+        """A text, or at least the shape, of each of the statements with these ids that is still known."""
+        kept = (self.shapes.old, self.shapes.young, self.texts.old, self.texts.young)  # from worst to best
+        return {id(found): text for known in kept for text, found in known.items() if id(found) in ids}
+
     def _find_by_shape(self, text: bytes, backslashes: bool) -> Statement:
         if len(text) > self.parse_limit or (backslashes and b"\\" in text):
             return UNREADABLE

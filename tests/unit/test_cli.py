@@ -134,6 +134,14 @@ def test_demo_runs_with_its_check(monkeypatch: pytest.MonkeyPatch, words: list[s
     assert asked == [checks]
 
 
+def test_explain_needs_no_configuration():
+    result = run("explain", "SELECT own() FROM items")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "A replica may answer it: it is a read."
+    assert "own must be known" in result.stdout
+    assert "It goes to the primary" in run("explain", "DELETE FROM items").stdout
+
+
 def test_importing_the_command_line_imports_nothing_heavy():
     heavy = ("pydantic", "uvloop", "aiohttp", "asyncio")
     code = f"import sys, dbproxy.cli; print([name for name in {heavy} if name in sys.modules])"
