@@ -30,6 +30,7 @@ from tests.support.witness import INT4PL
 
 Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
 RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
+BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
 SLEEP = "SELECT pg_sleep(30)"
 
 
@@ -47,6 +48,11 @@ class Deed:
     @property
     def leaves(self) -> bool:
         return self.ending not in ("", "cancel")
+
+    @property
+    def tells_beginning(self) -> bool:
+        """The answer depends on where its transaction began."""
+        return bool(BEGINNING.search(self.messages))
 
     def __str__(self) -> str:
         said = spell(split(self.messages), FRONTEND_MESSAGE)

@@ -43,6 +43,7 @@ class Line(BlockingClient):
         self.heard: list[Message] = []
         self.broken = False  # an error: all is ignored up to the next Sync
         self.open = False  # the last request is not ended by Sync
+        self.bound = False  # and something was bound in it
         self.patience = PATIENCE
         super().__init__(host, port, **parameters)
 
@@ -97,6 +98,7 @@ class Line(BlockingClient):
         if kind not in ENDINGS or (self.broken and kind != "S"):
             return
         self.open = kind not in "QFS"
+        self.bound = self.open and (self.bound or kind in "BE")
         while True:
             answer.append(self.read())
             came = answer[-1][0]
@@ -140,6 +142,11 @@ class Twins:
     @property
     def idle(self) -> bool:
         return self.direct.status == "I" and not self.direct.open
+
+    @property
+    def only_prepares(self) -> bool:
+        """In a request that is not ended by Sync: a transaction to PostgreSQL, and none to the proxy."""
+        return self.direct.open and not self.direct.bound
 
     def ask(self, *messages: bytes) -> list[Message]:
         """The direct answer; AssertionError if the other is different."""
