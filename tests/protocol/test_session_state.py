@@ -23,6 +23,7 @@ from tests.support.speech import (
     describe,
     error,
     execute,
+    notification,
     parameter_status,
     parse,
     query,
@@ -388,6 +389,16 @@ async def test_server_is_kept_as_long_as_it_says_that_there_is_something_and_no_
     await server.answers(rows("2"), IDLE, to=query("SELECT 2"))
     await other.receives(rows("2"), IDLE)
     assert not house.inside(client).state.pins
+
+
+async def test_notification_on_a_pinned_server_is_left_to_the_hub(house: House):
+    client, server = await house.pair()
+    await asks(client, server, LOCK, rows(""), IDLE)
+    await server.answers_audit(locks=True)
+    await house.until(lambda: bool(house.inside(client).state.pins))
+    server.send(notification("news", "told by the hub"))
+    await server.hears_nothing()  # a Sync of ours would make the hub's wait for an answer that nobody sees
+    await client.hears_nothing()
 
 
 async def test_setting_that_a_function_reports_is_asked_for(house: House):

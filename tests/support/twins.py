@@ -168,6 +168,7 @@ class Twins:
             self.direct.ask_again()
         expected = self.direct.overhear(0)
         found = self.judged.overhear(len(expected))
+        assert self.judged.buffer[:1] in (b"", b"A"), f"it was told more: {bytes(self.judged.buffer)!r}"
         told = [[spell_notification(message, line.pid) for message in heard] for line, heard in
                 ((self.judged, found), (self.direct, expected))]  # fmt: skip
         compare(*told, "the one who listens")
