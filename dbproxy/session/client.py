@@ -152,7 +152,9 @@ class Client(Requester):
             return
         if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
             return
-        if server.traces.pins:  # it is not freed; and what came may be no answer: a notification that the hub tells
+        if (
+            server.traces.pins
+        ):  # it is not freed; and what came may be no answer: a notification that the hub tells
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0

@@ -707,7 +707,9 @@ async def test_what_goes_ahead_of_a_query_does_not_end_what_waits_for_a_sync(hou
     assert [message.kind for message in sent] == list("PBECCQ")
 
 
-async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier_one_has_ended_it(house: House):
+async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier_one_has_ended_it(
+    house: House,
+):
     client, server = await house.pair()
     client.send(parse("", "INSERT INTO t VALUES (1)"), bind(), execute(), FLUSH)
     await server.receive_until(FLUSH)
