@@ -13,7 +13,6 @@ from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.requests import Requester
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
@@ -78,10 +77,11 @@ class Client(Requester):
         self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.prepared.keep_promises() + build.error_response(error))
         if framer.mark_at(index) & 255 in b"QF":
-            self.write(READY_IDLE)
+            self.write(self.spell_ready())
             index += 1
         else:
             self.discarding = True
+        self.prepared.begun = False
         self.request(framer, index, framer.end)
         self.drain()
 

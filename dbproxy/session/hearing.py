@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.errors import AdminShutdown, ProxyError
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.server import Server
 from dbproxy.session.connection import ClientConnection
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
@@ -71,8 +70,13 @@ class Hearer(ClientConnection):
     def tell_ready(self) -> None:
         if self.owes_ready:
             self.owes_ready = False
-            self.write(b"".join([*self.news, READY_IDLE]))
-            self.news.clear()
+            self.write(self.spell_ready())
+
+    def spell_ready(self) -> bytes:
+        """ReadyForQuery, and what goes ahead of it."""
+        news = b"".join(self.news)
+        self.news.clear()
+        return news + READY_IDLE
 
     # --- notifications ---
 
@@ -99,7 +103,7 @@ class Hearer(ClientConnection):
         """A notification, or a notice about them: now, or once what is under way is answered."""
         if self.state.takes(message):
             return
-        if self.parked or (self.server is not None and not self.may_hear(self.server)):
+        if self.parked or not self.may_hear():
             self.news.append(message)
             if len(self.news) > NOTIFICATION_LIMIT:
                 why = f"{NOTIFICATION_LIMIT} notifications wait for its transaction to end"
@@ -109,9 +113,14 @@ class Hearer(ClientConnection):
 
     notice = notify
 
-    def may_hear(self, server: Server) -> bool:
+    def may_hear(self) -> bool:
         """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
+        server = self.server
+        if server is None:
+            return not self.prepared.begun
         pipeline = server.pipeline
         if server.status != ord("I") or server.framer.left or not pipeline.only_ours():
             return False
-        return bool(pipeline.ignoring or not (self.prepared.executes or server.forwarded))
+        return bool(
+            pipeline.ignoring or not (self.prepared.begun or self.prepared.executes or server.forwarded)
+        )
