@@ -48,7 +48,7 @@ class Hearer(ClientConnection):
     def audited(self, findings: Findings, effects: int) -> None:
         assert self.server is not None  # it says so
         self.state.conclude(self.server, findings, effects)
-        if self.owes_ready:
+        if self.owes_ready and effects & (LISTENS | DISCARDS):  # it has waited for this
             self.hear_own()
 
     def owe_ready(self) -> None:

@@ -475,3 +475,25 @@ async def test_it_is_shown_and_counted(house: House, hub: Hub, server: ScriptedS
     [shown] = figures.hubs
     assert (shown.connections, shown.channels, shown.listeners, shown.delivered) == (1, 1, 1, 1)
     assert figures.lists["used_servers"] == figures.databases[0].current_connections == 1
+
+
+async def test_own_notification_comes_ahead_of_ready_though_the_server_is_asked_meanwhile(
+    house: House, server: ScriptedServer
+) -> None:
+    client, backend = await house.pair()
+    client.send(query("LISTEN a"))
+    hub = await server.accept()
+    await hub.answers(OK, to=listen("a"))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await backend.answers(GONE, to=query("UNLISTEN *"))
+    await client.receives(OK)
+    client.send(query("NOTIFY a; SET work_mem = 1"))
+    await backend.answers(complete("NOTIFY"), complete("SET"), IDLE, to=query("NOTIFY a; SET work_mem = 1"))
+    await hub.receives(query(""))
+    await backend.answers_audit(settings={"work_mem": "1"})
+    await client.receives(complete("NOTIFY"), complete("SET"))
+    await client.hears_nothing()
+    hub.send(notification("a", "own"), EMPTY, IDLE)
+    await client.receives(notification("a", "own"), IDLE)

@@ -88,12 +88,16 @@ class Line(BlockingClient):
     def overhear(self, count: int) -> list[Message]:
         """Notifications: all that are there, and until there are `count`, if they come in time."""
         deadline = time.monotonic() + self.patience
+        self._take_notifications()
         while self._readable(max(0.0, deadline - time.monotonic()) if len(self.heard) < count else 0.0):
             self._fill()
-            while self.buffer[:1] == b"A" and (message := self._take()):
-                self.heard.append(message)
+            self._take_notifications()
         found, self.heard = self.heard, []
         return found
+
+    def _take_notifications(self) -> None:
+        while self.buffer[:1] == b"A" and (message := self._take()):
+            self.heard.append(message)
 
     def _hear(self, kind: str, answer: list[Message]) -> None:
         if kind not in ENDINGS or (self.broken and kind != "S"):
