@@ -91,13 +91,16 @@ class Hearer(ClientConnection):
 
     def heard(self, error: ProxyError | None) -> None:
         """The hub hears what this client asked for, or cannot: go on."""
-        self.state.hearing = False
+        self.state.hearing = self.state.notified = False
         if self.closed or not self.parked:
             return
         if error is not None:
             self.disconnect(error.message, error)
             return
         self.resume()
+
+    def heard_all(self) -> None:
+        self.heard(None)
 
     def notify(self, message: bytes) -> None:
         """A notification, or a notice about them: now, or once what is under way is answered."""

@@ -32,7 +32,6 @@ cdef class Requester(Hearer):
     cdef list query(
         self, Server server, effects, bytes chunk, Py_ssize_t position, Py_ssize_t at, Py_ssize_t stop, list pieces
     )
-    cdef bint must_wait(self, Server server, effects) except -1
     cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cdef rare(self, Server server, int kind)
     @cython.locals(server=Server)

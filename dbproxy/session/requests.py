@@ -14,10 +14,10 @@ from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.hearing import Hearer
-from dbproxy.session.names import FLUSH, USES
+from dbproxy.session.names import FLUSH
 from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import HARMLESS, LISTENS, RECALLS, UNKNOWN, Statement
+from dbproxy.sql.statement import HARMLESS, UNKNOWN, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import STATEMENT_NEED, Framer
@@ -200,7 +200,7 @@ class Requester(Hearer):
             server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
             pieces.append(build.query(REFUSED))
             return pieces
-        if self.must_wait(server, effects):
+        if state.must_wait(server, effects, simple=True):
             self.prepared.asks = True
             pieces.append(FLUSH)
             return pieces
@@ -219,16 +219,6 @@ class Requester(Hearer):
         else:
             pieces.append(restore(server, restored, ord("Q"), (chunk, at, self.started)))
         return pieces
-
-    def must_wait(self, server: Server, effects: Statement) -> bool:
-        """Whether what goes ahead of a Query depends on the answer to an earlier one.
-
-        What a name means, or whether a transaction is open that only a Sync or an error ends.
-        """
-        if effects.effects & USES:
-            return self.prepared.names.must_wait(server)
-        ahead = self.prepared.executes and self.state.effects_of(effects)[0] & (LISTENS | RECALLS)
-        return bool(ahead) and self.prepared.names.must_wait(server)
 
     # --- other messages ---
 

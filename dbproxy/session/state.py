@@ -62,6 +62,7 @@ class SessionState:
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False
         self.notifies = False  # in this transaction, and may hear of it
+        self.notified = False  # and the hub may still be told of that
         self.backslashes = self.reads_backslashes()
 
     def reads_backslashes(self) -> bool:
@@ -112,6 +113,15 @@ class SessionState:
                 )
         return None
 
+    def must_wait(self, server: Server, statement: Statement, simple: bool) -> bool:
+        """Whether it depends on answers that are due: what a name means, what a Sync would end, whether it notified."""
+        prepared = self.client.prepared
+        depends = sql.LISTENS if self.notified else 0
+        if simple and prepared.executes:
+            depends |= sql.LISTENS | sql.RECALLS
+        depends &= self.effects_of(statement)[0] if depends else 0
+        return bool(depends | statement.effects & USES) and prepared.names.must_wait(server)
+
     def begin(self, server: Server, statement: Statement, values: Iterable[bytes], simple: bool) -> bytes:
         """Mark the server for what the statement may do; messages that have to go ahead of it.
 
@@ -128,6 +138,7 @@ class SessionState:
         if effects & sql.NOTIFIES:
             server.notifier = self.client
             self.notifies = self.client.hub is not None
+            self.notified = True
         if self.notifies or effects & sql.LISTENS or (self.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
         if effects & sql.UNKNOWN:
@@ -201,17 +212,23 @@ class SessionState:
         return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
 
     def must_hear(self, statement: Statement) -> bool:
-        """Whether the hub must hear a channel first; then the client goes on once it does (`Client.heard`)."""
+        """Whether the hub must hear first; then the client goes on once it has (`Client.heard`).
+
+        A channel that is new to it, and on one that it hears what the client has notified before it listens.
+        """
         channels = [listen.channel for listen in statement.listens if listen.begins]
+        late = bool(channels) and self.notified
         if self.channels and self.effects_of(statement)[0] & sql.NOTIFIES:
             channels += self.channels  # one that a function began to listen to is known only since then
         if not channels:
             return False
-        if self.client.find_hub().hears(channels):
+        hub = self.client.find_hub()
+        heard = hub.hears(channels)
+        if heard and not late:
             return False
         if not self.hearing:
             self.hearing = True
-            self.client.wait_for_hub(channels)
+            hub.catch_up(self.client.heard_all) if heard else self.client.wait_for_hub(channels)
         return True
 
     # --- after the transaction ---

@@ -14,7 +14,7 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
-from dbproxy.session.names import USES, Names
+from dbproxy.session.names import Names
 from dbproxy.sql.statement import DISCARDS, EXECUTES, HARMLESS, LOOKS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
@@ -230,11 +230,11 @@ class ClientStatements:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
         if effects is HARMLESS:
             return b""
-        names = effects.effects & USES and self.names.must_wait(server)
-        if names or self.state.must_hear(effects):
+        waits = self.state.must_wait(server, effects, simple=False)
+        if waits or self.state.must_hear(effects):
             self.asks = True
             self.stats.bind_count -= 1  # it comes again
-            return FLUSH if names else b""
+            return FLUSH if waits else b""
         restored = self.state.restored(effects)
         if restored.values and effects.effects & DISCARDS:  # nothing may come behind it in its transaction
             self.restored = restored

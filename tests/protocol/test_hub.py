@@ -497,3 +497,26 @@ async def test_own_notification_comes_ahead_of_ready_though_the_server_is_asked_
     await client.hears_nothing()
     hub.send(notification("a", "own"), EMPTY, IDLE)
     await client.receives(notification("a", "own"), IDLE)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_a_client_has_notified_before_it_listens_is_not_told(
+    house: House, hub: Hub, server: ScriptedServer, known: bool
+) -> None:
+    client, backend = await house.pair()
+    ears = await heard(hub, server, "a") if known else None
+    client.send(query("NOTIFY a"), query("LISTEN a"))
+    await backend.receives(query("NOTIFY a"))
+    await let_others_run()
+    assert hub.channels.keys() == ({"a"} if known else set())
+    backend.send(complete("NOTIFY"), IDLE)
+    await client.receives(complete("NOTIFY"), IDLE)
+    if ears:
+        await ears.answers(notification("a", "own", backend.pid), EMPTY, IDLE, to=query(""))
+    else:
+        await (await server.accept()).answers(OK, to=listen("a"))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await client.receives(OK)
+    await client.hears_nothing()
