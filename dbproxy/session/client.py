@@ -118,7 +118,7 @@ class Client(Requester):
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
         server = self.server
-        asks = self.prepared.asks and not self.state.hearing  # its next message has waited for this
+        asks = self.prepared.asks and not self.state.listening.hearing  # its next message has waited for this
         if self.framer.left and not asks:
             self.late = True
             return False

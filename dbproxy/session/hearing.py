@@ -58,11 +58,12 @@ class Hearer(ClientConnection):
             self.hear_own()
 
     def listen_early(self, failed: bool) -> None:
-        self.state.listen_early(failed)
+        self.state.listening.count_early(failed)
 
     def hear_own(self) -> None:
-        if self.state.notifies and self.hub is not None:
-            self.state.notifies = False
+        listening = self.state.listening
+        if listening.notifies and self.hub is not None:
+            listening.notifies = False
             self.hub.catch_up(self.tell_ready)
         else:
             self.tell_ready()
@@ -91,7 +92,7 @@ class Hearer(ClientConnection):
 
     def heard(self, error: ProxyError | None) -> None:
         """The hub hears what this client asked for, or cannot: go on."""
-        self.state.hearing = self.state.notified = False
+        self.state.listening.hearing = self.state.listening.notified = False
         if self.closed or not self.parked:
             return
         if error is not None:
@@ -104,7 +105,7 @@ class Hearer(ClientConnection):
 
     def notify(self, message: bytes) -> None:
         """A notification, or a notice about them: now, or once what is under way is answered."""
-        if self.state.takes(message):
+        if self.state.listening.takes(message):
             return
         if self.parked or not self.may_hear():
             self.news.append(message)
