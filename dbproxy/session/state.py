@@ -7,7 +7,7 @@ are listened to by the hub, and what cannot be moved pins the server, with a rea
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -76,11 +76,15 @@ class SessionState:
             if more is not None:
                 effects |= more[0]
                 names |= more[1]
-        for name in encode(statement.executes):
-            for prepared in self.client.prepared.names.effects_of(name):
-                effects |= prepared.effects
-                names |= prepared.settings
+        for prepared in self.executed(statement):
+            effects |= prepared.effects
+            names |= prepared.settings
         return effects, names
+
+    def executed(self, statement: Statement) -> list[Statement]:
+        """What its EXECUTEs may run."""
+        names = self.client.prepared.names
+        return [prepared for name in encode(statement.executes) for prepared in names.effects_of(name)]
 
     def refusal(self, statement: Statement) -> Refusal | None:
         """Why the configuration does not allow the statement to pin, if it does not."""
@@ -165,12 +169,10 @@ class SessionState:
     def restored(self, statement: Statement) -> Parameters:
         """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""
         start: Parameters = self.start
-        if not statement.resets or not start.values:
+        if not start.values or not (statement.resets or statement.executes):
             return NOTHING
-        names = start.values.keys() & statement.resets
-        if sql.ALL in statement.resets:
-            roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
-            names |= start.values.keys() - statement.stays - roles
+        involved = [statement, *self.executed(statement)]
+        names = frozenset().union(*(_taken_away(start.values.keys(), one) for one in involved))
         found: Parameters = self.pool.parameter_sets.find({name: start.values[name] for name in names})
         return found
 
@@ -212,6 +214,15 @@ class SessionState:
             if name in self.start.values:  # and that the server was not asked for it says nothing
                 values[name] = findings.named.get(name) or self.client.settings.values.get(name, values[name])
         return values
+
+
+def _taken_away(names: Set[str], statement: Statement) -> Set[str]:
+    """Which of these settings go back to the server's default."""
+    found = names & statement.resets
+    if sql.ALL in statement.resets:
+        roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
+        found |= names - statement.stays - roles
+    return found
 
 
 def _setting_names(values: Iterable[bytes]) -> list[str]:
