@@ -722,3 +722,15 @@ async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier
     await server.answers(complete("DISCARD SEQUENCES"), IDLE, to=query("DISCARD SEQUENCES"))
     await server.answers(rows("1"), IDLE, to=query("SELECT lastval()"))
     await client.receives(rows("1"), IDLE)
+
+
+async def test_names_are_given_behind_a_deallocate_all_that_a_failed_transaction_has_refused(house: House):
+    client, server = await house.pair()
+    await prepare_by_sql(client, server)
+    await asks(client, server, "BEGIN", complete("BEGIN"), INTRANS)
+    await asks(client, server, "DEALLOCATE", error("42601", "syntax error"), INERROR)
+    await asks(client, server, "DEALLOCATE ALL", FAILED, INERROR)
+    await asks(client, server, "ROLLBACK AND CHAIN", complete("ROLLBACK"), INTRANS)
+    client.send(parse("", "TABLE pg_prepared_statements"), bind(), execute(), SYNC)
+    sent = await server.receive_until(SYNC)
+    assert PREPARE in [message.body.query for message in sent if message.kind == "P"]
