@@ -13,7 +13,6 @@ from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.requests import Requester
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
@@ -86,10 +85,11 @@ class Client(Requester):
         self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.prepared.keep_promises() + build.error_response(error))
         if framer.mark_at(index) & 255 in b"QF":
-            self.write(READY_IDLE)
+            self.write(self.spell_ready())
             index += 1
         else:
             self.discarding = True
+        self.prepared.begun = False
         self.request(framer, index, framer.end)
         self.drain()
 
@@ -121,6 +121,7 @@ class Client(Requester):
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
+        self.server.traces.swept = False  # type: ignore[union-attr]  # it calls
         if status == ord("I"):
             self.prepared.executes = False
             if self.wrote:
@@ -132,7 +133,7 @@ class Client(Requester):
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
         server = self.server
-        asks = self.prepared.asks and not self.state.hearing  # its next message has waited for this
+        asks = self.prepared.asks and not self.state.listening.hearing  # its next message has waited for this
         if self.framer.left and not asks:
             self.late = True
             return False
@@ -179,6 +180,10 @@ class Client(Requester):
             self.resume()
             return
         if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
+            return
+        if (
+            server.traces.pins
+        ):  # it is not freed; and what came may be no answer: a notification that the hub tells
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0

@@ -13,8 +13,7 @@ from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE
-from dbproxy.session.names import FLUSH, USES
+from dbproxy.session.names import FLUSH
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.routed import Routed
 from dbproxy.session.state import REFUSED
@@ -119,6 +118,7 @@ class Requester(Routed):
                 else:
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
+                prepared.begun = False
                 server.statements.unnamed = prepared.unnamed = None
                 replay.at = SPOILED
             elif kind == ord("E"):
@@ -143,7 +143,7 @@ class Requester(Routed):
                     position = stop
                 self.started = 0.0
                 replay.sealed = True
-                prepared.executes = False
+                prepared.begun = prepared.executes = False
             elif kind == ord("X"):
                 self.leave(server, chunk, position, at, pieces)
                 return
@@ -192,7 +192,7 @@ class Requester(Routed):
             server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
             pieces.append(build.query(REFUSED))
             return pieces
-        if effects.effects & USES and self.prepared.names.must_wait(server):
+        if state.must_wait(server, effects, simple=True):
             self.prepared.asks = True
             pieces.append(FLUSH)
             return pieces
@@ -217,8 +217,8 @@ class Requester(Routed):
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
-            self.discarding = False
-            self.write(self.prepared.keep_promises() + READY_IDLE)
+            self.discarding = self.prepared.begun = False
+            self.write(self.prepared.keep_promises() + self.spell_ready())
         elif kind == ord("H") and self.prepared.promised:
             self.write(self.prepared.keep_promises())
         elif kind == ord("X"):
@@ -232,6 +232,7 @@ class Requester(Routed):
         if kind == ord("F"):
             server.pipeline.expect(ord("F"), (b"", -1, self.started))
             self.started = 0.0
+            self.prepared.begun = False
         elif kind == ord("H"):
             server.flush()
         else:

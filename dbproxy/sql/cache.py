@@ -1,7 +1,7 @@
 """Each statement is classified once: found again by its very text, by a text like it, or by its shape.
 
 Two texts of one shape do the same to the session, with few exceptions where a literal decides (`set_config('name', …)`,
-the body of DO, …) or where the place in the text does (LISTEN): such a shape is marked, and each of its texts is
+the body of DO, …): such a shape is marked, and each of its texts is
 classified for itself. So is what the grammar rejects: a bad literal of one client must not spoil the shape for all.
 Comments are no part of a shape, so one that is a hint is added to it.
 """

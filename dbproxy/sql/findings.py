@@ -20,7 +20,7 @@ class Findings:
     prepares: list[str] = field(default_factory=list)
     deallocates: list[str] = field(default_factory=list)
     executes: list[str] = field(default_factory=list)
-    listens: tuple[Listen, ...] = ()
+    listens: list[Listen] = field(default_factory=list)
     functions: set[str] = field(default_factory=set)
     defines: set[str] = field(default_factory=set)
     databases: list[str] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Findings:
             prepares=tuple(self.prepares),
             deallocates=tuple(self.deallocates),
             executes=tuple(self.executes),
-            listens=self.listens,
+            listens=tuple(self.listens),
             functions=frozenset(self.functions),
             defines=frozenset(self.defines),
             defined_effects=bodies.effects,

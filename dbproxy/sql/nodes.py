@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
 from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, set_config, variable_set
-from dbproxy.sql.source import defines_functions
+from dbproxy.sql.source import defines_functions, listened_channels
 from dbproxy.sql.statement import (
     CHANGES,
     CLOSES,
@@ -26,6 +26,7 @@ from dbproxy.sql.statement import (
     PREPARES,
     SETS_UNKNOWN,
     UNLOCKS,
+    Listen,
 )
 
 Visited = list[tuple[str, Node]]  # the nodes of a tree with their kinds, but for LEAVES
@@ -147,9 +148,16 @@ def _do(findings: Findings, node: Node) -> bool:
         if argument.def_elem.defname == "as":
             source = argument.def_elem.arg.string.sval
             findings.add_source(source)
+            findings.listens += [Listen(channel, begins=True) for channel in listened_channels(source)]
             if defines_functions(source):
                 findings.defines.add("")
     return SKIP
+
+
+def _listen(findings: Findings, node: Node) -> bool:
+    findings.effects |= LISTENS
+    findings.listens.append(Listen(node.conditionname, begins=node.DESCRIPTOR.name == "ListenStmt"))
+    return False
 
 
 def _declare(findings: Findings, node: Node) -> bool:
@@ -262,8 +270,8 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "ExecuteStmt": _execute,
     "DeallocateStmt": _deallocate,
     "DiscardStmt": _discard,
-    "ListenStmt": _note(LISTENS),
-    "UnlistenStmt": _note(LISTENS),
+    "ListenStmt": _listen,
+    "UnlistenStmt": _listen,
     "NotifyStmt": _note(NOTIFIES),
     "LoadStmt": _note(LOADS),
     "DoStmt": _do,

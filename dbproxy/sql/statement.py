@@ -45,10 +45,8 @@ ALL = ""  # in `resets`
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A LISTEN or UNLISTEN at bytes `start:end` of the text; `channel` is "" for `UNLISTEN *`."""
+    """A LISTEN or UNLISTEN; `channel` is "" for `UNLISTEN *`."""
 
-    start: int
-    end: int
     channel: str
     begins: bool  # LISTEN
 
