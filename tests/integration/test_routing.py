@@ -22,6 +22,7 @@ SETTINGS = {
     "routing.mode": "on",
     "health.lag_interval": "20ms",
     "routing.slow_start": "0s",
+    "routing.balancing": "round_robin",
 }
 
 
