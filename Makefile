@@ -12,7 +12,7 @@ BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 CODE     := $(wildcard dbproxy tests benchmarks setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak compat check format bench clean
+.PHONY: help venv demo test soak compat chaos check format bench clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
@@ -44,6 +44,9 @@ soak: venv  ## Minutes of random rounds and gigabytes: no leak, no growth; SEED=
 
 compat: venv  ## asyncpg's own tests, direct and through the proxy; docs/compatibility.md explains what differs
 	$(BIN)/python -m tests.compat
+
+chaos: venv  ## Faults of hosts and lines under 100 clients; what they saw of each, and a ledger of their commits
+	$(BIN)/python -m tests.chaos
 
 check: venv  ## Format, lint, types, layers
 	$(BIN)/ruff format --check $(CODE)

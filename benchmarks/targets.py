@@ -35,7 +35,8 @@ class Target:
 
 
 @contextmanager
-def pgbouncer(primary: Postgres, size: int) -> Iterator[Target]:
+def pgbouncer(primary: Postgres, size: int, login: str = "") -> Iterator[Target]:
+    """`login`: as whom it logs in, in the words of its configuration; the superuser where not given."""
     port, ini = free_port(), primary.socket_dir / "pgbouncer.ini"
     settings = {
         "listen_addr": HOST,
@@ -48,7 +49,7 @@ def pgbouncer(primary: Postgres, size: int) -> Iterator[Target]:
         **({"max_prepared_statements": 200} if pgbouncer_version() >= (1, 21) else {}),
     }
     lines = [f"{key} = {value}" for key, value in settings.items()]
-    server = f"* = host={HOST} port={primary.port} user={primary.superuser}"
+    server = f"* = host={HOST} port={primary.port} {login or f'user={primary.superuser}'}"
     ini.write_text("\n".join(["[databases]", server, "[pgbouncer]", *lines, ""]))
     account().own(ini)
     command = [str(PGBOUNCER), str(ini)]  # it refuses to run as root

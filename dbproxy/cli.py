@@ -1,4 +1,4 @@
-"""The command line: `dbproxy serve`, `check`, `demo`.
+"""The command line: `dbproxy serve`, `check`, `explain`, `demo`.
 
 Exit codes: 0 done, 1 failed, 2 bad usage or configuration. What a command needs is imported when it runs, so
 that `--help` and a mistyped option answer at once.
@@ -84,6 +84,17 @@ def check(config: ConfigFile = None, set_: Overrides = None) -> None:
         read_users(settings)  # a mistake in the users' file is one, too
         for line in describe(settings):
             typer.echo(line)
+
+
+@app.command()
+def explain(
+    statement: Annotated[str, typer.Argument(metavar="SQL", help="The statement, in quotes.")],
+) -> None:
+    """Say where a statement would go, and why: by the grammar alone, without a server."""
+    from dbproxy.routing.explain import explain_text
+
+    for line in explain_text(statement.encode()):
+        typer.echo(line)
 
 
 @app.command()

@@ -1,11 +1,12 @@
-"""What administrators may do: RELOAD, PAUSE, RESUME, KILL, RECONNECT, as PgBouncer does them.
+"""What administrators may do: RELOAD, PAUSE, RESUME, KILL, RECONNECT, as PgBouncer does them, and orders about hosts.
 
 An action returns when it is done, and raises what to tell the administrator if it cannot be. `database` is
-`""` for all of them.
+`""` for all of them; `name` is a host's in the cluster (SHOW HOSTS).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import structlog
 
@@ -73,14 +74,37 @@ async def reconnect(house: House, database: str) -> None:
         pool.retire()
 
 
+async def disable(house: House, name: str) -> None:
+    """Give the host nothing, and end what runs there."""
+    house.cluster.disable(name, monotonic())
+
+
+async def drain(house: House, name: str) -> None:
+    """Give the host nothing new; return at once."""
+    house.cluster.drain(name, monotonic())
+
+
+async def enable(house: House, name: str) -> None:
+    house.cluster.enable(name, monotonic())
+
+
+async def probe(house: House, argument: str) -> None:
+    """Ask all hosts now, not when it is time to."""
+    house.cluster.probe()
+
+
 ACTIONS: dict[str, Action] = {
+    "disable host": disable,
+    "drain host": drain,
+    "enable host": enable,
     "kill": kill,
     "pause": pause,
+    "probe": probe,
     "reconnect": reconnect,
     "reload": reload,
     "resume": resume,
 }
-WITHOUT_ARGUMENT = frozenset({"reload"})
+WITHOUT_ARGUMENT = frozenset({"probe", "reload"})
 
 
 def refuse_if_paused(house: House) -> None:

@@ -1,4 +1,7 @@
-"""The console's language, PgBouncer's: `WORD [ARGUMENT]`, `SET key = value`, each with or without a `;`."""
+"""The console's language, PgBouncer's: `WORD [ARGUMENT]`, `SET key = value`, each with or without a `;`.
+
+Ours are `VERB HOST name` and `EXPLAIN ROUTE [FOR database] statement`.
+"""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +11,11 @@ from dbproxy.errors import CommandFailed
 _WORD = r'(?:"(?:[^"]|"")*"|[0-9a-z_]+)'
 _STRING = r"'(?:[^']|'')*'"
 _COMMAND = re.compile(rf"\s*({_WORD})(?:\s+({_WORD}))?\s*", re.IGNORECASE | re.ASCII)
-_SET = re.compile(rf"\s*set\s+({_WORD})\s*(?:=|to\b)\s*({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII)
+_ORDER = re.compile(rf"\s*(disable|drain|enable)\s+host\s+({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII)
+_QUESTION = re.compile(rf"\s*explain\s+route\s+(?:for\s+({_WORD})\s+)?(\S.*)", re.IGNORECASE | re.DOTALL)
+_SET = re.compile(
+    rf"\s*set\s+({_WORD}(?:\.{_WORD})?)\s*(?:=|to\b)\s*({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII
+)
 _STATEMENT = re.compile(r"""(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|[^;"'])+""")
 MAX_ARGUMENT = 63  # PostgreSQL's NAMEDATALEN - 1
 
@@ -30,13 +37,25 @@ class Assignment:
     value: str
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """EXPLAIN ROUTE; `database` is "" for all."""
+
+    database: str
+    statement: str
+
+
 def split(query: str) -> list[str]:
     """The statements of one Query message, the empty ones left out."""
     return [statement.strip() for statement in _STATEMENT.findall(query) if statement.strip()]
 
 
-def parse(statement: str) -> Command | Assignment:
-    """CommandFailed if it is neither."""
+def parse(statement: str) -> Command | Assignment | Question:
+    """CommandFailed if it is none of these."""
+    if match := _ORDER.fullmatch(statement):
+        return Command(f"{match[1].lower()} host", _unquote(match[2]), statement)
+    if match := _QUESTION.fullmatch(statement):
+        return Question(_unquote(match[1] or ""), match[2])
     if match := _COMMAND.fullmatch(statement):
         argument = _unquote(match[2] or "")
         if len(argument) > MAX_ARGUMENT:

@@ -1,6 +1,7 @@
 """SHOW CLIENTS and SHOW SERVERS: a row for each connection; `link` is the `ptr` at the other end.
 
-The columns are PgBouncer's, and two of ours behind them: since when the link is, and why it outlives transactions.
+The columns are PgBouncer's, and some of ours behind them: since when the link is, why it outlives transactions, and
+the name of a server's host in the cluster.
 """
 
 import asyncio
@@ -17,23 +18,35 @@ from dbproxy.session.startup import Login
 SOCKETS = columns(
     "type:s user:s database:s replication:s state:s addr:s port:i local_addr:s local_port:i connect_time:s "
     "request_time:s wait:i wait_us:i close_needed:i ptr:s link:s remote_pid:i tls:s application_name:s "
-    "prepared_statements:i id:i link_time:s pins:s"
+    "prepared_statements:i id:i link_time:s pins:s host:s"
 )
 Address = tuple[str, int]
 
 
 def show_clients(house: House) -> Table:
     """Those that were let in, the console's among them."""
-    return Table(
-        SOCKETS, map(client_row, (login for login in house.registry if login.client or login.console))
-    )
+    logins = (login for login in house.registry if login.client or login.console)
+    return Table(SOCKETS, (client_row(login, host_name(house, login)) for login in logins))
 
 
 def show_servers(house: House) -> Table:
-    return Table(SOCKETS, (server_row(server) for pool in list_pools(house, "") for server in pool.servers()))
+    return Table(
+        SOCKETS,
+        (
+            server_row(server, house.host_of(pool))
+            for pool in list_pools(house, "")
+            for server in pool.servers()
+        ),
+    )
 
 
-def client_row(login: Login) -> tuple[Value, ...]:
+def host_name(house: House, login: Login) -> str:
+    """Where the server is that it holds."""
+    server = login.client.server if login.client is not None else None
+    return house.host_of(server.pool) if server is not None else ""
+
+
+def client_row(login: Login, host: str) -> tuple[Value, ...]:
     client = login.client
     server = client.server if client is not None else None
     wait = waiting_time(client) if client is not None else 0.0
@@ -62,10 +75,11 @@ def client_row(login: Login) -> tuple[Value, ...]:
         login.id,
         link_time(server),
         held_pins(client, monotonic()) if client is not None else "",
+        host,
     )
 
 
-def server_row(server: Server) -> tuple[Value, ...]:
+def server_row(server: Server, host: str) -> tuple[Value, ...]:
     pool = server.pool
     connected = wall_clock(server.connected_at)
     return (
@@ -90,12 +104,13 @@ def server_row(server: Server) -> tuple[Value, ...]:
         server.id,
         link_time(server if isinstance(server.client, Client) else None),
         ",".join(sorted(server.traces.pins)),
+        host,
     )
 
 
 def waiting_time(client: Client) -> float:
     """Seconds that it has waited for a server by now."""
-    since: float | None = client.pool.waiting.get(client)
+    since: float | None = client.waits_in.waiting.get(client)
     return 0.0 if since is None else max(0.0, monotonic() - since)
 
 

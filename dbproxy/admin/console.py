@@ -12,8 +12,10 @@ import structlog
 
 from dbproxy import __version__
 from dbproxy.admin.actions import ACTIONS, WITHOUT_ARGUMENT
-from dbproxy.admin.command import Assignment, Command, invalid, parse, split
+from dbproxy.admin.assignment import assign
+from dbproxy.admin.command import Assignment, Command, Question, invalid, parse, split
 from dbproxy.admin.house import House
+from dbproxy.admin.question import explain
 from dbproxy.admin.show import FAKES, SHOWS, fake
 from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError
 from dbproxy.net.link import PARKED, Link
@@ -38,12 +40,18 @@ PARAMETERS = {
 }
 HELP = """
 \tSHOW CLIENTS|CONFIG|DATABASES|HELP|LISTENS|LISTS|PINS|POOLS|PREPARED|SERVERS|STATE|USERS|VERSION
+\tSHOW HOSTS|HOST_POOLS|ROUTES|RESCUES
 \tSHOW STATS|STATS_AVERAGES|STATS_TOTALS|TOTALS
 \tRELOAD
 \tPAUSE [<db>]
 \tRESUME [<db>]
 \tRECONNECT [<db>]
-\tKILL [<db>]"""
+\tKILL [<db>]
+\tDISABLE|DRAIN|ENABLE HOST <host>
+\tPROBE
+\tSET routing = off|observe|on
+\tSET routing.percent = <number>
+\tEXPLAIN ROUTE [FOR <db>] <statement>"""
 
 
 class Console(Link):
@@ -137,6 +145,8 @@ class Console(Link):
         command = parse(statement)
         if isinstance(command, Assignment):
             return self.set(command)
+        if isinstance(command, Question):
+            return explain(self.house, command).pieces("EXPLAIN")
         if command.verb in ("show", "select"):
             return show(self.house, command)
         if command.verb not in ACTIONS or (command.argument and command.verb in WITHOUT_ARGUMENT):
@@ -147,7 +157,9 @@ class Console(Link):
         if assignment.key in FAKES:
             return build.notice_response("SET ignored"), build.command_complete("SET")
         self.require_admin()
-        raise CommandFailed("SET failed", hint="Change the configuration and RELOAD.")
+        done = assign(self.house, assignment)
+        log.info("console command", command=f"SET {assignment.key}", **self.login.describe())
+        return build.notice_response(done), build.command_complete("SET")
 
     async def act(self, command: Command) -> Iterable[bytes]:
         self.require_admin()

@@ -6,11 +6,12 @@ The console itself is neither a pool nor a database here.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from dbproxy.admin.house import House
+from dbproxy.admin.hosts import host_figures, route_figures
+from dbproxy.admin.house import House, list_hosts
 from dbproxy.errors import ConfigurationError
 from dbproxy.observe.figures import DatabaseFigures, HubFigures, PoolFigures, ProxyFigures
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, TESTED
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
 
@@ -21,13 +22,18 @@ def read_figures(house: House, now: float) -> ProxyFigures:
     """`now` is monotonic seconds."""
     clients = client_states(house)
     pins = client_pins(house)
-    pools = [pool_figures(pool, clients, pins.get(pool, {}), now) for pool in house.pools.values()]
+    pools = [
+        pool_figures(list_hosts(house, pool), clients, pins.get(pool, {}), now)
+        for pool in house.pools.values()
+    ]
     databases = list_databases(house, pools)
     totals = total_clients(house, clients)
     return ProxyFigures(
         pools=pools,
         databases=databases,
         hubs=[hub_figures(hub) for hub in house.hubs.values()],
+        hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
+        routes=route_figures(house),
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),
@@ -43,7 +49,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
 
 def client_state(client: Client) -> str:
     """PgBouncer's word for it."""
-    if client in client.pool.waiting:
+    if client in client.waits_in.waiting:
         return "waiting"
     return "active" if client.server is not None else "idle"
 
@@ -77,24 +83,29 @@ def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict
 
 
 def pool_figures(
-    pool: Pool, clients: Mapping[tuple[Pool, str], int], pins: Mapping[str, int], now: float
+    pools: Sequence[Pool], clients: Mapping[tuple[Pool, str], int], pins: Mapping[str, int], now: float
 ) -> PoolFigures:
-    """Of cancel requests only those on their way to a server of the pool are known."""
-    cancels = sum(server.cancels for server in pool.servers())
+    """The first pool is the primary's, the others those to replicas that answer the same clients.
+
+    Of cancel requests only those on their way to a server are known.
+    """
+    pool = pools[0]
+    cancels = sum(server.cancels for pool in pools for server in pool.servers())
+    states = [sum(len(pool.lists[state]) for pool in pools) for state in range(CLOSED)]
     return PoolFigures(
         database=pool.database,
         user=pool.user,
         stats=pool.stats,
         cl_active=clients.get((pool, "active"), 0) + clients.get((pool, "idle"), 0),
-        cl_waiting=len(pool.waiting),
+        cl_waiting=sum(len(pool.waiting) for pool in pools),
         cl_active_cancel_req=cancels,
-        sv_active=len(pool.lists[ACTIVE]),
+        sv_active=states[ACTIVE],
         sv_active_cancel=cancels,
-        sv_being_canceled=len(pool.lists[BEING_CANCELED]),
-        sv_idle=len(pool.lists[IDLE]),
-        sv_tested=len(pool.lists[TESTED]),
-        sv_login=pool.opening,
-        maxwait_us=int(1e6 * longest_wait(pool, now)),
+        sv_being_canceled=states[BEING_CANCELED],
+        sv_idle=states[IDLE],
+        sv_tested=states[TESTED],
+        sv_login=sum(pool.opening for pool in pools),
+        maxwait_us=int(1e6 * max(longest_wait(pool, now) for pool in pools)),
         pins=pins,
         pool_mode=pool.settings.mode,
     )

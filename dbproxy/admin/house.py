@@ -5,8 +5,10 @@ from typing import Protocol
 
 from dbproxy.admin.averages import Averages
 from dbproxy.auth.users import Users
+from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.router import Router
 from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 
@@ -25,6 +27,10 @@ class House(Protocol):
     @property
     def registry(self) -> Registry: ...
     @property
+    def cluster(self) -> Cluster: ...
+    @property
+    def routers(self) -> Mapping[tuple[str, str], Router]: ...
+    @property
     def averages(self) -> Averages: ...
     @property
     def started_at(self) -> float: ...
@@ -36,12 +42,21 @@ class House(Protocol):
     def paused_databases(self) -> set[str]: ...
     @property
     def reload(self) -> Callable[[], None]: ...
+    def apply(self, settings: Settings) -> None: ...
+    def host_of(self, pool: Pool) -> str: ...
     def is_paused(self, database: str) -> bool: ...
     def pause(self, database: str) -> None: ...
     def resume(self, database: str) -> None: ...
 
 
 def list_pools(house: House, database: str) -> list[Pool]:
-    """The pools of one database, or of all, with those on which notifications are heard."""
-    pools = [*house.pools.values(), *(hub.pool for hub in house.hubs.values() if hub.pool is not None)]
+    """The pools of one database, or of all, with those to replicas, and those on which notifications are heard."""
+    lent = [pool for primary in house.pools.values() for pool in list_hosts(house, primary)]
+    pools = [*lent, *(hub.pool for hub in house.hubs.values() if hub.pool is not None)]
     return [pool for pool in pools if not database or pool.database == database]
+
+
+def list_hosts(house: House, primary: Pool) -> list[Pool]:
+    """The primary's pool, and those to replicas that answer the same clients."""
+    router = house.routers.get((primary.database, primary.user))
+    return [primary, *router.pools.values()] if router is not None else [primary]

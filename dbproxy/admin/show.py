@@ -1,4 +1,4 @@
-"""The SHOW commands: PgBouncer's, with its columns, and SHOW PINS, PREPARED and LISTENS, which are ours."""
+"""The SHOW commands: PgBouncer's, with its columns, and SHOW PINS, HOSTS, ROUTES and others, which are ours."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,8 +8,9 @@ from time import monotonic
 from dbproxy import __version__
 from dbproxy.admin.connections import show_clients, show_servers
 from dbproxy.admin.figures import read_figures, user_names
-from dbproxy.admin.house import House
+from dbproxy.admin.house import House, list_hosts
 from dbproxy.admin.pins import show_pins
+from dbproxy.admin.routes import show_host_pools, show_hosts, show_rescues, show_routes
 from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
 from dbproxy.admin.table import Columns, Table, Value, columns
 from dbproxy.config import list_entries
@@ -82,8 +83,8 @@ def show_databases(house: House) -> Table:
 def show_users(house: House) -> Table:
     """Pool settings only where they were written for the user; limits of 0 are none."""
     servers: Counter[str] = Counter()
-    for pool in house.pools.values():
-        servers[pool.user] += pool.size()
+    for primary in house.pools.values():
+        servers[primary.user] += sum(pool.size() for pool in list_hosts(house, primary))
     clients = Counter(login.user for login in house.registry if login.client is not None)
     names = user_names(house)
     return Table(
@@ -117,11 +118,16 @@ def show_version(house: House) -> Table:
 
 def show_prepared(house: House) -> Table:
     """The prepared statements that are shared, without literals, and how many servers have each."""
-    return Table(PREPARED, (row for pool in list(house.pools.values()) for row in _prepared(pool)))
+    return Table(
+        PREPARED, (row for pool in list(house.pools.values()) for row in _prepared(list_hosts(house, pool)))
+    )
 
 
-def _prepared(pool: Pool) -> Iterator[tuple[Value, ...]]:
-    servers = Counter(name for server in pool.servers() for name in server.statements.prepared)
+def _prepared(pools: list[Pool]) -> Iterator[tuple[Value, ...]]:
+    """Those to replicas have the statements of the first."""
+    pool = pools[0]
+    every = (server for pool in pools for server in pool.servers())
+    servers = Counter(name for server in every for name in server.statements.prepared)
     for statement in list(pool.statements.by_body.values()):
         shown = show_statement(statement.text())
         yield pool.database, pool.user, statement.name.decode(), servers[statement.name], shown
@@ -143,11 +149,15 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "clients": show_clients,
     "config": show_config,
     "databases": show_databases,
+    "host_pools": show_host_pools,
+    "hosts": show_hosts,
     "listens": show_listens,
     "lists": show_lists,
     "pins": show_pins,
     "pools": show_pools,
     "prepared": show_prepared,
+    "rescues": show_rescues,
+    "routes": show_routes,
     "servers": show_servers,
     "state": show_state,
     "stats": show_stats,

@@ -29,13 +29,13 @@ class Table:
     columns: Columns
     rows: Iterable[Sequence[Value]]
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self, tag: str = "SHOW") -> Iterator[bytes]:
         """RowDescription, DataRows and CommandComplete, a few rows at a time."""
         yield build.row_description(self.columns)
         rows = iter(self.rows)
         while some := b"".join(map(_encode_row, islice(rows, BATCH))):
             yield some
-        yield build.command_complete("SHOW")
+        yield build.command_complete(tag)
 
 
 def _encode_row(row: Sequence[Value]) -> bytes:

@@ -44,6 +44,7 @@ class Lifecycle:
             await endpoints.start()
             proxy.warm_up()
             proxy.spawn(proxy.keep_deadlines())
+            proxy.watch_hosts()
             self.announce(settings)
             await self.stop.wait()
             await self.drain()

@@ -11,12 +11,15 @@ import uvloop
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
+from dbproxy.app.hosts import Hosts, refresh_catalog
 from dbproxy.app.lifecycle import Lifecycle
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
-from dbproxy.config import Host, PoolSettings, Settings
+from dbproxy.cluster.cluster import Cluster
+from dbproxy.cluster.member import Member
+from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
@@ -26,6 +29,7 @@ from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
 from dbproxy.pool.server import Server
+from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
@@ -60,6 +64,7 @@ class Proxy:
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.pools: dict[tuple[str, str], Pool] = {}
         self.classifier = StatementCache(settings.pool.statement_cache_size)
+        self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.hubs: dict[str, Hub] = {}
         self.senders = Senders()
         self.learned: dict[str, Keys] = {}
@@ -70,6 +75,15 @@ class Proxy:
         self.paused = False
         self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
+        self.watcher: asyncio.Task[Any] | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.hosts.cluster
+
+    @property
+    def routers(self) -> Mapping[tuple[str, str], Router]:
+        return self.hosts.routers
 
     # --- session.startup.House ---
 
@@ -79,6 +93,13 @@ class Proxy:
             limits = self.settings.pool_for(database, user)
             pool = self.pools[database, user] = self.make_pool(database, user, limits, {})
         return pool
+
+    def find_router(self, database: str, user: str) -> Router | None:
+        router = self.hosts.find_router(database, user, self.find_pool(database, user))
+        if router is not None and not router.catalog_read_at and router.primary.settings.read_functions:
+            router.catalog_read_at = monotonic()
+            self.spawn(refresh_catalog(router))
+        return router
 
     def find_hub(self, database: str, user: str) -> Hub:
         """The hub of this database; it logs in as `user` if it has to."""
@@ -160,9 +181,33 @@ class Proxy:
             slow_after(self.settings),
             self.classifier,
             lambda: self.forget_statements(database),
+            self.hosts.positions,
         )
+        pool.moves = self.hosts.chooses(database)
         pool.paused = self.is_paused(database)
         return pool
+
+    def make_replica_pool(self, host: Member, primary: Pool) -> Pool:
+        pool = Pool(
+            primary.database,
+            primary.user,
+            primary.settings,
+            lambda pool: self.spawn(self.open(pool, {})),
+            lambda server: self.cancel_query(server),
+            primary.slow_after,
+            self.classifier,
+            primary.forget_statements,
+            self.hosts.positions,
+            primary,
+            host,
+        )
+        pool.paused = primary.paused
+        return pool
+
+    def watch_hosts(self) -> None:
+        """From when there are several on."""
+        if self.watcher is None and self.hosts.watches():
+            self.watcher = self.spawn(self.hosts.run())
 
     def vacate(self, databases: tuple[str, ...]) -> None:
         """Close what is idle there: DROP DATABASE waits for all others to leave."""
@@ -180,24 +225,31 @@ class Proxy:
 
     def forget_statements(self, database: str) -> None:
         """After DDL: in all pools of the database."""
+        self.hosts.schema_changed(database)
         for pool in self.pools.values():
             if pool.database == database:
                 pool.statements.forget()
 
     async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
-        server = await open_server(pool, self.target(pool, parameters), self.keys)
+        try:
+            target = self.target(pool, parameters)
+        except ProxyError as error:
+            pool.open_failed(error, monotonic())
+            return
+        server = await open_server(pool, target, self.keys)
         if server is not None:
             self.senders.add(server)
 
     def all_pools(self) -> Iterator[Pool]:
-        """The clients' and the hubs'."""
+        """The clients', those to replicas, and the hubs'."""
         yield from self.pools.values()
+        yield from self.hosts.replica_pools()
         for hub in self.hubs.values():
             if hub.pool is not None:
                 yield hub.pool
 
     def target(self, pool: Pool, parameters: Mapping[str, str]) -> Target:
-        host: Host = self.settings.server_for(pool.database)
+        host = self.hosts.address_of(pool)
         secret = self.users.get(pool.user)
         usable = secret is not None and secret.kind != "scram-sha-256"
         return Target(
@@ -208,14 +260,14 @@ class Proxy:
             user=pool.user,
             credentials=secret if usable else self.learned.get(pool.user, secret),
             parameters=parameters,
+            writable=pool.host is None and self.hosts.chooses(pool.database),
         )
 
     def cancel_query(self, server: Server) -> asyncio.Task[None]:
         """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
         server.cancels += 1
-        host = self.settings.server_for(server.pool.database)
         timeout = server.pool.settings.cancel_wait_timeout
-        return self.spawn(cancel_server(server, host.host, host.port, timeout))
+        return self.spawn(cancel_server(server, *server.endpoint, timeout))
 
     # --- what administrators ask for ---
 
@@ -225,18 +277,40 @@ class Proxy:
         moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
+        self.hosts.apply(settings)
+        self.watch_hosts()
+        for login in self.registry:
+            self.give_router(login)
         for pool in self.all_pools():
             limits = settings.pool_for(pool.database, pool.user)
-            own = pool is self.pools.get((pool.database, pool.user))
+            own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.settings = limits if own else limit(limits)
             pool.slow_after = slow_after(settings)
+            pool.moves = pool.host is None and self.hosts.chooses(pool.database)
         for pool in moved:
             pool.retire()
         self.spawn(self.derive_keys())
 
+    def give_router(self, login: Login) -> None:
+        """To who came before there were replicas."""
+        if login.pool is None or login.router is not None:
+            return
+        login.router = self.find_router(login.database, login.user)
+        client = login.client
+        if client is not None and client.shares and client.mode == "transaction":
+            client.router = login.router
+
+    def host_of(self, pool: Pool) -> str:
+        """The name of the host that it connects to; "" if that is none of the cluster's, or unknown."""
+        primary = self.hosts.cluster.primary if self.hosts.moves(pool.database) else None
+        host: Member | None = pool.host or primary
+        return host.name if host is not None else ""
+
     def place(self, settings: Settings, users: Users, pool: Pool) -> object:
         """What decides where a pool's connections go."""
         host = settings.server_for(pool.database)
+        if pool.host is not None:
+            host = pool.host.url.with_dbname(host.dbname)
         return host.host, host.port, host.dbname, users.get(pool.user)
 
     def is_paused(self, database: str) -> bool:
@@ -290,8 +364,12 @@ class Proxy:
     def sweep(self, now: float, *, clients: bool) -> None:
         for key, pool in list(self.pools.items()):
             sweep(pool, now)
-            if pool.forgettable(now) and not any(login.pool is pool for login in self.registry):
+            unused = pool.forgettable(now) and not any(login.pool is pool for login in self.registry)
+            if unused and self.hosts.forget(key):
                 del self.pools[key]
+        self.hosts.sweep()
+        for pool in self.hosts.replica_pools():
+            sweep(pool, now)
         for hub in self.hubs.values():
             if hub.pool is not None:
                 sweep(hub.pool, now)
@@ -302,6 +380,8 @@ class Proxy:
             for pool in self.pools.values():
                 if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:
                     self.spawn(refresh_routines(pool))
+            for router in self.hosts.stale_catalogs(now):
+                self.spawn(refresh_catalog(router))
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:

@@ -3,16 +3,19 @@
 from dbproxy.config.diff import Change, compare
 from dbproxy.config.keys import Entry, list_entries
 from dbproxy.config.load import load
-from dbproxy.config.sections import PoolMode, PoolSettings
+from dbproxy.config.sections import Balancing, HealthSettings, PoolMode, PoolSettings, RoutingSettings
 from dbproxy.config.settings import Settings
 from dbproxy.config.url import Host
 
 __all__ = [
+    "Balancing",
     "Change",
     "Entry",
+    "HealthSettings",
     "Host",
     "PoolMode",
     "PoolSettings",
+    "RoutingSettings",
     "Settings",
     "compare",
     "list_entries",

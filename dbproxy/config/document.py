@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dbproxy.config.env import HONOURED
+from dbproxy.config.env import HONOURED, MILLISECONDS
 from dbproxy.config.keys import NAMED, name_kind, needs_restart, show_default, walk_keys
 from dbproxy.config.sections import ReplicaSettings
 from dbproxy.config.settings import Settings
@@ -82,7 +82,7 @@ def _write_variables() -> Iterator[str]:
     yield ""
     yield from ("| name | sets |", "|---|---|")
     for name, key in HONOURED.items():
-        unit = ", in milliseconds" if name.endswith("_MS") else ""
+        unit = ", in milliseconds" if name in MILLISECONDS else ""
         yield f"| `{name}` | `{key}`{unit} |"
 
 

@@ -10,6 +10,8 @@ PREFIX = "DBPROXY_"
 HONOURED = {
     "DATABASE_URL": "primary.url",
     "DATABASE_READ_REPLICAS": "replicas",
+    "DATABASE_REPLICA_FAILOVER_THRESHOLD": "health.failure_threshold",
+    "DATABASE_REPLICA_HEALTH_CHECK_INTERVAL": "health.interval",
     "PGBOUNCER_HOST": "listen.host",
     "PGBOUNCER_PORT": "listen.port",
     "PGBOUNCER_POOL_SIZE": "pool.size",
@@ -17,6 +19,7 @@ HONOURED = {
     "SLOW_QUERY_THRESHOLD_MS": "slow_query.threshold",
     "QUERY_MONITORING_ENABLED": "slow_query.enabled",
 }
+MILLISECONDS = {"DATABASE_REPLICA_HEALTH_CHECK_INTERVAL", "SLOW_QUERY_THRESHOLD_MS"}
 # Kubernetes gives pods such names for a service that is called "dbproxy"; DBPROXY_PURE belongs to the build.
 _NOT_OURS = re.compile(
     r"DBPROXY_(PURE|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
@@ -27,7 +30,7 @@ def read_environment(environ: Mapping[str, str]) -> Iterator[Assignment]:
     """What the environment sets, in rising precedence; names with our prefix are keys, known or not."""
     for name, key in HONOURED.items():
         if value := environ.get(name, ""):
-            milliseconds = name.endswith("_MS") and value.isdigit()
+            milliseconds = name in MILLISECONDS and value.isdigit()
             yield Assignment(tuple(key.split(".")), f"{value}ms" if milliseconds else value, name)
     for name in sorted(environ):
         if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name):

@@ -23,6 +23,7 @@ from dbproxy.config.url import Host, parse_url
 
 PoolMode = Literal["transaction", "session", "statement"]
 AuthType = Literal["scram-sha-256", "md5", "trust"]
+Balancing = Literal["peak_ewma", "least_connections", "round_robin", "random"]
 
 
 PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
@@ -126,10 +127,11 @@ class PrimarySettings(Section):
 
 
 class ReplicaSettings(Section):
-    """A streaming replica; accepted and checked, but this version sends everything to the primary."""
+    """A streaming replica, for reads; it may become the primary."""
 
     name: str = setting("", "Name in logs and metrics; `replica1`, `replica2` and so on where not given.")
     url: ServerUrl = setting("", "The server and a login there; the list is also `DATABASE_READ_REPLICAS`.")
+    weight: Count = setting(1, "Its share of reads against the others' weights; 0 gives it none.")
 
     @model_validator(mode="after")
     def has_a_url(self) -> Self:
@@ -176,8 +178,9 @@ class PoolKeys(Section):
     )
     read_functions: bool = setting(
         default=True,
-        description="Whether the sources of a database's functions are read (pg_proc), to know which of them change "
-        "a session.",
+        description="Whether the sources of a database's functions and views are read, to know which of them change "
+        "a session, and which a replica may run; without, only reads that use neither tables nor functions of the "
+        "database go to replicas.",
     )
     refuse_pins: PinNames = setting(
         [],
@@ -210,11 +213,60 @@ class PoolSettings(PoolKeys):
 
 
 class RoutingSettings(Section):
-    """Which server answers; accepted and checked, but this version sends everything to the primary."""
+    """Which host answers; docs/routing.md tells how it is decided."""
 
-    mode: Literal["off", "observe", "on"] = setting("off", "Whether reads go to replicas.")
+    mode: Literal["off", "observe", "on"] = setting(
+        "on",
+        "Whether reads go to replicas, where there are some; `observe` sends everything to the primary and counts what "
+        "would have gone where.",
+    )
+    percent: Count = setting(
+        100,
+        "The share of reads that go to replicas, for moving there gradually; the others go to the primary.",
+        le=100,
+    )
     consistency: Literal["eventual", "session", "global"] = setting(
         "session", "Whose writes a read on a replica must see."
+    )
+    primary_after_write: Duration = setting(
+        "1s",
+        "How long a session's reads stay on the primary after it wrote, where the primary tells no positions in its "
+        "WAL (Aurora); elsewhere not used.",
+    )
+    balancing: Balancing = setting(
+        "peak_ewma",
+        "Who answers a read, of the replicas that may: `peak_ewma` asks by weight and avoids the slow and the busy, "
+        "`least_connections` only the busy; `round_robin` and `random` go by weight alone.",
+    )
+    primary_reads_weight: Count = setting(
+        0, "The primary's own share of reads against the replicas' weights; 0: only if no replica can answer."
+    )
+    slow_start: Duration = setting(
+        "30s", "How long the share of a replica that came back grows until it is whole; 0 is at once."
+    )
+
+
+class HealthSettings(Section):
+    """How hosts are judged; docs/failover.md tells what follows."""
+
+    interval: Duration = setting(
+        "30s",
+        "How often each host is looked at anew, by a new connection (its name is resolved again); also "
+        "`DATABASE_REPLICA_HEALTH_CHECK_INTERVAL`, in milliseconds.",
+        ge=0.01,
+    )
+    lag_interval: Duration = setting(
+        "250ms",
+        "How often each host is asked for its role and position in between; 0 is only every `interval`.",
+    )
+    timeout: Duration = setting("2s", "Longest that a connect or a question may take.", ge=0.01)
+    failure_threshold: Count = setting(
+        3, "Failures in a row that take a host out; also `DATABASE_REPLICA_FAILOVER_THRESHOLD`.", ge=1
+    )
+    success_threshold: Count = setting(2, "Successes in a row that bring it back.", ge=1)
+    lag_warn: Duration = setting("5s", "A replica that lags by more is warned of.", gt=0)
+    lag_limit: Duration = setting(
+        "30s", "A replica that lags by more gets no reads until it lags by less than half of that.", gt=0
     )
 
 

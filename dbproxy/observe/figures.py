@@ -113,12 +113,40 @@ class HubFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostFigures:
+    """One host of the cluster; `role` is primary, replica or unknown."""
+
+    name: str
+    role: str = "unknown"
+    state: str = "unknown"
+    up: bool = False  # it may be given queries
+    lag_bytes: int = 0
+    lag_seconds: float = 0.0
+    reads: int = 0  # picked for, since start
+    active: int = 0  # reads that run there
+    latency_s: float = 0.0
+    servers: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFigures:
+    """What was routed for one database and user, since start; by host and reason."""
+
+    database: str
+    user: str
+    decisions: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    rescues: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
     pools: Sequence[PoolFigures] = ()
     databases: Sequence[DatabaseFigures] = ()
     hubs: Sequence[HubFigures] = ()
+    hosts: Sequence[HostFigures] = ()
+    routes: Sequence[RouteFigures] = ()
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state

@@ -23,7 +23,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from dbproxy.observe.figures import HubFigures, PoolFigures, PoolStats, ProxyFigures
+from dbproxy.observe.figures import (
+    HostFigures,
+    HubFigures,
+    PoolFigures,
+    PoolStats,
+    ProxyFigures,
+    RouteFigures,
+)
 from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
 from dbproxy.observe.pgbouncer_names import pgbouncer_metrics
 
@@ -54,6 +61,8 @@ class ProxyCollector(Collector):
         yield from _pin_metrics(figures.pools)
         yield from self._histograms(figures.pools)
         yield from _hub_metrics(figures.hubs)
+        yield from _host_metrics(figures.hosts)
+        yield from _route_metrics(figures.routes)
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
@@ -167,3 +176,41 @@ def _hub_metrics(hubs: Sequence[HubFigures]) -> Iterator[Metric]:
             for hub in hubs:
                 family.add_metric((label(hub.database),), read(hub))
             yield family
+
+
+_HOST_GAUGES: dict[str, tuple[str, Callable[[HostFigures], float]]] = {
+    "dbproxy_host_up": ("1 if the host may be given queries", lambda host: float(host.up)),
+    "dbproxy_host_lag_seconds": ("How long ago the primary was beyond it", lambda host: host.lag_seconds),
+    "dbproxy_host_lag_bytes": ("WAL of the primary not replayed yet", lambda host: host.lag_bytes),
+    "dbproxy_host_active_reads": ("Reads that run there", lambda host: host.active),
+    "dbproxy_host_latency_seconds": (
+        "How long reads take there, peaks above all",
+        lambda host: host.latency_s,
+    ),
+    "dbproxy_host_connections": ("Server connections to it", lambda host: host.servers),
+}
+
+
+def _host_metrics(hosts: Sequence[HostFigures]) -> Iterator[Metric]:
+    for name, (help_text, read) in _HOST_GAUGES.items():
+        family = GaugeMetricFamily(name, help_text, labels=["host"])
+        for host in hosts:
+            family.add_metric((label(host.name),), read(host))
+        yield family
+    state = GaugeMetricFamily("dbproxy_host_state", "1: what it is now", labels=["host", "role", "state"])
+    reads = CounterMetricFamily("dbproxy_host_reads", "Reads that it was picked for", labels=["host"])
+    for host in hosts:
+        state.add_metric((label(host.name), host.role, host.state), 1)
+        reads.add_metric((label(host.name),), host.reads)
+    yield from (state, reads)
+
+
+def _route_metrics(routes: Sequence[RouteFigures]) -> Iterator[Metric]:
+    labels = [*POOL_LABELS, "host", "reason"]
+    decisions = CounterMetricFamily("dbproxy_route_decisions", "Where requests went, and why", labels=labels)
+    rescues = CounterMetricFamily("dbproxy_rescues", "Reads that a replica could not answer", labels=labels)
+    for route in routes:
+        for family, counts in ((decisions, route.decisions), (rescues, route.rescues)):
+            for (host, reason), count in counts.items():
+                family.add_metric((label(route.database), label(route.user), label(host), reason), count)
+    yield from (decisions, rescues)

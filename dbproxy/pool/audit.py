@@ -57,6 +57,7 @@ class Findings:
     cursors: bool | None = None
     prepared: dict[str, tuple[bool, str]] | None = None  # whether by PREPARE, and the text
     channels: frozenset[str] | None = None
+    position: int | None = None  # where the WAL ends: behind all that has been committed
 
 
 class Audit:
@@ -72,12 +73,17 @@ class Audit:
     def spell(self) -> str:
         """The Query's text."""
         effects = self.effects
+        if effects == sql.WRITES:
+            return f"SELECT {_POSITION}"
         parts = [f"'named', {_named(self.names)}"]
         parts += [part for wanted, part in _PARTS if effects & wanted]
         return _FRAME.format(", ".join(parts))
 
     def read(self, row: bytes) -> None:
         """Take the answer from a DataRow of one column (its payload)."""
+        if self.effects == sql.WRITES:
+            self.answer = Findings(position=int(row_values(row)[0]))
+            return
         found = json.loads(bytes.fromhex(row_values(row)[0].decode()))
         for name in TRANSACTIONS & (found.get("settings") or {}).keys():
             del found["settings"][name]  # said to be the session's, but gone with its transaction
@@ -90,6 +96,7 @@ class Audit:
             cursors=found.get("cursors"),
             prepared=(found["prepared"] or {}) if "prepared" in found else None,
             channels=frozenset(channels or ()) if "channels" in found else None,
+            position=found.get("position"),
         )
 
 
@@ -139,7 +146,10 @@ _FRAME = (
     "SELECT pg_catalog.encode(pg_catalog.convert_to("
     "(pg_catalog.json_build_object({}))::pg_catalog.text, 'UTF8'), 'hex')"
 )
+# Not a pg_lsn, but a number that needs no parser.
+_POSITION = "(pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
 _PARTS = [
+    (sql.WRITES, f"'position', {_POSITION}"),
     (
         SETTINGS,
         "'settings', (SELECT pg_catalog.json_object_agg(name, setting) FROM pg_catalog.pg_settings"

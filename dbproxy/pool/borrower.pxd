@@ -4,6 +4,7 @@ from dbproxy.net.link cimport Link
 cdef class Borrower(Link):
     cdef public object settings
     cdef public bint by_hub
+    cdef public bint routed
     cdef readonly list news
     cdef readonly dict reported
 

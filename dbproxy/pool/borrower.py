@@ -14,6 +14,7 @@ class Borrower(Link):
     def __init__(self) -> None:
         Link.__init__(self)
         self.by_hub = False  # notifications come to it by the hub, not by the server it is lent
+        self.routed = False  # a replica answers it, and what it asked for can be sent again
         self.settings: Any = None  # that it needs its server to have
         self.reported: dict[str, str] = {}  # the ParameterStatus values that it was told, by lower-case name
         self.news: list[
@@ -42,8 +43,15 @@ class Borrower(Link):
     def listen_early(self, failed: bool) -> None:
         """A transaction that may have had a LISTEN is over; `failed`: not all of it was committed."""
 
+    def committed(self, position: int) -> None:
+        """Whatever it has committed is in the primary's WAL ahead of this position."""
+
     def caught_up(self) -> None:
         """All that was asked for has been answered, and no Sync has been sent after it."""
+
+    def may_rescue(self, fields: dict[str, str]) -> bool:
+        """Whether what failed on a replica is to be sent again elsewhere; the borrower gets no more of its answer."""
+        return False
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""

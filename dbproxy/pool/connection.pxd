@@ -22,6 +22,7 @@ cdef class Connection(Member):
     cdef public int pid
     cdef public bytes key
     cdef public str address
+    cdef public tuple endpoint
     cdef public double connected_at
 
     cdef relay(self, bytes data)

@@ -42,6 +42,7 @@ class Connection(Member):
         self.pid = 0
         self.key = b""
         self.address = ""
+        self.endpoint = ("", 0)  # host and port, for cancel requests
         self.connected_at = monotonic()
 
     def relay(self, data: bytes) -> None:

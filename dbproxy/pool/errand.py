@@ -52,6 +52,11 @@ class Errand(Borrower):
         async with self.loan() as server:
             await self.read_routines(server)
 
+    async def run(self, sql: str) -> list[list[bytes]]:
+        """The rows of this Query; ServerRefused if it fails."""
+        async with self.loan() as server:
+            return await self.ask(server, sql)
+
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)
         sources = [(_unhex(name), _unhex(source)) for name, source in rows]

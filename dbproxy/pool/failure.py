@@ -64,6 +64,37 @@ class Refusal:
         self.error = error
 
 
+def rescue(server: "Relay", payload: bytes) -> bool:
+    """Of a replica's ErrorResponse, ahead of which nothing was forwarded: whether the request is sent again elsewhere.
+
+    A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
+    """
+    fields = parse_error_response(payload)
+    if server.pipeline.empty() or not server.client.may_rescue(fields):
+        return False
+    server.stats.error_count += 1
+    if fields.get("V") in ("FATAL", "PANIC"):
+        return True
+    undo(server, server.pipeline.fail())
+    if len(server.pipeline) == 1:
+        server.pipeline.skip_oldest()
+        server.retrying = True
+    else:
+        server.close("a read is sent to the primary, with those behind it")
+    return True
+
+
+def ends_unlent(server: "Relay", payload: bytes) -> bool:
+    """Whether the connection ends right behind the answer that ends the loan: its client need not know."""
+    client = server.client
+    if client is None or not client.by_hub or server.status != ord("I") or server.traces.pins:
+        return False
+    if parse_error_response(payload).get("V") not in ("FATAL", "PANIC"):
+        return False
+    server.expires_at = 0.0  # not to be lent again
+    return True
+
+
 def fail(server: "Relay", payload: bytes) -> bool:
     """ErrorResponse: drop what the server discards. True if the client must not see it."""
     pipeline = server.pipeline

@@ -10,6 +10,7 @@ from dbproxy.errors import ProtocolViolation, SessionLost
 from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
 from dbproxy.pool.insertions import OPTIONAL
 from dbproxy.pool.parameters import Parameters
+from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import TAIL
 
@@ -30,12 +31,15 @@ def inquire(server: "Relay") -> None:
     audit = Audit(traces.effects, names)
     traces.effects = 0
     traces.touched = set()
+    if audit.effects & WRITES and not traces.unplaced:
+        traces.unplaced = True
+        server.pool.positions.begin()
     ask(server, audit)
 
 
 def ask(server: "Relay", audit: Audit) -> None:
     server.traces.tries += 1
-    server.traces.asked = audit.effects
+    server.traces.asked = audit.effects & ~WRITES
     server.framer.look_at_rows()
     server.pipeline.skip(ord("Q"), audit)
     server.statements.unnamed = None
@@ -78,6 +82,13 @@ def conclude(server: "Server", audit: Audit) -> None:
         ask_later(server, audit)
         return
     traces.tries = 0
+    if answer.position is not None:
+        traces.unplaced = False
+        server.pool.positions.end(answer.position)
+        if server.client is not None:
+            server.client.committed(answer.position)
+        if audit.effects == WRITES:
+            return
     traces.listens = bool(answer.channels) if answer.channels is not None else traces.listens
     values = settings_after(server.settings, answer, server.pool.user)
     server.settings = server.pool.parameter_sets.find(values)

@@ -11,6 +11,7 @@ from dbproxy.wire.startup import parse_parameter_status
 if TYPE_CHECKING:
     from dbproxy.pool.relay import Relay
 
+STANDBY = "in_hot_standby"  # told by a replica that is promoted: to its clients it is not what they are connected to
 OPTIONAL = "optional"  # note of a Query of ours that may fail: what follows it says so to the client
 
 
@@ -48,9 +49,11 @@ def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> byte
 
 def hides(server: "Relay", payload: bytes) -> bool:
     """Whether a setting is told later, if at all: it goes to the server's default, and on from there."""
+    name, _ = parse_parameter_status(payload)
+    if name == STANDBY:
+        return True
     if not server.pipeline.peek() & (HALF | TAIL):
         return server.pipeline.peek() & SKIP != 0
-    name, _ = parse_parameter_status(payload)
     return name.lower() in server.restoring
 
 

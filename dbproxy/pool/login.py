@@ -12,6 +12,7 @@ from dbproxy.auth.exchange import KeyCache, Work
 from dbproxy.auth.server_login import Credentials, ServerLogin
 from dbproxy.errors import ProtocolViolation, ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.connect import connect
+from dbproxy.pool.insertions import STANDBY
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
@@ -41,16 +42,20 @@ class Target:
     user: str
     credentials: Credentials = field(repr=False)
     parameters: Mapping[str, str] = field(default_factory=dict)  # of the start-up packet, beside these
+    writable: bool = False  # a standby will not do
 
 
 async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | None:
     """Open one connection and give it to the pool, or tell the pool why not."""
     server = Server(pool)
     server.address = target.address
+    server.endpoint = target.host, target.port
     try:
         async with asyncio.timeout(pool.settings.server_connect_timeout or None):
             await connect(lambda: server, target.host, target.port)
             await log_in(server, target, keys)
+            if target.writable and server.parameters.get(STANDBY) == "on":
+                raise ServerUnavailable("the server is a standby: it takes no writes")
     except (ProxyError, OSError) as error:
         failure = explain(error, pool, target)
         server.close(failure.message)

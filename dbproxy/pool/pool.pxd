@@ -14,6 +14,10 @@ cdef class Pool:
     cdef readonly str database
     cdef readonly str user
     cdef public object settings
+    cdef readonly Pool primary
+    cdef readonly object host
+    cdef public bint moves
+    cdef readonly object positions
     cdef readonly object statements
     cdef readonly object launch
     cdef readonly object forget_statements

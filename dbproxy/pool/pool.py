@@ -17,10 +17,12 @@ from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.net.direct import has_news
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
+from dbproxy.pool.positions import Positions
 from dbproxy.pool.prepared import Statements
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED, Members
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
+from dbproxy.sql.statement import WRITES
 
 if TYPE_CHECKING:
     from dbproxy.pool.borrower import Borrower
@@ -44,21 +46,32 @@ class Pool:
         slow_after: float,
         classifier: StatementCache | None = None,
         forget_statements: Callable[[], object] | None = None,
+        positions: Positions | None = None,
+        primary: "Pool | None" = None,
+        host: Any = None,
     ) -> None:
+        """`primary`: whose clients the servers of a replica, `host`, answer, with their statements and settings."""
         self.database = database
         self.user = user
         self.settings = settings
-        self.statements = Statements(settings.statement_cache_size)
+        self.primary = primary
+        self.host = host
+        self.moves = False  # to another host, if that becomes the primary: it is waited for
+        self.moves = False  # to another host, if that becomes the primary: worth waiting for
+        self.positions = positions or Positions()
+        self.statements: Statements = (
+            primary.statements if primary else Statements(settings.statement_cache_size)
+        )
         self.launch = launch
         self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
         self.slow_after = slow_after
-        self.stats = PoolStats()
+        self.stats: PoolStats = primary.stats if primary else PoolStats()
         self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
-        self.parameter_sets = ParameterSets()
+        self.parameter_sets: ParameterSets = primary.parameter_sets if primary else ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)
         # The database's own functions that change a session, by name: their effects, and the settings they name.
         self.routines: dict[str, tuple[int, frozenset[str]]] = {}
@@ -251,8 +264,8 @@ class Pool:
         self.last_error = error
         if self.size() > self.opening:
             return
-        final = isinstance(error, ServerRefused)
-        for client in [client for client in self.waiting if final or client.impatient]:
+        final = isinstance(error, ServerRefused) or self.primary is not None  # which answers, too
+        for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
             self.leave(client)
             client.refuse(error)
 
@@ -263,6 +276,10 @@ class Pool:
     def lost(self, server: "Server", reason: str) -> None:
         """A connection is closed, for this reason; open another if somebody waits."""
         was = NAMES[server.state]
+        if server.traces.unplaced:
+            self.positions.lose(monotonic())
+        elif server.traces.effects & WRITES:
+            self.positions.lost_at = monotonic()
         if server.state != CLOSED:
             self.lists[server.state].remove(server)
             server.state = CLOSED

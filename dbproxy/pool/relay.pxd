@@ -18,6 +18,7 @@ cdef class Relay(Connection):
     cdef readonly bint ran
     cdef readonly bint failed
     cdef public bint retrying
+    cdef readonly int served
     cdef public bint forwarded
     cdef public bint flushing
     cdef public bint keeps_ready
@@ -30,7 +31,7 @@ cdef class Relay(Connection):
 
     @cython.locals(
         framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
-        done=bint, pieces=list, now=double, kind=int, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, tail=int,
+        done=bint, sent=bint, pieces=list, now=double, kind=int, payload=bytes, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, tail=int,
         mark=Py_ssize_t,
     )
     cdef relay(self, bytes data)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.audit import Audit
 from dbproxy.pool.connection import Connection
-from dbproxy.pool.failure import fail
-from dbproxy.pool.insertions import hides, tell_restored
+from dbproxy.pool.failure import ends_unlent, fail, rescue
+from dbproxy.pool.insertions import STANDBY, hides, tell_restored
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.traces import Traces
@@ -37,6 +37,7 @@ class Relay(Connection):
         self.ran = False
         self.failed = False  # or rolled back: something, since no transaction was open last
         self.retrying = False
+        self.served = 0  # requests that were answered in this loan
         self.forwarded = False  # part of the answer at hand
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         # The client is told that its transaction has ended when more than that is done.
@@ -62,11 +63,12 @@ class Relay(Connection):
     def relay(self, data: bytes) -> None:
         framer = self.framer
         pipeline = self.pipeline
+        sent = self.forwarded
         count = framer.scan(data)
         chunk = framer.chunk
         position = 0
         done = kept = False
-        pieces = None
+        pieces: list[bytes] | None = None
         now = 0.0
         for number in range(count):
             mark = framer.mark_at(number)
@@ -85,7 +87,16 @@ class Relay(Connection):
                 continue
             if kind == ord("E"):
                 self.failed = True
-                skip = fail(self, self.payload(chunk, at))
+                payload = self.payload(chunk, at)
+                if self.client is not None and self.client.routed and not sent and rescue(self, payload):
+                    pieces = None  # nothing of this answer has been forwarded
+                    position = at
+                    self.skipping = True
+                    self.forwarded = False
+                    if self.closed:
+                        return
+                    continue
+                skip = (done and ends_unlent(self, payload)) or fail(self, payload)
                 ahead = self.ahead
                 self.ahead = None
                 if pipeline.unsure:
@@ -98,7 +109,7 @@ class Relay(Connection):
                     ahead = pipeline.take_fakes()
                 tail = pipeline.halves > 0 and pipeline.peek() & TAIL
                 skip = pipeline.receive(kind)
-                if pipeline.halves and kind == ord("S"):
+                if kind == ord("S") and (pipeline.halves or self.pool.primary is not None):
                     skip = hides(self, self.payload(chunk, at))
                 if tail and kind == ord("Z"):
                     ahead = tell_restored(self)
@@ -137,6 +148,11 @@ class Relay(Connection):
                     now = monotonic()
                 if not skip or kept:
                     self.answered(pipeline.ended, now)
+                    if self.client is not None and self.client.routed and pipeline.head < len(pipeline.due):
+                        self.forward(chunk, position, at + 6, pieces)
+                        pieces = None
+                        position = at + 6
+                        sent = False
                 else:
                     # What comes next may begin with a row, which has no mark.
                     position = at + 6
@@ -202,6 +218,7 @@ class Relay(Connection):
 
     def answered(self, request: Any, now: float) -> None:
         """A client's request is over: count and time it."""
+        self.served += 1
         arrived = request[2]
         total = now - arrived
         microseconds = int(total * 1e6)
@@ -220,6 +237,8 @@ class Relay(Connection):
     def report(self, chunk: bytes, at: int) -> None:
         name, value = parse_parameter_status(self.payload(chunk, at))
         self.parameters[name] = value
+        if name == STANDBY:
+            return
         if self.client is None:
             if self.settings is NOTHING:
                 self.pool.welcome[name] = value

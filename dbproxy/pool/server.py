@@ -46,6 +46,7 @@ class Server(Relay):
             self.borrower = client
         self.client = client
         self.lent_at = self.busy_since = self.xact_start = now
+        self.served = 0
         self.told = self.forwarded = self.flushing = self.keeps_ready = self.cancels_later = False
         self.traces.begin_loan()
 

@@ -15,6 +15,7 @@ cdef class Traces:
     cdef public bint local
     cdef public bint advanced
     cdef public bint murky
+    cdef public bint unplaced
     cdef public bint spoiled
 
     cdef begin_loan(self)

@@ -23,6 +23,7 @@ class Traces:
         self.local = False  # settings that change now may change for the transaction only
         self.advanced = False  # its client has called nextval, in this loan
         self.murky = False  # custom settings may have been made that cannot be listed
+        self.unplaced = False  # it was not said yet where in the WAL a commit is
         self.spoiled = False  # can never be as good as new: closed when its client leaves it
 
     def begin_loan(self) -> None:

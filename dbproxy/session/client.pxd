@@ -6,7 +6,7 @@ from dbproxy.pool.server cimport Server
 from dbproxy.session.requests cimport Requester
 from dbproxy.wire.framer cimport Framer
 
-cdef int PARKED, PARTNER_FULL
+cdef int PARKED, PARTNER_FULL, WRITES
 
 
 cdef class Client(Requester):

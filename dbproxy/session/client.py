@@ -13,8 +13,8 @@ from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE
 from dbproxy.session.requests import Requester
+from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
 
@@ -68,6 +68,13 @@ class Client(Requester):
 
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
+        if self.refused(error):
+            framer, index = self.pending  # type: ignore[misc]  # a parked client has it
+            self.pending = None
+            self.parked = False
+            self.request(framer, index, framer.mark_at(index) >> 8)
+            self.drain()
+            return
         if error.severity == "FATAL":
             self.disconnect(error.message, error)
             return
@@ -78,10 +85,11 @@ class Client(Requester):
         self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.prepared.keep_promises() + build.error_response(error))
         if framer.mark_at(index) & 255 in b"QF":
-            self.write(READY_IDLE)
+            self.write(self.spell_ready())
             index += 1
         else:
             self.discarding = True
+        self.prepared.begun = False
         self.request(framer, index, framer.end)
         self.drain()
 
@@ -104,21 +112,28 @@ class Client(Requester):
         if self.pool.recalls and server.changed and self.tracks:
             first = [*(first or []), spell_ours(server, ["DISCARD SEQUENCES"], simple=True)]
         self.prepared.borrow(server)
+        if self.writes:
+            self.writes = False
+            server.traces.effects |= WRITES
         return first
 
     def finished(self, status: int) -> bool:
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
+        self.server.traces.swept = False  # type: ignore[union-attr]  # it calls
         if status == ord("I"):
             self.prepared.executes = False
+            if self.wrote:
+                self.wrote_at = self.server.busy_since  # type: ignore[union-attr]  # it calls
+                self.wrote = False
         elif self.mode == "statement":
             self.disconnect(
                 "transaction in statement mode",
                 FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
             )
         server = self.server
-        asks = self.prepared.asks and not self.state.hearing  # its next message has waited for this
+        asks = self.prepared.asks and not self.state.listening.hearing  # its next message has waited for this
         if self.framer.left and not asks:
             self.late = True
             return False
@@ -128,6 +143,11 @@ class Client(Requester):
             self.resume()
             return False
         if status != ord("I") or not self.tracks or server.traces.pins:  # type: ignore[union-attr]
+            self.routed = False  # what has begun there stays there
+            if self.moving:
+                self.moving = False
+                self.resume()
+                return False
             if self.leaving:
                 self.disconnect("client closed the connection")
             return False
@@ -140,6 +160,15 @@ class Client(Requester):
         if self.claims or self.pool.recalls:
             server.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)
+        if self.routed or self.host is not None:
+            self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
+        self.detours = 0
+        self.avoided = None
+        if self.moving:
+            self.moving = False
+            server.release(monotonic())  # type: ignore[union-attr]
+            self.resume()
+            return False
         if self.leaving:
             self.disconnect("client closed the connection")
         return True
@@ -151,6 +180,10 @@ class Client(Requester):
             self.resume()
             return
         if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
+            return
+        if (
+            server.traces.pins
+        ):  # it is not freed; and what came may be no answer: a notification that the hub tells
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0
@@ -197,10 +230,31 @@ class Client(Requester):
 
     def retry(self) -> None:
         """Send the request again."""
+        if self.host is not None and self.detours:
+            self.move_on()
+            return
         data = self.prepared.spell_faked() + self.replay.use()
         framer = client_framer(self.login.max_message_size)
         framer.scan(data)
         self.prepared.end_request()
+        self.parked = False
+        self.request(framer, 0, 0)
+        self.drain()
+
+    def move_on(self) -> None:
+        """A replica has failed the request: the primary is asked."""
+        server: Server = self.server  # type: ignore[assignment]  # it says so
+        data = self.rescue()
+        if server.status != ord("I") or server.traces.effects:
+            server.client = None
+            server.close("left in a transaction")
+        else:
+            server.release(monotonic())
+        self.send_again(data)
+
+    def send_again(self, data: bytes) -> None:
+        framer = client_framer(self.login.max_message_size)
+        framer.scan(data)
         self.parked = False
         self.request(framer, 0, 0)
         self.drain()

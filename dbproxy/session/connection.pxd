@@ -12,6 +12,7 @@ cdef class ClientConnection(Borrower):
     cdef readonly object login
     cdef readonly object id
     cdef readonly Pool pool
+    cdef readonly Pool waits_in
     cdef readonly PoolStats stats
     cdef readonly str mode
     cdef readonly Framer framer
@@ -22,7 +23,7 @@ cdef class ClientConnection(Borrower):
     cdef tuple pending
     cdef list backlog
     cdef Py_ssize_t backlog_size
-    cdef double arrived
+    cdef readonly double arrived
     cdef readonly double stalled_since
 
     cdef take(self, bytes data)

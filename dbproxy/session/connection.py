@@ -29,6 +29,7 @@ class ClientConnection(Borrower):
         self.login = login
         self.id = login.id
         self.pool = pool
+        self.waits_in = pool  # where it stands if it waits for a server
         self.stats = pool.stats
         self.settings = login.settings
         self.reported.update({name.lower(): value for name, value in login.reported.items()})
@@ -121,7 +122,7 @@ class ClientConnection(Borrower):
             self.write(build.error_response(error))
         self.closed = True
         server, self.server = self.server, None
-        self.pool.leave(self)
+        self.waits_in.leave(self)
         if self.hub is not None:
             self.hub.leave(self)
         self.pending = None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.errors import AdminShutdown, ProxyError
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.server import Server
 from dbproxy.session.connection import ClientConnection
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
@@ -49,7 +48,7 @@ class Hearer(ClientConnection):
     def audited(self, findings: Findings, effects: int) -> None:
         assert self.server is not None  # it says so
         self.state.conclude(self.server, findings, effects)
-        if self.owes_ready:
+        if self.owes_ready and effects & (LISTENS | DISCARDS):  # it has waited for this
             self.hear_own()
 
     def owe_ready(self) -> None:
@@ -59,11 +58,12 @@ class Hearer(ClientConnection):
             self.hear_own()
 
     def listen_early(self, failed: bool) -> None:
-        self.state.listen_early(failed)
+        self.state.listening.count_early(failed)
 
     def hear_own(self) -> None:
-        if self.state.notifies and self.hub is not None:
-            self.state.notifies = False
+        listening = self.state.listening
+        if listening.notifies and self.hub is not None:
+            listening.notifies = False
             self.hub.catch_up(self.tell_ready)
         else:
             self.tell_ready()
@@ -71,8 +71,13 @@ class Hearer(ClientConnection):
     def tell_ready(self) -> None:
         if self.owes_ready:
             self.owes_ready = False
-            self.write(b"".join([*self.news, READY_IDLE]))
-            self.news.clear()
+            self.write(self.spell_ready())
+
+    def spell_ready(self) -> bytes:
+        """ReadyForQuery, and what goes ahead of it."""
+        news = b"".join(self.news)
+        self.news.clear()
+        return news + READY_IDLE
 
     # --- notifications ---
 
@@ -87,7 +92,7 @@ class Hearer(ClientConnection):
 
     def heard(self, error: ProxyError | None) -> None:
         """The hub hears what this client asked for, or cannot: go on."""
-        self.state.hearing = False
+        self.state.listening.hearing = self.state.listening.notified = False
         if self.closed or not self.parked:
             return
         if error is not None:
@@ -95,11 +100,14 @@ class Hearer(ClientConnection):
             return
         self.resume()
 
+    def heard_all(self) -> None:
+        self.heard(None)
+
     def notify(self, message: bytes) -> None:
         """A notification, or a notice about them: now, or once what is under way is answered."""
-        if self.state.takes(message):
+        if self.state.listening.takes(message):
             return
-        if self.parked or (self.server is not None and not self.may_hear(self.server)):
+        if self.parked or not self.may_hear():
             self.news.append(message)
             if len(self.news) > NOTIFICATION_LIMIT:
                 why = f"{NOTIFICATION_LIMIT} notifications wait for its transaction to end"
@@ -109,9 +117,14 @@ class Hearer(ClientConnection):
 
     notice = notify
 
-    def may_hear(self, server: Server) -> bool:
+    def may_hear(self) -> bool:
         """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
+        server = self.server
+        if server is None:
+            return not self.prepared.begun
         pipeline = server.pipeline
         if server.status != ord("I") or server.framer.left or not pipeline.only_ours():
             return False
-        return bool(pipeline.ignoring or not (self.prepared.executes or server.forwarded))
+        return bool(
+            pipeline.ignoring or not (self.prepared.begun or self.prepared.executes or server.forwarded)
+        )

@@ -13,30 +13,28 @@ from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.hearing import READY_IDLE, Hearer
-from dbproxy.session.names import FLUSH, USES
-from dbproxy.session.replay import NOTHING_YET, SPOILED, Replay
+from dbproxy.session.names import FLUSH
+from dbproxy.session.replay import NOTHING_YET, SPOILED
+from dbproxy.session.routed import Routed
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import HARMLESS, UNKNOWN, Statement
+from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
-from dbproxy.wire.framer import STATEMENT_NEED, Framer
+from dbproxy.wire.framer import Framer
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
-UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
 DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 
 
-class Requester(Hearer):
+class Requester(Routed):
     """Base of `Client`: forwards what the client sends."""
 
     def __init__(self, login: "Login", pool: Pool) -> None:
-        Hearer.__init__(self, login, pool)
+        Routed.__init__(self, login, pool)
         self.late = False
         self.discarding = False
-        self.replay = Replay()
         self.started = 0.0
 
     def park(self, framer: Framer, index: int) -> None:
@@ -57,6 +55,10 @@ class Requester(Hearer):
             self.tell_ready()
         self.framer.scan(data)
         self.arrived = monotonic()
+        if self.router is not None and self.server is not None and not self.stays():
+            self.moving = True
+            self.park(self.framer, 0)
+            return
         self.request(self.framer, 0, 0)
         if self.server is not None:
             if self.late and not self.framer.left:
@@ -89,7 +91,8 @@ class Requester(Hearer):
                     if self.closed:
                         return
                     continue
-                server = self.pool.checkout(self, self.arrived)
+                home = self.pool if self.router is None else self.choose(framer, index - 1)
+                server = home.checkout(self, self.arrived)
                 if server is None:
                     self.park(framer, index - 1)
                     return
@@ -103,7 +106,7 @@ class Requester(Hearer):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
                 if self.tracks and (
-                    (effects := self.classify(chunk, at)) is not HARMLESS or prepared.restored is not None
+                    not (effects := self.classify(chunk, at)).harmless or prepared.restored is not None
                 ):
                     stop = min(at + length_at(chunk, at), end)
                     pieces = self.query(server, effects, chunk, position, at, stop, pieces)
@@ -115,6 +118,7 @@ class Requester(Hearer):
                 else:
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
+                prepared.begun = False
                 server.statements.unnamed = prepared.unnamed = None
                 replay.at = SPOILED
             elif kind == ord("E"):
@@ -139,7 +143,7 @@ class Requester(Hearer):
                     position = stop
                 self.started = 0.0
                 replay.sealed = True
-                prepared.executes = False
+                prepared.begun = prepared.executes = False
             elif kind == ord("X"):
                 self.leave(server, chunk, position, at, pieces)
                 return
@@ -176,17 +180,6 @@ class Requester(Hearer):
 
     # --- Queries ---
 
-    def classify(self, chunk: bytes, at: int) -> Statement:
-        length = length_at(chunk, at)
-        if length > STATEMENT_NEED:
-            return UNREAD
-        classifier = self.pool.classifier
-        start, stop = at + 5, at + length - 1
-        found = classifier.alike.find(chunk, start, stop)
-        if found is None:
-            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
-        return found
-
     def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
               pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip
         """A Query that may change the session: what is sent up to `stop`, with what has to go ahead of it."""
@@ -199,7 +192,7 @@ class Requester(Hearer):
             server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
             pieces.append(build.query(REFUSED))
             return pieces
-        if effects.effects & USES and self.prepared.names.must_wait(server):
+        if state.must_wait(server, effects, simple=True):
             self.prepared.asks = True
             pieces.append(FLUSH)
             return pieces
@@ -224,8 +217,8 @@ class Requester(Hearer):
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
-            self.discarding = False
-            self.write(self.prepared.keep_promises() + READY_IDLE)
+            self.discarding = self.prepared.begun = False
+            self.write(self.prepared.keep_promises() + self.spell_ready())
         elif kind == ord("H") and self.prepared.promised:
             self.write(self.prepared.keep_promises())
         elif kind == ord("X"):
@@ -239,6 +232,7 @@ class Requester(Hearer):
         if kind == ord("F"):
             server.pipeline.expect(ord("F"), (b"", -1, self.started))
             self.started = 0.0
+            self.prepared.begun = False
         elif kind == ord("H"):
             server.flush()
         else:

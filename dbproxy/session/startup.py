@@ -27,6 +27,7 @@ from dbproxy.net.listen import describe_peer
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.router import Router
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
@@ -71,6 +72,7 @@ class House(Protocol):
     @property
     def stopping(self) -> bool: ...
     def find_pool(self, database: str, user: str) -> Pool: ...
+    def find_router(self, database: str, user: str) -> Router | None: ...
     def find_hub(self, database: str, user: str) -> Hub: ...
     def hear(self, client: Client, channels: list[str]) -> None: ...
     def vacate(self, databases: tuple[str, ...]) -> None: ...
@@ -98,6 +100,7 @@ class Login(Link):
         self.reported: dict[str, str] = {}  # what the settings that it asked for lead to
         self.max_message_size = house.settings.listen.max_message_size
         self.pool: Pool | None = None
+        self.router: Router | None = None  # where there are replicas
         self.client: Client | None = None
         self.console: Any = None
         self.inbox = Inbox(self)
@@ -173,6 +176,7 @@ class Login(Link):
             self.enter_console()
             return
         pool = self.pool = self.house.find_pool(self.database, self.user)
+        self.router = self.house.find_router(self.database, self.user)
         asked = {name.lower(): value for name, value in opening.settings().items()}
         self.application_name = asked.get("application_name", "")
         self.settings = pool.parameter_sets.find(self.add_host(pool, asked))

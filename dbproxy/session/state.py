@@ -7,20 +7,19 @@ are listened to by the hub, and what cannot be moved pins the server, with a rea
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
-from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import FeatureNotSupported
-from dbproxy.pool.audit import AUDITED, MARK, SPOILS, Findings
+from dbproxy.pool.audit import AUDITED, SPOILS, Findings
 from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import spell_ours, spell_sync
-from dbproxy.pool.parameters import NOTHING, ROLES, Parameters, literal
+from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Server
-from dbproxy.session.channels import channel_of, quote
+from dbproxy.session.listening import Listening
 from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
 from dbproxy.sql import statement as sql
@@ -40,7 +39,6 @@ CREATES = {  # which effects would pin, in the order in which they are refused
     sql.KEEPS: ("function", "functions that leave something in the session"),
     sql.SETS_UNKNOWN: ("set_config", "set_config with a computed name"),
 }
-_marks = count(1)
 _SETTING_NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$.\x80-\U0010ffff]{0,250}")
 REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refused statement would have run
 
@@ -53,15 +51,7 @@ class SessionState:
         self.pool = client.pool
         self.start = start
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
-        self.channels: frozenset[str] = frozenset()  # that it listens to
-        self.unwanted: set[str] = set()  # that it may have given up in this transaction
-        self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
-        self.tentative = False  # as long as it is not known that this was committed
-        self.doubtful = False  # something has failed: only the server can say it
-        self.early: list[bytes] = []  # notifications that came before it was known
-        self.mark = ""  # of the last LISTEN or UNLISTEN
-        self.hearing = False
-        self.notifies = False  # in this transaction, and may hear of it
+        self.listening = Listening(client)
         self.backslashes = self.reads_backslashes()
 
     def reads_backslashes(self) -> bool:
@@ -86,11 +76,15 @@ class SessionState:
             if more is not None:
                 effects |= more[0]
                 names |= more[1]
-        for name in encode(statement.executes):
-            for prepared in self.client.prepared.names.effects_of(name):
-                effects |= prepared.effects
-                names |= prepared.settings
+        for prepared in self.executed(statement):
+            effects |= prepared.effects
+            names |= prepared.settings
         return effects, names
+
+    def executed(self, statement: Statement) -> list[Statement]:
+        """What its EXECUTEs may run."""
+        names = self.client.prepared.names
+        return [prepared for name in encode(statement.executes) for prepared in names.effects_of(name)]
 
     def refusal(self, statement: Statement) -> Refusal | None:
         """Why the configuration does not allow the statement to pin, if it does not."""
@@ -112,11 +106,27 @@ class SessionState:
                 )
         return None
 
+    def must_wait(self, server: Server, statement: Statement, simple: bool) -> bool:
+        """Whether it depends on answers that are due: what a name means, what a Sync would end, whether it notified."""
+        prepared = self.client.prepared
+        depends = sql.LISTENS if self.listening.notified else 0
+        if simple and prepared.executes:
+            depends |= sql.LISTENS | sql.RECALLS
+        depends &= self.effects_of(statement)[0] if depends else 0
+        return bool(depends | statement.effects & USES) and prepared.names.must_wait(server)
+
+    def must_hear(self, statement: Statement) -> bool:
+        """Whether the hub must hear something first (`Client.heard`)."""
+        if not (statement.listens or self.listening.channels):
+            return False
+        return self.listening.must_hear(statement, self.effects_of(statement)[0])
+
     def begin(self, server: Server, statement: Statement, values: Iterable[bytes], simple: bool) -> bytes:
         """Mark the server for what the statement may do; messages that have to go ahead of it.
 
         `values`: the Bind's parameters; `simple`: the statement is a Query, which needs a Sync before it.
         """
+        listening = self.listening
         effects, names = self.effects_of(statement)
         server.traces.touched.update(names)
         if effects & sql.SETS_PARAMETER:
@@ -126,9 +136,8 @@ class SessionState:
             if "search_path" in names:
                 self.client.prepared.share_no_more()
         if effects & sql.NOTIFIES:
-            server.notifier = self.client
-            self.notifies = self.client.hub is not None
-        if self.notifies or effects & sql.LISTENS or (self.channels and effects & sql.DISCARDS):
+            listening.note_notify(server)
+        if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
         if effects & sql.UNKNOWN:
             server.traces.murky = True
@@ -150,9 +159,9 @@ class SessionState:
         if server.status == ord("E"):
             return ahead
         if effects & sql.LISTENS:
-            ahead += self.listen_ahead(server, statement, simple)
-        elif effects & sql.LOOKS and self.channels and not self.client.prepared.executes:
-            ahead += spell_ours(server, self.spell_channels(), simple)
+            ahead += listening.spell_ahead(server, statement, simple)
+        elif effects & sql.LOOKS and listening.channels and not self.client.prepared.executes:
+            ahead += spell_ours(server, listening.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server)
         return ahead
@@ -160,12 +169,10 @@ class SessionState:
     def restored(self, statement: Statement) -> Parameters:
         """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""
         start: Parameters = self.start
-        if not statement.resets or not start.values:
+        if not start.values or not (statement.resets or statement.executes):
             return NOTHING
-        names = start.values.keys() & statement.resets
-        if sql.ALL in statement.resets:
-            roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
-            names |= start.values.keys() - statement.stays - roles
+        involved = [statement, *self.executed(statement)]
+        names = frozenset().union(*(_taken_away(start.values.keys(), one) for one in involved))
         found: Parameters = self.pool.parameter_sets.find({name: start.values[name] for name in names})
         return found
 
@@ -183,37 +190,6 @@ class SessionState:
         self.pool.recalls = True
         return spell_ours(server, ["DISCARD SEQUENCES"], simple) if first else b"", effects
 
-    def listen_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
-        """What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it."""
-        self.mark = str(next(_marks))
-        self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
-        if self.wanted - self.channels:
-            self.tentative = True
-            self.client.find_hub().subscribe(self.client, self.wanted)
-        server.traces.touched.add(MARK)
-        ahead = spell_ours(server, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
-        for listen in statement.listens:
-            if not listen.begins:
-                self.unwanted |= {listen.channel} if listen.channel else self.channels
-        return ahead
-
-    def spell_channels(self) -> list[str]:
-        return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
-
-    def must_hear(self, statement: Statement) -> bool:
-        """Whether the hub must hear a channel first; then the client goes on once it does (`Client.heard`)."""
-        channels = [listen.channel for listen in statement.listens if listen.begins]
-        if self.channels and self.effects_of(statement)[0] & sql.NOTIFIES:
-            channels += self.channels  # one that a function began to listen to is known only since then
-        if not channels:
-            return False
-        if self.client.find_hub().hears(channels):
-            return False
-        if not self.hearing:
-            self.hearing = True
-            self.client.wait_for_hub(channels)
-        return True
-
     # --- after the transaction ---
 
     def conclude(self, server: Server, findings: Findings, effects: int) -> None:
@@ -228,22 +204,8 @@ class SessionState:
             client.prepared.unnamed_effects = self.classify(client.prepared.unnamed or b"")
         if findings.prepared is not None:
             client.prepared.names.conclude(server, findings.prepared)
-        if findings.channels is not None:
-            kept = findings.named.get(MARK) == self.mark or bool(effects & sql.DISCARDED)
-            self.listen(findings.channels, kept)
+        self.listening.conclude(findings, effects)
         self.pins = follow_pins(client.login, server, self.pins, monotonic())
-
-    def takes(self, message: bytes) -> bool:
-        """Whether a notification is not to be told (yet), as the LISTEN may never be committed, or after it."""
-        if not self.tentative or message[:1] != b"A":
-            return False
-        channel = channel_of(message)
-        if channel not in self.wanted or channel in self.channels:
-            return False
-        own = int.from_bytes(message[5:9], "big") == self.client.login.pid  # not sent before it was committed
-        if own or self.doubtful:
-            self.early.append(message)
-        return True
 
     def settings_now(self, server: Server, findings: Findings) -> dict[str, str]:
         """The session's own, over those that it asked for as it logged in."""
@@ -253,33 +215,14 @@ class SessionState:
                 values[name] = findings.named.get(name) or self.client.settings.values.get(name, values[name])
         return values
 
-    def listen_early(self, failed: bool) -> None:
-        """The transaction is over: what was asked for counts as committed, until the server says what was.
 
-        `failed`: part of the transaction was rolled back, or all of it.
-        """
-        self.doubtful |= self.tentative and failed
-        if not self.doubtful:
-            self.tentative = False
-            self.client.news.extend(self.early)
-            self.early.clear()
-
-    def listen(self, found: frozenset[str], kept: bool) -> None:
-        """`found`: what the server listens to now; `kept`: LISTEN and UNLISTEN were not rolled back."""
-        self.wanted.clear()
-        self.unwanted.clear()
-        self.tentative = self.doubtful = False
-        if self.client.hub is None and not found:
-            return
-        self.channels = found if kept else self.channels | found
-        hub = self.client.find_hub()
-        before = hub.channels_of(self.client)
-        hub.subscribe(self.client, self.channels - before, late=True)
-        hub.unsubscribe(self.client, before - self.channels)
-        early, self.early = self.early, []
-        for message in early:
-            if channel_of(message) in self.channels:
-                self.client.notify(message)
+def _taken_away(names: Set[str], statement: Statement) -> Set[str]:
+    """Which of these settings go back to the server's default."""
+    found = names & statement.resets
+    if sql.ALL in statement.resets:
+        roles = set() if statement.effects & sql.DISCARDS else set(ROLES)
+        found |= names - statement.stays - roles
+    return found
 
 
 def _setting_names(values: Iterable[bytes]) -> list[str]:

@@ -28,6 +28,7 @@ cdef class ClientStatements:
     cdef readonly dict by_sql
     cdef readonly object names
     cdef readonly bint describes
+    cdef public bint begun
     cdef public bint executes
     cdef readonly bytes seen
     cdef readonly Py_ssize_t seen_at

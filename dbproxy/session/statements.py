@@ -14,7 +14,7 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
-from dbproxy.session.names import USES, Names
+from dbproxy.session.names import Names
 from dbproxy.sql.statement import DISCARDS, EXECUTES, HARMLESS, LOOKS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
@@ -66,6 +66,7 @@ class ClientStatements:
         self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
         self.names = Names(self)
         self.describes = False  # the request at hand asks for its columns
+        self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
         self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
         self.seen_at = -1
@@ -96,6 +97,7 @@ class ClientStatements:
                 return False
             self.stats.client_parse_count += 1
             self.statements[name] = statement
+            self.begun = True
         else:
             name = target_name(chunk, at, stop) or b""
             if not name or name in self.by_sql:
@@ -112,6 +114,7 @@ class ClientStatements:
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
+        self.begun |= kind != ord("C")
         if server.traces.named or server.traces.contested or self.by_sql:
             new = self.names.translate(server, kind, chunk, at, stop)
             if new is not None:
@@ -136,7 +139,7 @@ class ClientStatements:
         name, body = parts
         effects = self.unnamed_effects if body == self.unnamed else self.state.classify(body)
         ahead = b""
-        if effects is not HARMLESS:
+        if not effects.harmless:
             refusal = self.state.refusal(effects)
             if refusal is not None:
                 server.pipeline.expect(
@@ -225,13 +228,13 @@ class ClientStatements:
 
     def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
-        if effects is HARMLESS:
+        if effects.harmless:
             return b""
-        names = effects.effects & USES and self.names.must_wait(server)
-        if names or self.state.must_hear(effects):
+        waits = self.state.must_wait(server, effects, simple=False)
+        if waits or self.state.must_hear(effects):
             self.asks = True
             self.stats.bind_count -= 1  # it comes again
-            return FLUSH if names else b""
+            return FLUSH if waits else b""
         restored = self.state.restored(effects)
         if restored.values and effects.effects & DISCARDS:  # nothing may come behind it in its transaction
             self.restored = restored

@@ -18,4 +18,5 @@ cdef class StatementCache:
     cdef readonly Generations texts, shapes
 
     cpdef object find(self, bytes text, bint backslashes=*)
+    cpdef dict find_texts(self, set ids)
     cdef object _find_by_shape(self, bytes text, bint backslashes)

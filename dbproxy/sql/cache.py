@@ -1,12 +1,13 @@
 """Each statement is classified once: found again by its very text, by a text like it, or by its shape.
 
 Two texts of one shape do the same to the session, with few exceptions where a literal decides (`set_config('name', …)`,
-the body of DO, …) or where the place in the text does (LISTEN): such a shape is marked, and each of its texts is
+the body of DO, …): such a shape is marked, and each of its texts is
 classified for itself. So is what the grammar rejects: a bad literal of one client must not spoil the shape for all.
+Comments are no part of a shape, so one that is a hint is added to it.
 """
 
 from dbproxy.sql.likeness import Likenesses
-from dbproxy.sql.parser import UNREADABLE, classify
+from dbproxy.sql.parser import UNREADABLE, classify, find_hint
 from dbproxy.sql.shape import shape
 from dbproxy.sql.statement import UNKNOWN, Statement
 
@@ -35,10 +36,19 @@ class StatementCache:
             return UNREADABLE
         return found
 
+    def find_texts(self, ids: set[int]) -> dict[int, bytes]:
+        """A text, or at least the shape, of each of the statements with these ids that is still known."""
+        kept = (self.shapes.old, self.shapes.young, self.texts.old, self.texts.young)  # from worst to best
+        return {id(found): text for known in kept for text, found in known.items() if id(found) in ids}
+
     def _find_by_shape(self, text: bytes, backslashes: bool) -> Statement:
         if len(text) > self.parse_limit or (backslashes and b"\\" in text):
             return UNREADABLE
         key = shape(text)
+        if b"/*" in text or b"--" in text:
+            hint = find_hint(text)
+            if hint:
+                key += b"\0" + hint.encode()
         found = self.shapes.find(key)
         if found is None:
             found = classify(text)

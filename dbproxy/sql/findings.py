@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.functions import EFFECTS
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import ALL, HARMLESS, RESETS, SETS, Listen, Statement
+from dbproxy.sql.statement import ALL, HARMLESS, READS, RESETS, SETS, Listen, Statement
 
 
 @dataclass(slots=True)
@@ -20,11 +20,17 @@ class Findings:
     prepares: list[str] = field(default_factory=list)
     deallocates: list[str] = field(default_factory=list)
     executes: list[str] = field(default_factory=list)
-    listens: tuple[Listen, ...] = ()
+    listens: list[Listen] = field(default_factory=list)
     functions: set[str] = field(default_factory=set)
     defines: set[str] = field(default_factory=set)
     databases: list[str] = field(default_factory=list)
     varies: bool = False
+    reads: bool = False
+    relations: set[str] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
+    begins: bool = False
+    begins_read_only: bool = False
+    hint: str = ""
     bodies: "Findings | None" = None  # of the functions that are defined
 
     def call(self, name: str, schema: str = "") -> None:
@@ -75,7 +81,7 @@ class Findings:
             prepares=tuple(self.prepares),
             deallocates=tuple(self.deallocates),
             executes=tuple(self.executes),
-            listens=self.listens,
+            listens=tuple(self.listens),
             functions=frozenset(self.functions),
             defines=frozenset(self.defines),
             defined_effects=bodies.effects,
@@ -84,5 +90,11 @@ class Findings:
             databases=tuple(self.databases),
             varies=self.varies,
             single=single,
+            reads=self.reads,
+            relations=frozenset(self.relations) if self.reads else frozenset(),
+            calls=frozenset(self.calls) if self.reads else frozenset(),
+            begins=self.begins,
+            begins_read_only=self.begins_read_only,
+            hint=self.hint,
         )
-        return HARMLESS if found == HARMLESS else found
+        return next((shared for shared in (HARMLESS, READS) if found == shared), found)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
 from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, set_config, variable_set
-from dbproxy.sql.source import defines_functions
+from dbproxy.sql.source import defines_functions, listened_channels
 from dbproxy.sql.statement import (
     CHANGES,
     CLOSES,
@@ -26,7 +26,10 @@ from dbproxy.sql.statement import (
     PREPARES,
     SETS_UNKNOWN,
     UNLOCKS,
+    Listen,
 )
+
+Visited = list[tuple[str, Node]]  # the nodes of a tree with their kinds, but for LEAVES
 
 _CURSOR_OPT_HOLD = 0x20
 _PLAIN = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "drop_stmt"})
@@ -41,34 +44,41 @@ _KEEPING = frozenset(
         "reindex_stmt", "cluster_stmt", "comment_stmt", "grant_stmt",
     )
 )  # fmt: skip
+# Half of a tree. In them there are only names and values.
+LEAVES = frozenset({"A_Const", "ColumnRef", "ParamRef", "TypeName", "String", "Integer", "Alias"})
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
     for kind in ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION", "SCHEMA", "TRIGGER")
 )
 
 
-def judge(findings: Findings, statement: Node) -> None:
+def judge(findings: Findings, statement: Node) -> Visited:
     """Note what a whole statement does. One that defines something in pg_temp creates a temporary object."""
     if statement.WhichOneof("node") not in _PLAIN and _names_temp(statement):
         findings.effects |= CREATES_TEMP
     if statement.WhichOneof("node") not in _KEEPING:
         findings.effects |= CHANGES
-    _walk(findings, statement)
+    return _walk(findings, statement)
 
 
-def _walk(findings: Findings, root: Node) -> None:
+def _walk(findings: Findings, root: Node) -> Visited:
+    visited: Visited = []
     pending = [root]
     while pending:
         node = pending.pop()
         kind = node.DESCRIPTOR.name
+        if kind in LEAVES:
+            continue
+        visited.append((kind, node))
         if kind.startswith("Drop"):
             findings.effects |= DROPS
         handle = _HANDLERS.get(kind)
         if handle is None or not handle(findings, node):
-            pending.extend(_children(node))
+            pending.extend(children(node))
+    return visited
 
 
-def _children(node: Node) -> list[Node]:
+def children(node: Node) -> list[Node]:
     found: list[Node] = []
     for field, value in node.ListFields():
         if field.message_type is not None:
@@ -88,7 +98,7 @@ def _names_temp(root: Node) -> bool:
             kind == "String" and node.sval.startswith(TEMP)
         ):
             return True
-        pending.extend(node.type_name if kind == "CreateEnumStmt" else _children(node))  # its labels are text
+        pending.extend(node.type_name if kind == "CreateEnumStmt" else children(node))  # its labels are text
     return False
 
 
@@ -138,9 +148,16 @@ def _do(findings: Findings, node: Node) -> bool:
         if argument.def_elem.defname == "as":
             source = argument.def_elem.arg.string.sval
             findings.add_source(source)
+            findings.listens += [Listen(channel, begins=True) for channel in listened_channels(source)]
             if defines_functions(source):
                 findings.defines.add("")
     return SKIP
+
+
+def _listen(findings: Findings, node: Node) -> bool:
+    findings.effects |= LISTENS
+    findings.listens.append(Listen(node.conditionname, begins=node.DESCRIPTOR.name == "ListenStmt"))
+    return False
 
 
 def _declare(findings: Findings, node: Node) -> bool:
@@ -253,8 +270,8 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "ExecuteStmt": _execute,
     "DeallocateStmt": _deallocate,
     "DiscardStmt": _discard,
-    "ListenStmt": _note(LISTENS),
-    "UnlistenStmt": _note(LISTENS),
+    "ListenStmt": _listen,
+    "UnlistenStmt": _listen,
     "NotifyStmt": _note(NOTIFIES),
     "LoadStmt": _note(LOADS),
     "DoStmt": _do,

@@ -4,21 +4,21 @@ A text that cannot be read is UNKNOWN: the server may be newer than the grammar,
 so. That goes for what is nested too deeply to be handed over (some 30 levels), too.
 """
 
-from collections.abc import Iterable
-
 from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, scan
 
 from dbproxy.sql.findings import Findings
+from dbproxy.sql.hint import MENTION, read_hint
 from dbproxy.sql.nodes import judge
+from dbproxy.sql.reads import judge_reads
 from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import LISTENS, UNKNOWN, Listen, Statement
+from dbproxy.sql.statement import UNKNOWN, Statement
 
-__all__ = ["UNREADABLE", "called_names", "classify", "find_prepare", "judge_source"]
+__all__ = ["UNREADABLE", "called_names", "classify", "find_hint", "find_prepare", "judge_source"]
 
-UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
 
 
 def classify(text: bytes) -> Statement:
@@ -30,12 +30,21 @@ def classify(text: bytes) -> Statement:
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return UNREADABLE
     findings = Findings(varies=b'&"' in text)  # U&"…" UESCAPE '…': a literal makes the name
-    for raw in statements:
-        judge(findings, raw.stmt)
-    if findings.effects & LISTENS:
-        findings.varies = True  # in the places
-        findings.listens = tuple(_find_listens(text, statements))
+    judge_reads(findings, [(raw.stmt, judge(findings, raw.stmt)) for raw in statements])
+    findings.hint = find_hint(text)
     return findings.statement(single=len(statements) <= 1)
+
+
+def find_hint(text: bytes) -> str:
+    """The first hint in a comment of the text, "" if there is none; the lexer tells a comment from a string."""
+    if not MENTION.search(text):
+        return ""
+    try:
+        tokens = scan(text.decode()).tokens
+    except (PgQueryError, DecodeError, UnicodeDecodeError):
+        return ""
+    comments = (text[token.start : token.end] for token in tokens if _token_kind(token) in _COMMENTS)
+    return next(filter(None, map(read_hint, comments)), "")
 
 
 def find_prepare(text: bytes, name: str) -> bytes:
@@ -48,19 +57,6 @@ def find_prepare(text: bytes, name: str) -> bytes:
         if raw.stmt.WhichOneof("node") == "prepare_stmt" and raw.stmt.prepare_stmt.name == name:
             return text[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)]
     return text
-
-
-def _find_listens(text: bytes, statements: Iterable[Node]) -> Iterable[Listen]:
-    tokens = [token for token in scan(text.decode()).tokens if _token_kind(token) not in _COMMENTS]
-    for raw in statements:
-        kind = raw.stmt.WhichOneof("node")
-        if kind in ("listen_stmt", "unlisten_stmt"):
-            first = raw.stmt_location
-            last = first + raw.stmt_len if raw.stmt_len else len(text)
-            own = [token for token in tokens if first <= token.start and token.end <= last]
-            end = own[-1].end if text[own[-1].start] != ord(";") else own[-2].end
-            channel = getattr(raw.stmt, kind).conditionname
-            yield Listen(own[0].start, end, channel, begins=kind == "listen_stmt")
 
 
 def _token_kind(token: Node) -> str:

@@ -15,7 +15,7 @@ _TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 def variable_set(findings: Findings, node: Node) -> bool:
     if node.name == "search_path":
-        _search(findings, *map(_literal, node.args))
+        _search(findings, *map(literal, node.args))
     kind = enum_name(node, "kind")
     if node.is_local or node.name in TRANSACTIONS:
         _set_locally(findings, fold(node.name))
@@ -46,11 +46,11 @@ def set_config(findings: Findings, arguments: Node) -> None:
     for argument in arguments:
         if argument.WhichOneof("node") == "named_arg_expr":
             given[argument.named_arg_expr.name] = argument.named_arg_expr.arg
-    name = _literal(given.get("setting_name"))
-    value = _literal(given.get("new_value"))
+    name = literal(given.get("setting_name"))
+    value = literal(given.get("new_value"))
     if name is not None and fold(name) == "search_path":
         _search(findings, value)
-    if (_literal(given.get("is_local")) or "").strip().lower() in _TRUE:
+    if (literal(given.get("is_local")) or "").strip().lower() in _TRUE:
         _set_locally(findings, fold(name or ""))
         return
     if name is not None:
@@ -85,7 +85,7 @@ def _kind(node: Node) -> str | None:
     return None if node is None else node.WhichOneof("node")
 
 
-def _literal(node: Node) -> str | None:
+def literal(node: Node) -> str | None:
     """The text of a string or boolean literal, casts or not; None if it is neither."""
     if _kind(node) != "a_const":
         return None

@@ -33,6 +33,7 @@ _COMMENTS = re.compile(r"--[^\n\r]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _BEGINS = r"""(?:\A|[;'"`$>{\[(|]|\b(?:begin|atomic|then|else|loop|declare|as|do)\b)\s*"""
 _NAME = r"""("?)([a-z_\x80-\U0010ffff][\w$]*(?:\.\w+)*)\1"""
 _FLAGS = re.IGNORECASE
+_NAME_LIMIT = 63  # bytes (PostgreSQL's NAMEDATALEN - 1)
 
 _WORDS = {
     r"\btemp(?:orary)?\b|\bpg_temp": CREATES_TEMP,
@@ -51,6 +52,7 @@ _WORDS = {
 _EFFECTS = tuple((re.compile(pattern, _FLAGS), effect) for pattern, effect in _WORDS.items())
 _FUNCTIONS = re.compile(rf"\b(?:{'|'.join(sorted(EFFECTS | RELATIONS, key=len, reverse=True))})\b", _FLAGS)
 
+_LISTEN = re.compile(_BEGINS + r"listen\s+" + _NAME, _FLAGS)
 _SET = re.compile(_BEGINS + r"set\b\s*(?:session\s+(?!authorization|characteristics))?", _FLAGS)
 _NOT_SET = re.compile(r"local\b|transaction\b|constraints\b", _FLAGS)
 _SET_NAMED = re.compile(_NAME + r"\s*(?:=|to\b|from\s+current\b)", _FLAGS)
@@ -107,6 +109,17 @@ def judge_source(source: str) -> tuple[int, frozenset[str]]:
 def defines_functions(source: str) -> bool:
     """Whether a source may create, change or drop functions."""
     return _DEFINES.search(source) is not None
+
+
+def listened_channels(source: str) -> list[str]:
+    """The channels that a source may listen to, as far as it names them."""
+    found = {
+        name if quote else fold(name)
+        for text in _readings(source)
+        for quote, name in _LISTEN.findall(text)
+        if len(name.encode("utf-8", "surrogatepass")) <= _NAME_LIMIT
+    }
+    return sorted(found)
 
 
 def called_names(source: str) -> frozenset[str]:

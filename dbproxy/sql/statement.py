@@ -2,10 +2,11 @@
 
 A text may hold several statements; what is said here is said of all of them together. It is always the safe side:
 a bit says that something *may* happen. Whether it did, the server is asked at the transaction's end (pool.audit), so
-a text that cannot be read costs a question, never a mistake.
+a text that cannot be read costs a question, never a mistake. So it is with `reads`: a statement that is not known to be
+one goes to the primary.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # --- effects ---
 SETS = 1 << 0  # gives the settings in `settings` a value for the session
@@ -36,6 +37,7 @@ DISCARDED = 1 << 25  # so was DISCARD ALL
 KEEPS = (
     1 << 26
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
+WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`
@@ -43,10 +45,8 @@ ALL = ""  # in `resets`
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A LISTEN or UNLISTEN at bytes `start:end` of the text; `channel` is "" for `UNLISTEN *`."""
+    """A LISTEN or UNLISTEN; `channel` is "" for `UNLISTEN *`."""
 
-    start: int
-    end: int
     channel: str
     begins: bool  # LISTEN
 
@@ -77,6 +77,23 @@ class Statement:
     databases: tuple[
         str, ...
     ] = ()  # that nobody may be connected to when it runs: DROP DATABASE and the like
+    # --- for routing ---
+    reads: bool = False  # all statements are reads, as far as syntax and PostgreSQL's own functions tell
+    relations: frozenset[str] = frozenset()  # that a read reads, unqualified; not PostgreSQL's own
+    # PostgreSQL's functions, and all operators, that a read calls: the database may have its own of that name
+    calls: frozenset[str] = frozenset()
+    begins: bool = False  # it is a BEGIN whose access mode is the session's
+    begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
+    hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
+    harmless: bool = field(init=False, compare=False)  # it is one statement that does nothing to the session
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "harmless", self._is_harmless())
+
+    def _is_harmless(self) -> bool:
+        done = self.effects or self.settings or self.functions or self.defines or self.databases
+        return not done and self.single
 
 
 HARMLESS = Statement()
+READS = Statement(reads=True)  # and there is nothing to look up

@@ -91,6 +91,15 @@ def test_listen_in_a_function_is_heard_from_the_next_statement_on(client: psycop
         assert [channel for channel, *_ in heard(client)] == [f"unseen{number}"]
 
 
+def test_listen_in_a_do_block_hears_what_its_own_transaction_notifies(client: psycopg.Connection):
+    for number in range(10):
+        client.execute("BEGIN")
+        client.execute(f"NOTIFY within{number}")
+        client.execute(f"DO $$ BEGIN EXECUTE 'LISTEN within{number}'; END $$")
+        client.execute("COMMIT")
+        assert [channel for channel, *_ in heard(client)] == [f"within{number}"]
+
+
 def test_pinned_listener_that_has_notified_itself_hears_the_next_at_once(
     client: psycopg.Connection, other: psycopg.Connection
 ):

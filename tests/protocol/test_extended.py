@@ -24,6 +24,7 @@ from tests.support.speech import (
     describe_portal,
     error,
     execute,
+    notification,
     parameter_types,
     parse,
     query,
@@ -62,6 +63,27 @@ async def test_flush_without_sync_keeps_the_server_only_once_something_is_bound(
     server.send(complete("SELECT 0"), CLOSE_COMPLETE, IDLE)
     await client.receives(complete("SELECT 0"), CLOSE_COMPLETE, IDLE)
     assert house.pool.counts()["idle"] == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_notification_waits_for_the_sync_though_the_server_is_free(house: House, known: bool):
+    client, server = await house.pair()
+    client.send(parse("s1", "SELECT 1"), FLUSH)
+    await server.receive_until(FLUSH)
+    server.send(PARSE_COMPLETE)
+    await client.receives(PARSE_COMPLETE)
+    await server.answers(IDLE, to=SYNC)
+    if known:  # then no server is asked
+        client.send(SYNC, parse("s2", "SELECT 1"), FLUSH)
+        await client.receives(IDLE, PARSE_COMPLETE)
+    await house.until(lambda: house.pool.counts()["idle"] == 1)
+    news = notification("news", "heard by the hub")
+    house.inside(client).notify(news)
+    await client.hears_nothing()
+    client.send(SYNC)
+    await client.receives(news, IDLE)
+    house.inside(client).notify(news)
+    await client.receives(news)
 
 
 async def test_pipeline_of_many_batches_is_answered_batch_by_batch(house: House):

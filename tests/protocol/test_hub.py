@@ -475,3 +475,48 @@ async def test_it_is_shown_and_counted(house: House, hub: Hub, server: ScriptedS
     [shown] = figures.hubs
     assert (shown.connections, shown.channels, shown.listeners, shown.delivered) == (1, 1, 1, 1)
     assert figures.lists["used_servers"] == figures.databases[0].current_connections == 1
+
+
+async def test_own_notification_comes_ahead_of_ready_though_the_server_is_asked_meanwhile(
+    house: House, server: ScriptedServer
+) -> None:
+    client, backend = await house.pair()
+    client.send(query("LISTEN a"))
+    hub = await server.accept()
+    await hub.answers(OK, to=listen("a"))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await backend.answers(GONE, to=query("UNLISTEN *"))
+    await client.receives(OK)
+    client.send(query("NOTIFY a; SET work_mem = 1"))
+    await backend.answers(complete("NOTIFY"), complete("SET"), IDLE, to=query("NOTIFY a; SET work_mem = 1"))
+    await hub.receives(query(""))
+    await backend.answers_audit(settings={"work_mem": "1"})
+    await client.receives(complete("NOTIFY"), complete("SET"))
+    await client.hears_nothing()
+    hub.send(notification("a", "own"), EMPTY, IDLE)
+    await client.receives(notification("a", "own"), IDLE)
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_what_a_client_has_notified_before_it_listens_is_not_told(
+    house: House, hub: Hub, server: ScriptedServer, known: bool
+) -> None:
+    client, backend = await house.pair()
+    ears = await heard(hub, server, "a") if known else None
+    client.send(query("NOTIFY a"), query("LISTEN a"))
+    await backend.receives(query("NOTIFY a"))
+    await let_others_run()
+    assert hub.channels.keys() == ({"a"} if known else set())
+    backend.send(complete("NOTIFY"), IDLE)
+    await client.receives(complete("NOTIFY"), IDLE)
+    if ears:
+        await ears.answers(notification("a", "own", backend.pid), EMPTY, IDLE, to=query(""))
+    else:
+        await (await server.accept()).answers(OK, to=listen("a"))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await client.receives(OK)
+    await client.hears_nothing()

@@ -699,3 +699,18 @@ async def test_settings_of_the_login_are_given_back_behind_discard_all(house: Ho
     await server.answers_audit(settings={"application_name": "named"})
     named.send(query("SHOW application_name"))
     await server.receives(query("SHOW application_name"))
+
+
+async def test_settings_of_the_login_are_given_back_behind_a_reset_that_execute_runs(house: House):
+    _, server = await house.pair()
+    named = await house.client(parameters={"application_name": "named"})
+    named.send(parse("s1", "RESET ALL"), SYNC)
+    await server.receive_until(SYNC)
+    server.send(rows("named"), IDLE, PARSE_COMPLETE, IDLE)
+    await named.receives(PARSE_COMPLETE, IDLE)
+    named.send(query("EXECUTE s1"))
+    await server.receives(parse("s1", "RESET ALL"), SYNC, query("EXECUTE s1"))
+    restored = query("SELECT pg_catalog.set_config('application_name', 'named', false)")
+    await server.receives(restored)
+    server.send(PARSE_COMPLETE, IDLE, complete("RESET"), IDLE, rows("named"), IDLE)
+    await named.receives(complete("RESET"), IDLE)

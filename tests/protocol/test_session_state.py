@@ -23,6 +23,7 @@ from tests.support.speech import (
     describe,
     error,
     execute,
+    notification,
     parameter_status,
     parse,
     query,
@@ -390,6 +391,16 @@ async def test_server_is_kept_as_long_as_it_says_that_there_is_something_and_no_
     assert not house.inside(client).state.pins
 
 
+async def test_notification_on_a_pinned_server_is_left_to_the_hub(house: House):
+    client, server = await house.pair()
+    await asks(client, server, LOCK, rows(""), IDLE)
+    await server.answers_audit(locks=True)
+    await house.until(lambda: bool(house.inside(client).state.pins))
+    server.send(notification("news", "told by the hub"))
+    await server.hears_nothing()  # a Sync of ours would make the hub's wait for an answer that nobody sees
+    await client.hears_nothing()
+
+
 async def test_setting_that_a_function_reports_is_asked_for(house: House):
     client, server = await house.pair()
     tokyo = parameter_status("TimeZone", "Asia/Tokyo")
@@ -694,3 +705,32 @@ async def test_what_goes_ahead_of_a_query_does_not_end_what_waits_for_a_sync(hou
     client.send(query("EXECUTE mine"))
     sent = await server.receive_until(query("EXECUTE mine"))
     assert [message.kind for message in sent] == list("PBECCQ")
+
+
+async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier_one_has_ended_it(
+    house: House,
+):
+    client, server = await house.pair()
+    client.send(parse("", "INSERT INTO t VALUES (1)"), bind(), execute(), FLUSH)
+    await server.receive_until(FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
+    client.send(query("SELECT 1/0"), query("SELECT lastval()"))
+    failed = error("22012", "division by zero")
+    await server.answers(failed, IDLE, to=query("SELECT 1/0") + FLUSH)
+    await client.receives(failed, IDLE)
+    await server.answers(complete("DISCARD SEQUENCES"), IDLE, to=query("DISCARD SEQUENCES"))
+    await server.answers(rows("1"), IDLE, to=query("SELECT lastval()"))
+    await client.receives(rows("1"), IDLE)
+
+
+async def test_names_are_given_behind_a_deallocate_all_that_a_failed_transaction_has_refused(house: House):
+    client, server = await house.pair()
+    await prepare_by_sql(client, server)
+    await asks(client, server, "BEGIN", complete("BEGIN"), INTRANS)
+    await asks(client, server, "DEALLOCATE", error("42601", "syntax error"), INERROR)
+    await asks(client, server, "DEALLOCATE ALL", FAILED, INERROR)
+    await asks(client, server, "ROLLBACK AND CHAIN", complete("ROLLBACK"), INTRANS)
+    client.send(parse("", "TABLE pg_prepared_statements"), bind(), execute(), SYNC)
+    sent = await server.receive_until(SYNC)
+    assert PREPARE in [message.body.query for message in sent if message.kind == "P"]

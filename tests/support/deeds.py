@@ -30,6 +30,8 @@ from tests.support.witness import INT4PL
 
 Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
 RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
+DISCARD = "DISCARD ALL"  # what it takes from the settings asked for at login is back behind the next Sync
+BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
 SLEEP = "SELECT pg_sleep(30)"
 
 
@@ -42,11 +44,16 @@ class Deed:
     frees: frozenset[str] = frozenset()
     blocks: bool = False
     ending: Ending = ""
-    resets: bool = False  # it resets, and goes on in the same text
+    resets: bool = False  # it resets, and goes on in the same text or request
 
     @property
     def leaves(self) -> bool:
         return self.ending not in ("", "cancel")
+
+    @property
+    def tells_beginning(self) -> bool:
+        """The answer depends on where its transaction began."""
+        return bool(BEGINNING.search(self.messages))
 
     def __str__(self) -> str:
         said = spell(split(self.messages), FRONTEND_MESSAGE)
@@ -98,7 +105,8 @@ def pipelined(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
 
 def pipeline(said: Sequence[Sql], syncs: Sequence[bool]) -> Deed:
     pieces = (run("", one.text) + SYNC * sync for one, sync in zip(said, syncs, strict=False))
-    return deed(b"".join(pieces) + SYNC, said)
+    resets = any(DISCARD in one.text and not sync for one, sync in zip(said[:-1], syncs, strict=False))
+    return replace(deed(b"".join(pieces) + SYNC, said), resets=resets)
 
 
 def in_a_row(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
@@ -108,7 +116,11 @@ def in_a_row(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
 
 def unfinished(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
     """Extended, with Flush and no Sync."""
-    return sql.map(lambda said: deed(run("", said.text) + FLUSH, [said], hold="open"))
+    return sql.map(
+        lambda said: replace(
+            deed(run("", said.text) + FLUSH, [said], hold="open"), resets=DISCARD in said.text
+        )
+    )
 
 
 def prepared_ahead(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:

@@ -80,6 +80,8 @@ class Line:
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
         self.cut()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)  # most hear of it, and end by themselves
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

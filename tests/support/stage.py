@@ -111,7 +111,10 @@ class Stage:
         if not self.allows(step.number, step.deed):
             return
         start = self.starts[step.number] if step.number in self.clients else step.start
-        if step.deed.resets and start:  # what it asked for at its login is back behind the text, not in it
+        if step.deed.resets and start:  # what it asked for at its login is back behind that, not in it
+            return
+        twins = self.clients.get(step.number)
+        if twins and twins.only_prepares and step.deed.tells_beginning:  # docs/compatibility.md, "Flush"
             return
         self.done.append(step)
         if step.number not in self.clients:

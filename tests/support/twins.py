@@ -13,7 +13,7 @@ import time
 from itertools import groupby
 
 from tests.support.blocking_client import BlockingClient, Message
-from tests.support.speech import SYNC, split
+from tests.support.speech import SYNC, query, split
 from tests.support.witness import tell_apart
 
 PATIENCE = 5.0  # seconds until an answer that does not come is a difference
@@ -30,6 +30,9 @@ NO_TEMP = re.compile(
 # server has not been given yet (docs/compatibility.md).
 ABORTED_CODE = r"\x00C25P02\x00"
 OTHER_CODE = re.compile(r"^E .*\\x00C(42P05|08P01)\\x00")
+# What shows to which channels a session listens, and what does so on a server that does not.
+CHANNEL = re.compile(r"D b'.*(news|gossip)'")
+NO_ROWS = r"C b'SELECT 0\x00'"
 COLUMN = struct.Struct("!IhIhih")
 # The replies that end the answer to each message; an error does, too.
 ENDINGS = {"Q": "Z", "F": "Z", "S": "Z", "P": "1", "B": "2", "D": "Tn", "E": "CsI", "C": "3"}
@@ -43,6 +46,8 @@ class Line(BlockingClient):
         self.heard: list[Message] = []
         self.broken = False  # an error: all is ignored up to the next Sync
         self.open = False  # the last request is not ended by Sync
+        self.begun = False  # and began a transaction
+        self.bound = False  # in which something was bound
         self.patience = PATIENCE
         super().__init__(host, port, **parameters)
 
@@ -86,17 +91,23 @@ class Line(BlockingClient):
     def overhear(self, count: int) -> list[Message]:
         """Notifications: all that are there, and until there are `count`, if they come in time."""
         deadline = time.monotonic() + self.patience
+        self._take_notifications()
         while self._readable(max(0.0, deadline - time.monotonic()) if len(self.heard) < count else 0.0):
             self._fill()
-            while self.buffer[:1] == b"A" and (message := self._take()):
-                self.heard.append(message)
+            self._take_notifications()
         found, self.heard = self.heard, []
         return found
+
+    def _take_notifications(self) -> None:
+        while self.buffer[:1] == b"A" and (message := self._take()):
+            self.heard.append(message)
 
     def _hear(self, kind: str, answer: list[Message]) -> None:
         if kind not in ENDINGS or (self.broken and kind != "S"):
             return
         self.open = kind not in "QFS"
+        self.begun = self.open and (self.begun or kind in "PDBE")
+        self.bound = self.open and (self.bound or kind in "BE")
         while True:
             answer.append(self.read())
             came = answer[-1][0]
@@ -134,18 +145,33 @@ class Twins:
     def __init__(self, direct: Line, judged: Line) -> None:
         self.direct, self.judged = direct, judged
         self.holds: set[str] = set()
+        self.within = False  # a transaction, as the last question was asked
         self.listens = False
         compare(sorted(judged.parameters.items()), sorted(direct.parameters.items()), "the login")
 
     @property
     def idle(self) -> bool:
-        return self.direct.status == "I" and not self.direct.open
+        return self.direct.status == "I" and not self.direct.begun
+
+    @property
+    def only_prepares(self) -> bool:
+        """In a request that is not ended by Sync: a transaction to PostgreSQL, and none to the proxy."""
+        return self.direct.begun and not self.direct.bound
 
     def ask(self, *messages: bytes) -> list[Message]:
         """The direct answer; AssertionError if the other is different."""
+        self.within = not self.idle
+        before = self.direct.status
         expected = self.direct.ask(*messages)
         self.judge(expected, self.judged.ask(*messages))
+        if before == "T" and self.direct.status == "I" and all(kind in "3Z" for kind, _ in expected):
+            self.get_over_it()
         return expected
+
+    def get_over_it(self) -> None:
+        """PostgreSQL 18 fails the next command (pool.relay, `ran`): the proxy's client is not lent such a server."""
+        for line in (self.direct, self.judged):
+            line.ask(query(""))
 
     def judge(self, expected: list[Message], found: list[Message]) -> None:
         for kind, _ in expected:
@@ -154,13 +180,17 @@ class Twins:
             f"unread in the direct world: {bytes(self.direct.buffer)!r}"
         )
         spelled = spell_all(found)
-        compare(spelled, excuse(spell_all(expected), spelled), "it")
+        wanted = excuse_channels(spell_all(expected), spelled, self.within)
+        compare(spelled, excuse(wanted, spelled), "it")
 
     def compare_notifications(self) -> None:
+        if self.direct.broken:  # PostgreSQL tells them, but when?
+            return
         if self.idle:
             self.direct.ask_again()
         expected = self.direct.overhear(0)
         found = self.judged.overhear(len(expected))
+        assert self.judged.buffer[:1] in (b"", b"A"), f"it was told more: {bytes(self.judged.buffer)!r}"
         told = [[spell_notification(message, line.pid) for message in heard] for line, heard in
                 ((self.judged, found), (self.direct, expected))]  # fmt: skip
         compare(*told, "the one who listens")
@@ -185,6 +215,19 @@ def excuse(expected: list[str], found: list[str]) -> list[str]:
     pairs = zip(expected, found, strict=False)
     ours = [one if ABORTED_CODE in one and OTHER_CODE.search(its) else its for its, one in pairs]
     return ours + expected[len(ours) :]
+
+
+def excuse_channels(expected: list[str], found: list[str], within: bool) -> list[str]:
+    """What is expected, given that within a transaction a server cannot be made to listen for its client."""
+    excused: list[str] = []
+    hidden = False
+    for message in expected:
+        hidden |= within and bool(CHANNEL.match(message)) and found[len(excused) :][:1] == [NO_ROWS]
+        if message[0] != "D" or not hidden:
+            excused.append(NO_ROWS if hidden and message[0] == "C" else message)
+        hidden &= message[0] == "D"
+        within = message != "Z b'I'" and (within or message[0] in "CZ")
+    return excused
 
 
 def spell(message: Message) -> str:

@@ -93,11 +93,18 @@ def test_a_mistake_in_the_users_file_is_told_with_its_line(command: str, tmp_pat
 
 
 def test_check_shows_what_differs_and_what_to_beware_of():
-    result = run("check", "--set", "pool.size=7", DATABASE_URL=f"{URL}?schema=x", DBPROXY_ROUTING__MODE="on")
+    result = run(
+        "check",
+        "--set",
+        "pool.size=7",
+        DATABASE_URL=f"{URL}?schema=x",
+        DATABASE_READ_REPLICAS=URL,
+        DBPROXY_ROUTING__MODE="off",
+    )
     assert result.exit_code == 0
     assert "  primary.url = postgresql://app:***@db.internal:5432/app\n" in result.stdout
     assert "  pool.size = 7\n" in result.stdout
-    assert 'warning: routing.mode is "on", but' in result.stdout
+    assert 'warning: replicas are configured, but routing.mode is "off"' in result.stdout
     assert "warning: primary.url has parameters that dbproxy does not use: schema" in result.stdout
     assert "listen.port" not in result.stdout
 
@@ -125,6 +132,14 @@ def test_demo_runs_with_its_check(monkeypatch: pytest.MonkeyPatch, words: list[s
     monkeypatch.setattr("dbproxy.demo.run", run_demo, raising=False)
     assert run(*words).exit_code == 1
     assert asked == [checks]
+
+
+def test_explain_needs_no_configuration():
+    result = run("explain", "SELECT own() FROM items")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == "A replica may answer it: it is a read."
+    assert "own must be known" in result.stdout
+    assert "It goes to the primary" in run("explain", "DELETE FROM items").stdout
 
 
 def test_importing_the_command_line_imports_nothing_heavy():

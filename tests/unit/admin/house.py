@@ -7,11 +7,13 @@ from typing import Any
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.table import Table
 from dbproxy.auth.users import Users
+from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
+from dbproxy.routing.router import Router
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
@@ -77,6 +79,7 @@ class FakeHouse:
     users: Users = field(default_factory=Users)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     hubs: dict[str, Hub] = field(default_factory=dict)
+    routers: dict[tuple[str, str], Router] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     started_at: float = field(default_factory=monotonic)
     stopping: bool = False
@@ -87,6 +90,17 @@ class FakeHouse:
 
     def __post_init__(self) -> None:
         self.averages = Averages(self.started_at)
+        self.cluster = Cluster(self.settings)
+
+    def apply(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cluster.apply(settings, monotonic())
+        for router in self.routers.values():
+            router.apply(settings.routing)
+
+    def host_of(self, pool: Pool) -> str:
+        host = pool.host or self.cluster.primary
+        return host.name if host is not None else ""
 
     def is_paused(self, database: str) -> bool:
         return self.paused or database in self.paused_databases
@@ -118,6 +132,25 @@ class FakeHouse:
         pool = Pool(database, user, limits, lambda _: None, lambda _: None, 1e9)
         self.pools[database, user] = pool
         return pool
+
+    def add_router(self, primary: Pool) -> Router:
+        router = Router(
+            primary,
+            self.cluster,
+            self.settings.routing,
+            lambda host: Pool(
+                primary.database,
+                primary.user,
+                primary.settings,
+                lambda _: None,
+                lambda _: None,
+                1e9,
+                primary=primary,
+                host=host,
+            ),
+        )
+        self.routers[primary.database, primary.user] = router
+        return router
 
     def add_server(self, pool: Pool, state: int = IDLE) -> Server:
         server = Server(pool)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.admin.command import Assignment, Command, parse, split
+from dbproxy.admin.command import Assignment, Command, Question, parse, split
 from dbproxy.errors import CommandFailed
 
 
@@ -36,6 +36,45 @@ def test_name_keeps_its_case() -> None:
 )
 def test_set_takes_words_and_strings(text: str, value: str) -> None:
     assert parse(text) == Assignment("client_encoding", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("SET routing = 'observe'", "routing", "observe"),
+        ("SET Routing.Percent TO 50", "routing.percent", "50"),
+    ],
+)
+def test_set_takes_a_key_of_a_section(text: str, key: str, value: str) -> None:
+    assert parse(text) == Assignment(key, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "verb", "name"),
+    [
+        ("DISABLE HOST replica1", "disable host", "replica1"),
+        ("drain  host 'east-1.example'", "drain host", "east-1.example"),
+        ('Enable Host "replica 2"', "enable host", "replica 2"),
+    ],
+)
+def test_order_names_a_host(text: str, verb: str, name: str) -> None:
+    assert parse(text) == Command(verb, name, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "database", "statement"),
+    [
+        ("EXPLAIN ROUTE SELECT 1", "", "SELECT 1"),
+        ("explain route for app\nSELECT 'x' || 1", "app", "SELECT 'x' || 1"),
+        (
+            'EXPLAIN ROUTE FOR "My db" /* dbproxy: primary */ TABLE x',
+            "My db",
+            "/* dbproxy: primary */ TABLE x",
+        ),
+    ],
+)
+def test_explain_route_takes_any_statement(text: str, database: str, statement: str) -> None:
+    assert parse(text) == Question(database, statement)
 
 
 @pytest.mark.parametrize("text", ["SELECT 1 + 1", "SHOW POOLS now", "-- nothing", "SHOW 'POOLS'", "é"])

@@ -93,7 +93,20 @@ async def test_error_ends_the_query_and_not_the_session(session: Session) -> Non
 
 
 @pytest.mark.parametrize(
-    "query", ["nonsense", "SHOW nonsense", "RELOAD now", "SELECT 1 + 1", "VACUUM", "BEGIN"]
+    "query",
+    [
+        "nonsense",
+        "SHOW nonsense",
+        "RELOAD now",
+        "SELECT 1 + 1",
+        "VACUUM",
+        "BEGIN",
+        "DISABLE app",
+        "DISABLE HOST",
+        "PROBE replica1",
+        "EXPLAIN ROUTE",
+        "EXPLAIN SELECT 1",
+    ],
 )
 async def test_what_it_does_not_know_is_quoted_with_a_way_out(session: Session, query: str) -> None:
     fields = await session.error(query)
@@ -120,7 +133,21 @@ async def test_other_settings_are_not_set_here(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "KILL", "RECONNECT", "SET a = b"]
+    "query",
+    [
+        "RELOAD",
+        "PAUSE",
+        "PAUSE app",
+        "RESUME",
+        "KILL",
+        "RECONNECT",
+        "SET a = b",
+        "SET routing = off",
+        "DISABLE HOST primary",
+        "DRAIN HOST primary",
+        "ENABLE HOST primary",
+        "PROBE",
+    ],
 )
 async def test_stats_user_may_only_look(house: FakeHouse, query: str) -> None:
     session = Session(house, "stats")
@@ -129,6 +156,46 @@ async def test_stats_user_may_only_look(house: FakeHouse, query: str) -> None:
     assert tags(await session.ask("SHOW POOLS")) == ["SHOW"]
     assert tags(await session.ask("SET datestyle = ISO")) == ["SET"]
     session.console.disconnect("the test is over")
+
+
+async def test_routing_is_set_until_the_next_reload(session: Session) -> None:
+    notice, complete = await session.ask("SET routing = 'observe'")
+    assert dict(notice.body.fields)["M"] == "routing.mode is observe until the next RELOAD; it was on"
+    assert complete.body.tag == "SET"
+    assert session.house.settings.routing.mode == "observe"
+    await session.ask("SET routing.percent = 5; SET routing.slow_start = '60s'")
+    assert session.house.settings.routing.percent == 5
+    assert session.house.settings.routing.slow_start == 60
+    notice, _ = await session.ask("SET routing.percent = '5'")
+    assert dict(notice.body.fields)["M"] == "routing.percent has this value already"
+
+
+@pytest.mark.parametrize(
+    "query", ["SET routing = 'maybe'", "SET routing.percent = 101", "SET routing.percent = half"]
+)
+async def test_a_bad_value_changes_nothing(session: Session, query: str) -> None:
+    before = session.house.settings
+    assert "failed: " in (await session.error(query))["M"]
+    assert session.house.settings is before
+
+
+async def test_set_that_is_refused_names_what_can_be_set(session: Session) -> None:
+    assert "routing.percent" in (await session.error("SET routing.nonsense = 1"))["H"]
+
+
+async def test_an_order_to_a_host_that_is_not_there_names_those_that_are(session: Session) -> None:
+    assert (await session.error("DRAIN HOST moon"))["M"] == 'there is no host "moon"; there are primary'
+    assert tags(await session.ask("DISABLE HOST primary; PROBE")) == ["DISABLE HOST", "PROBE"]
+    assert session.house.cluster.members[0].state == "disabled"
+    assert tags(await session.ask("DRAIN HOST primary; ENABLE HOST primary")) == ["DRAIN HOST", "ENABLE HOST"]
+    assert session.house.cluster.members[0].order == ""
+
+
+async def test_explain_route_answers_with_lines(session: Session) -> None:
+    _, first, last, complete = await session.ask("EXPLAIN ROUTE SELECT 1")
+    assert list(first.body["values"]) == [b"A replica may answer it: it is a read."]
+    assert list(last.body["values"]) == [b"There are no replicas: everything goes to the primary."]
+    assert complete.body.tag == "EXPLAIN"
 
 
 async def test_right_to_act_is_that_of_the_settings_now(session: Session) -> None:

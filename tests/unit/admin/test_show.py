@@ -13,7 +13,7 @@ SOCKETS = (
     "connect_time s, request_time s, wait i, wait_us i, close_needed i, ptr s, link s, remote_pid i, tls s, "
     "application_name s, prepared_statements i, id i"
 )
-OURS = ", link_time s, pins s"  # behind PgBouncer's, where scripts that count columns don't mind
+OURS = ", link_time s, pins s, host s"  # behind PgBouncer's, where scripts that count columns don't mind
 TOTAL = (
     "server_assignment_count, xact_count, query_count, received, sent, xact_time, query_time, wait_time, "
     "client_parse_count, server_parse_count, bind_count, client_login_count"

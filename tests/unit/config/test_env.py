@@ -19,6 +19,13 @@ def test_slow_query_threshold_is_in_milliseconds():
     assert read(SLOW_QUERY_THRESHOLD_MS="250") == {"slow_query.threshold": "250ms"}
 
 
+def test_replica_health_check_interval_is_in_milliseconds():
+    assert read(DATABASE_REPLICA_HEALTH_CHECK_INTERVAL="30000", DATABASE_REPLICA_FAILOVER_THRESHOLD="3") == {
+        "health.interval": "30000ms",
+        "health.failure_threshold": "3",
+    }
+
+
 def test_our_own_names_win_over_the_honoured_ones():
     assert read(DBPROXY_POOL__SIZE="7", PGBOUNCER_POOL_SIZE="5") == {"pool.size": "7"}
 
@@ -32,9 +39,7 @@ def test_an_empty_key_of_ours_is_a_value():
 
 
 def test_names_of_later_versions_and_of_others_are_not_read():
-    assert (
-        read(DATADOG_ENABLED="1", DATABASE_REPLICA_FAILOVER_THRESHOLD="x", PATH="/bin", DBPROXYISH="1") == {}
-    )
+    assert read(DATADOG_ENABLED="1", APM_SAMPLE_RATE="x", PATH="/bin", DBPROXYISH="1") == {}
 
 
 @pytest.mark.parametrize(

@@ -80,11 +80,16 @@ def test_plain_settings_warn_of_nothing():
     assert settings().warnings() == []
 
 
-def test_replicas_and_routing_are_warned_of():
-    warnings = settings(replicas=URL, routing={"mode": "on"}).warnings()
-    assert warnings == [
-        "replicas are configured, but this version sends everything to the primary",
-        'routing.mode is "on", but this version sends everything to the primary',
+@pytest.mark.parametrize("name", ["twin", "primary"])
+def test_no_two_hosts_have_one_name(name: str):
+    with pytest.raises(ValueError, match=f'the name "{name}" twice'):
+        settings(replicas=[{"url": URL, "name": "twin"}, {"url": URL, "name": name}])
+
+
+def test_replicas_that_are_not_used_are_warned_of():
+    assert settings(replicas=URL).warnings() == []
+    assert settings(replicas=URL, routing={"mode": "off"}).warnings() == [
+        'replicas are configured, but routing.mode is "off": everything goes to the primary'
     ]
 
 

@@ -6,7 +6,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from dbproxy.observe.figures import DatabaseFigures, HubFigures, PoolFigures, ProxyFigures
+from dbproxy.observe.figures import (
+    DatabaseFigures,
+    HostFigures,
+    HubFigures,
+    PoolFigures,
+    ProxyFigures,
+    RouteFigures,
+)
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 
 BOUNDS = [1000, 2000]
@@ -59,6 +66,28 @@ def figures() -> ProxyFigures:
                 database="app", connections=1, channels=2, listeners=3, notifications=4, delivered=5, losses=6
             )
         ],
+        hosts=[
+            HostFigures(
+                name="replica1",
+                role="replica",
+                state="up",
+                up=True,
+                lag_bytes=7,
+                lag_seconds=0.5,
+                reads=8,
+                active=9,
+                latency_s=0.25,
+                servers=10,
+            )
+        ],
+        routes=[
+            RouteFigures(
+                database="app",
+                user="a",
+                decisions={("replica1", "read"): 11, ("primary", "not a read"): 12},
+                rescues={("replica1", "read only"): 13},
+            )
+        ],
         lists={"pools": 2, "users": 2},
         clients={"active": 4, "waiting": 3},
         servers={"idle": 1},
@@ -109,6 +138,17 @@ APP_A = {"database": "app", "user": "a"}
         ("dbproxy_notifications_received_total", {"database": "app"}, 4),
         ("dbproxy_notifications_delivered_total", {"database": "app"}, 5),
         ("dbproxy_listen_losses_total", {"database": "app"}, 6),
+        ("dbproxy_host_up", {"host": "replica1"}, 1),
+        ("dbproxy_host_state", {"host": "replica1", "role": "replica", "state": "up"}, 1),
+        ("dbproxy_host_lag_seconds", {"host": "replica1"}, 0.5),
+        ("dbproxy_host_lag_bytes", {"host": "replica1"}, 7),
+        ("dbproxy_host_reads_total", {"host": "replica1"}, 8),
+        ("dbproxy_host_active_reads", {"host": "replica1"}, 9),
+        ("dbproxy_host_latency_seconds", {"host": "replica1"}, 0.25),
+        ("dbproxy_host_connections", {"host": "replica1"}, 10),
+        ("dbproxy_route_decisions_total", {**APP_A, "host": "replica1", "reason": "read"}, 11),
+        ("dbproxy_route_decisions_total", {**APP_A, "host": "primary", "reason": "not a read"}, 12),
+        ("dbproxy_rescues_total", {**APP_A, "host": "replica1", "reason": "read only"}, 13),
         ("pgbouncer_up", {}, 1),
         ("pgbouncer_version_info", {"version": "dbproxy 0.1.0"}, 1),
         ("pgbouncer_pools", {}, 2),

@@ -9,7 +9,7 @@ from dbproxy.session.cancel import cancel_client
 
 def client(*, parked: bool = False, server: Any = None) -> Any:
     made = SimpleNamespace(parked=parked, server=server, refusal=None, left=[])
-    made.pool = SimpleNamespace(leave=made.left.append)
+    made.waits_in = SimpleNamespace(leave=made.left.append)
     made.refuse = lambda error: setattr(made, "refusal", error)
     return made
 

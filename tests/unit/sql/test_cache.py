@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dbproxy.sql import cache
 from dbproxy.sql.cache import StatementCache
 from dbproxy.sql.parser import UNREADABLE, classify
-from dbproxy.sql.statement import CREATES_TEMP, HARMLESS, SETS, UNKNOWN, Statement
+from dbproxy.sql.statement import CREATES_TEMP, SETS, UNKNOWN, Statement
 
 TEMPLATES = """
 SELECT a FROM t WHERE b = {}
@@ -31,6 +31,9 @@ SELECT {} UNION SELECT g({}); DISCARD ALL
 CREATE TEMP TABLE t AS SELECT {} AS a
 COPY t FROM {}
 SELECT query_to_xml({}, true, true, {})
+SELECT current_setting({}), {}
+SELECT a FROM t WHERE b = {} AND c = {} /* dbproxy: replica(r1) */
+/* dbproxy: primary */ SELECT {}
 """.strip().splitlines()
 
 LITERALS = st.one_of(
@@ -67,7 +70,7 @@ def test_a_shape_is_classified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     classified = count_classified(monkeypatch)
     statements = StatementCache(100)
     for number in range(1000):
-        assert statements.find(b"SELECT a FROM t WHERE b = %d" % number) is HARMLESS
+        assert statements.find(b"SELECT a FROM t WHERE b = %d" % number).harmless
     assert len(classified) == 1
 
 
@@ -83,12 +86,12 @@ def test_a_text_whose_literals_decide_is_classified_once(monkeypatch: pytest.Mon
 def test_a_bad_literal_does_not_spoil_the_shape() -> None:
     statements = StatementCache(100)
     assert statements.find(rb"SELECT U&'\zzzz'").effects == UNKNOWN
-    assert statements.find(rb"SELECT U&'\0061'") is HARMLESS
+    assert statements.find(rb"SELECT U&'\0061'").harmless
 
 
 def test_a_text_over_the_limit_is_not_looked_at() -> None:
     statements = StatementCache(100, parse_limit=40)
-    assert statements.find(b"SELECT 1".ljust(40)) is HARMLESS
+    assert statements.find(b"SELECT 1".ljust(40)).harmless
     assert statements.find(b"SELECT 1".ljust(41)) is UNREADABLE
     assert not statements.find(b"SELECT 1".ljust(41)).single
 

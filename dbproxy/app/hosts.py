@@ -1,0 +1,194 @@
+"""The hosts behind the proxy: the cluster, the pools to its replicas, and what follows when a host is lost or found."""
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+import structlog
+
+from dbproxy.cluster.catalog import QUERY, read_catalog
+from dbproxy.cluster.cluster import Cluster
+from dbproxy.cluster.member import Member
+from dbproxy.config import Host, Settings
+from dbproxy.errors import ProxyError, ServerUnavailable
+from dbproxy.pool.errand import Errand
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.positions import Positions
+from dbproxy.routing.consistency import EVENTUAL
+from dbproxy.routing.router import Router
+
+log = structlog.get_logger()
+
+CATALOG_AGE = 300.0  # seconds until the functions and views of a database are read again, if no DDL was seen
+CATALOG_RETRY = 1.0  # seconds between attempts, and after DDL
+GONE = ("down", "fenced", "disabled")  # states of a host whose connections are of no use any more
+
+
+class Hosts:
+    """One cluster. `make_pool(host, primary)` makes a replica's pool beside the primary's; `pools()` are all pools."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        make_pool: Callable[[Member, Pool], Pool],
+        pools: Callable[[], Iterator[Pool]],
+    ) -> None:
+        self.settings = settings
+        self.make_pool = make_pool
+        self.pools = pools
+        self.cluster = Cluster(settings)
+        self.cluster.on_primary = self.primary_changed
+        self.cluster.on_out = self.host_out
+        self.positions = Positions()
+        self.cluster.on_lead = self.positions.sample
+        self.routers: dict[tuple[str, str], Router] = {}
+        self.apply(settings)
+
+    def apply(self, settings: Settings) -> None:
+        """Other settings: hosts that stay keep their state."""
+        self.settings = settings
+        self.cluster.apply(settings, monotonic())
+        self.ask_positions(settings)
+        known = {member.name for member in self.cluster.members}
+        for router in self.routers.values():
+            moved = not self.moves(
+                router.primary.database
+            )  # to a host of its own: its reads belong there, too
+            router.apply(settings.routing.model_copy(update={"mode": "off"}) if moved else settings.routing)
+            for name in router.pools.keys() - known:
+                self.give_up(router.pools.pop(name), "the host was taken out of the configuration")
+
+    def moves(self, database: str) -> bool:
+        """Whether the database is where the cluster's primary is, wherever that is."""
+        listed = self.settings.databases.get(database)
+        return listed is None or listed.primary.url is None
+
+    def ask_positions(self, settings: Settings) -> None:
+        """Have commits followed by the question where they are, if reads may have to see them."""
+        routing = settings.routing
+        wanted = bool(settings.replicas) and routing.mode != "off" and routing.consistency != EVENTUAL
+        if not wanted or not self.cluster.positions:
+            self.positions.asks = False
+        elif not self.positions.asks:
+            self.positions.want(monotonic())
+
+    def chooses(self, database: str) -> bool:
+        """Whether there are replicas, one of which may become the database's primary."""
+        return bool(self.settings.replicas) and self.moves(database)
+
+    def watches(self) -> bool:
+        """Whether hosts are probed: there are several, and a login to do it with."""
+        return bool(self.settings.replicas)
+
+    async def run(self) -> None:
+        await self.cluster.run()
+
+    # --- pools and routers ---
+
+    def forget(self, key: tuple[str, str]) -> bool:
+        """Whether nothing holds the replicas' pools beside this one any more: then they are forgotten."""
+        router = self.routers.get(key)
+        if router is not None and any(pool.size() for pool in router.pools.values()):
+            return False
+        self.routers.pop(key, None)
+        return True
+
+    def find_router(self, database: str, user: str, primary: Pool) -> Router | None:
+        """None if there is nothing to choose from."""
+        if not self.chooses(database):
+            return None
+        router = self.routers.get((database, user))
+        if router is None or router.primary is not primary:
+            router = self.routers[database, user] = Router(
+                primary,
+                self.cluster,
+                self.settings.routing,
+                lambda host: self.make_pool(host, primary),
+            )
+        return router
+
+    def address_of(self, pool: Pool) -> Host:
+        """Where the pool's connections go; ServerUnavailable while no host is writable."""
+        at_primary: Host = self.settings.server_for(pool.database)
+        if pool.host is not None:
+            host: Host = pool.host.url
+        elif not self.moves(pool.database):
+            return at_primary
+        elif self.cluster.primary is None:
+            raise ServerUnavailable(
+                "no host is writable: the primary is lost, and none of the others has been promoted yet"
+            )
+        else:
+            host = self.cluster.primary.url
+        return host.with_dbname(at_primary.dbname)
+
+    def replica_pools(self) -> Iterator[Pool]:
+        for router in self.routers.values():
+            yield from router.pools.values()
+
+    # --- what happens to hosts ---
+
+    def primary_changed(self, primary: Member | None) -> None:
+        if primary is None:
+            return  # who asks for a server waits
+        now = monotonic()
+        self.positions.reset(primary.lsn)
+        for pool in list(self.pools()):
+            if pool.host is None and self.moves(pool.database):
+                self.move(pool, primary, now)
+
+    def move(self, pool: Pool, primary: Member, now: float) -> None:
+        """Connections to another host are of no use: what is open there is lost; who waits is served by the new."""
+        pool.retire()
+        for server in pool.servers():
+            if server.address != primary.url.address:
+                server.close(f"the primary is {primary.url.address} now")
+        pool.retry_at = 0.0
+        pool.open_more(now)
+
+    def host_out(self, member: Member) -> None:
+        for router in self.routers.values():
+            pool = router.pools.get(member.name)
+            if pool is not None:
+                self.give_up(pool, f"{member.name} is {member.state}", active=member.state in GONE)
+
+    def give_up(self, pool: Pool, why: str, *, active: bool = True) -> None:
+        """Close what is idle; with `active` also what is lent: reads that have not been answered go elsewhere."""
+        for server in pool.servers() if active else list(pool.idle):
+            server.close(why)
+        for client in list(pool.waiting):
+            pool.leave(client)
+            client.refuse(ServerUnavailable(why))
+
+    def sweep(self) -> None:
+        """The janitor's: whether the primary tells positions is known only since it was asked."""
+        if self.positions.asks and not self.cluster.positions:
+            self.positions.asks = False
+
+    # --- catalogs ---
+
+    def stale_catalogs(self, now: float) -> Iterator[Router]:
+        """Those that are to be read (again) now."""
+        for router in self.routers.values():
+            age = now - router.catalog_read_at
+            wanted = CATALOG_RETRY if router.catalog is None or router.catalog_stale else CATALOG_AGE
+            if age >= wanted and router.primary.settings.read_functions:
+                router.catalog_read_at = now
+                yield router
+
+    def schema_changed(self, database: str) -> None:
+        for router in self.routers.values():
+            if router.primary.database == database:
+                router.catalog_stale = True
+
+
+async def refresh_catalog(router: Router) -> None:
+    """Read which functions and views of the database are more than reads; what was known stays if that fails."""
+    pool = router.primary
+    router.catalog_stale = False
+    try:
+        rows = await Errand(pool).run(f"SET LOCAL lock_timeout = '1s'; {QUERY}")
+    except ProxyError as error:
+        log.warning("catalog not read", database=pool.database, user=pool.user, error=error.message)
+        return
+    texts = [[value.decode() for value in row] for row in rows]
+    router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))

@@ -1,0 +1,20 @@
+"""What a probe found out."""
+
+from dataclasses import dataclass
+
+from dbproxy.cluster.member import Role
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`lsn` is what a replica has replayed, or a primary has written; 0 where the server tells no positions.
+
+    `received` is what a replica has received by streaming; unless `exact`, it may be on a later timeline than it says.
+    """
+
+    role: Role
+    positions: bool = True
+    lsn: int = 0
+    timeline: int = 0
+    received: int = 0
+    exact: bool = True

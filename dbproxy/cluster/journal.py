@@ -1,0 +1,57 @@
+"""The cluster's log lines: what an operator is told of it."""
+
+from typing import Any
+
+import structlog
+
+from dbproxy.cluster.member import Member, State
+
+log = structlog.get_logger()
+
+
+def tell_state(member: Member, before: State) -> None:
+    """`before` is the state that it leaves."""
+    match member.state:
+        case "down":
+            log.warning("host down", **_place(member), before=before, reason=member.last_error)
+        case "lagging":
+            log.warning("host lagging", **_place(member), before=before, **_lag(member))
+        case state:
+            log.info(f"host {state}", **_place(member), before=before)
+
+
+def tell_lost(primary: Member | None) -> None:
+    reason = primary.last_error if primary is not None else ""
+    log.error("primary lost", **_place(primary), reason=reason or "it takes no writes any more")
+
+
+def tell_found(primary: Member, seconds: float) -> None:
+    """`seconds` is how long there was none."""
+    log.warning("primary found", **_place(primary), timeline=primary.timeline, lost_for=round(seconds, 3))
+
+
+def tell_fenced(member: Member, primary: Member | None) -> None:
+    log.error(
+        "host fenced: it takes writes, but is not the primary",
+        **_place(member),
+        timeline=member.timeline,
+        primary=f"{primary.name} on timeline {primary.timeline}" if primary else "none",
+        hint="stop it, and make it a replica of the primary (pg_rewind); nothing is sent there until then",
+    )
+
+
+def tell_late(replica: Member) -> None:
+    log.warning("replica lags", **_place(replica), **_lag(replica))
+
+
+def tell_refused(member: Member, reason: str) -> None:
+    hint = "until this is mended, its role is taken from the configuration, or stays what it was"
+    log.warning("probe refused", **_place(member), reason=reason, hint=hint)
+
+
+def _place(member: Member | None) -> dict[str, Any]:
+    return {"host": member.name, "address": member.url.address} if member is not None else {}
+
+
+def _lag(replica: Member) -> dict[str, Any]:
+    return {"seconds": round(replica.lag_seconds, 1), "bytes": replica.lag_bytes}

@@ -1,0 +1,57 @@
+"""The members that reads may go to, kept ready: choosing one is part of every read."""
+
+from random import random
+
+from dbproxy.cluster.balancer import PICKS
+from dbproxy.cluster.member import Member
+from dbproxy.config import RoutingSettings
+
+
+class Readers:
+    def __init__(self) -> None:
+        self.members: tuple[Member, ...] = ()
+        self.primary: Member | None = None
+        self.replicas = 0  # of the members
+        self.slowest = 0  # no replica here has replayed less
+        self.warmth = 1.0  # of the replica that has come furthest in its slow start
+        self.balance = PICKS["peak_ewma"]
+
+    def prepare(
+        self, members: tuple[Member, ...], primary: Member | None, routing: RoutingSettings, now: float
+    ) -> None:
+        """Choose from `members` from now on, those that are fit; the primary where it takes reads, too."""
+        self.primary = primary
+        self.balance = PICKS[routing.balancing]
+        for member in members:
+            member.share = _share(member, primary, routing, now)
+        self.members = tuple(member for member in members if member.share > 0.0)
+        replicas = [member for member in self.members if member is not primary]
+        self.replicas = len(replicas)
+        self.slowest = min((member.lsn for member in replicas), default=0)
+        self.warmth = max((member.share / member.weight for member in replicas), default=1.0)
+
+    def pick(self, now: float, lsn: int, avoid: Member | None) -> Member | None:
+        """A replica that has replayed `lsn`; None if the primary is to answer."""
+        members = self.members
+        if lsn > self.slowest or avoid is not None:
+            members = self._fresh(lsn, avoid)
+        if not members:
+            return None
+        if self.warmth < 1.0 and self.primary is not None and random() >= self.warmth:  # noqa: S311  # no secret
+            return None  # all replicas are still starting: the primary goes on with what they cannot take yet
+        picked = members[0] if len(members) == 1 else self.balance(members, now)
+        picked.reads += 1
+        return picked if picked is not self.primary else None
+
+    def _fresh(self, lsn: int, avoid: Member | None) -> tuple[Member, ...]:
+        """Those that have replayed `lsn`; the primary always has."""
+        found = [member for member in self.members if member.lsn >= lsn or member is self.primary]
+        return tuple([member for member in found if member is not avoid])
+
+
+def _share(member: Member, primary: Member | None, routing: RoutingSettings, now: float) -> float:
+    if not member.fit or member.suspect:
+        return 0.0
+    if member is primary:
+        return float(routing.primary_reads_weight)
+    return member.weigh(now, routing.slow_start) if member.role == "replica" else 0.0

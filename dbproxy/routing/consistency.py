@@ -1,0 +1,55 @@
+"""Whose commits a read must see, as a position in the primary's WAL that a replica must have replayed.
+
+`eventual`: nobody's. `session`: the session's own. `global`: of all that came through this proxy. After a transaction
+that may have written, the primary is asked where its WAL ends (pool.audit); the answer is at or behind the commit.
+As long as it is not there, the position is UNKNOWN, and only the primary is fresh enough.
+
+Where the primary tells no positions (Aurora), there is only time: reads stay on the primary for a while after a write.
+"""
+
+from typing import Protocol
+
+from dbproxy.cluster.lag import settle
+from dbproxy.pool.positions import UNKNOWN, Positions
+
+EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
+
+
+class Writer(Protocol):
+    """A session, as far as it writes."""
+
+    position: int  # behind its own last commit, in `epoch`; 0: it has none
+    epoch: int
+    wrote_at: float  # when its last transaction ended that may have written (monotonic seconds); 0: never
+
+
+def needed(consistency: str, writer: Writer, positions: Positions) -> int:
+    """The LSN that a replica must have replayed."""
+    if consistency == EVENTUAL:
+        return 0
+    everybody = consistency != SESSION
+    if writer.wrote_at and writer.wrote_at < positions.since:
+        everybody = True  # nobody asked where that is
+    if everybody and (positions.pending or positions.lost_at):
+        return UNKNOWN
+    own = writer.position
+    if writer.epoch != positions.epoch:
+        own = min(own, positions.base)
+    return settle(max(own, positions.newest) if everybody else own)
+
+
+def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:
+    """Whether the session has to stay on the primary for what it wrote, or others may have: there are no positions."""
+    return consistency != EVENTUAL and now - writer.wrote_at < hold
+
+
+def parse_lsn(text: str) -> int:
+    """Of `16/B374D848`; ValueError if it is none."""
+    high, slash, low = text.partition("/")
+    if not slash:
+        raise ValueError(f"not a position in the WAL: {text}")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def format_lsn(lsn: int) -> str:
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"

@@ -1,0 +1,196 @@
+"""Where a statement would go, and why, in words: `dbproxy explain`, and EXPLAIN ROUTE on the console.
+
+It is told as for a client that has just logged in and has written nothing. Nothing is counted, and nothing is changed.
+"""
+
+from dbproxy.cluster.member import Member
+from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn, needed
+from dbproxy.routing.router import RESCUED_LIMIT, Router
+from dbproxy.sql.parser import UNREADABLE, classify
+from dbproxy.sql.statement import CHANGES, UNKNOWN, Statement
+
+PARSE_LIMIT = 16384  # bytes; sql.cache's
+PRIMARY, REPLICA = "It goes to the primary", "A replica may answer it"
+_UNFIT = {
+    "unknown": "it has not answered a probe yet",
+    "fenced": "it takes writes without being the primary",
+    "disabled": "an operator has disabled it",
+    "draining": "an operator drains it",
+}
+
+
+# --- by the grammar alone ---
+
+
+def explain_text(text: bytes) -> list[str]:
+    """What can be told without a database; what would be looked up in its catalog is named."""
+    statement = read(text)
+    obstacle = object_by_grammar(statement)
+    if obstacle:
+        return [f"{PRIMARY}: {obstacle}."]
+    named = name_lookups(statement) if not statement.hint else []
+    return [f"{REPLICA}: {praise(statement)}.", *named, *describe_hint(statement)]
+
+
+def read(text: bytes) -> Statement:
+    return classify(text) if len(text) <= PARSE_LIMIT else UNREADABLE
+
+
+def object_by_grammar(statement: Statement) -> str:
+    """Why no replica may answer it, whatever the catalog says; ""."""
+    if statement.hint == "primary":
+        return "its hint says so"
+    if statement.reads or statement.begins_read_only:
+        return ""
+    if statement == UNREADABLE:
+        return "PostgreSQL's grammar does not read it, or it is too long to be looked at"
+    if not statement.single:
+        return "one of its statements is no read"
+    if statement.begins:
+        return "it begins a transaction, which may write"
+    if statement.effects & CHANGES:
+        return "it changes the schema"
+    if statement.effects & UNKNOWN:
+        return "it may do anything"
+    if statement.effects:
+        return "it does something to its session"
+    return "it is no read: it writes, locks, or asks what only its own server knows"
+
+
+def praise(statement: Statement) -> str:
+    if statement.begins_read_only:
+        return "it begins a transaction that only reads, and that is carried out there as a whole"
+    return "it is a read"
+
+
+def name_lookups(statement: Statement) -> list[str]:
+    """What the catalog is asked for, all of it."""
+    found = []
+    if statement.functions:
+        found.append(
+            f"{spell(statement.functions)} must be known to the database's catalog, and not volatile."
+        )
+    if statement.relations:
+        found.append(f"{spell(statement.relations)} must be tables, or views whose queries are reads.")
+    if statement.calls:
+        found.append(f"{spell(statement.calls)} must not be volatile where the database defines its own.")
+    return found
+
+
+def describe_hint(statement: Statement) -> list[str]:
+    """Of one that asks for a replica: its author answers for the functions."""
+    return [f"Its hint asks for {statement.hint}: the catalog is not asked."] if statement.hint else []
+
+
+def spell(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+# --- where it would go now ---
+
+
+def explain_route(router: Router, text: bytes) -> list[str]:
+    """Where it would go at this moment, then what is known of each host."""
+    statement = read(text)
+    settings, lsn = router.settings, needed_lsn(router)
+    obstacle = object_now(router, statement)
+    hosts = [(member, object_to_host(router, member, statement, lsn)) for member in router.cluster.members]
+    able = [member.name for member, objection in hosts if not objection]
+    if obstacle:
+        verdict = f"{PRIMARY}: {obstacle}."
+    elif not able:
+        verdict = f"{PRIMARY}: no replica can answer."
+    elif settings.mode == "observe":
+        verdict = f"{PRIMARY}: routing is only observed. Else it would go to {' or '.join(able)}."
+    else:
+        verdict = f"It goes to {' or '.join(able)}: {praise(statement)}{describe_share(router)}."
+    after = [] if obstacle else [*describe_hint(statement), *describe_consistency(router)]
+    return [verdict, *after, *(describe_host(router, member, why) for member, why in hosts)]
+
+
+def object_now(router: Router, statement: Statement) -> str:
+    """Why the primary must answer it, whatever the hosts are like; ""."""
+    if router.settings.mode == "off":
+        return 'routing.mode is "off"'
+    obstacle = object_by_grammar(statement)
+    if not obstacle and router.settings.percent == 0:
+        return "routing.percent is 0"
+    if obstacle or statement.begins_read_only or statement.hint:
+        return obstacle
+    if statement.functions or statement.relations or statement.calls:
+        if router.catalog is None:
+            return "the database's catalog has not been read yet"
+        obstacle = router.catalog.allows(statement)
+    if not obstacle and any(
+        count >= RESCUED_LIMIT and known == statement for known, count in router.rescued.values()
+    ):
+        return "replicas have failed too often to answer it (SHOW RESCUES)"
+    return obstacle
+
+
+class Newcomer:
+    """A client that has written nothing."""
+
+    position = 0
+    epoch = 0
+    wrote_at = 0.0
+
+
+def needed_lsn(router: Router) -> int:
+    """What a newcomer has to see."""
+    if not router.cluster.positions:
+        return 0
+    return needed(router.settings.consistency, Newcomer(), router.positions)
+
+
+def object_to_host(router: Router, member: Member, statement: Statement, lsn: int) -> str:
+    """Why this one does not answer reads now; ""."""
+    if member is router.cluster.primary:
+        return "" if member.share > 0.0 and not statement.hint else "it is the primary"
+    wanted = statement.hint[len("replica(") : -1]
+    if wanted and member.name != wanted:
+        return f"the hint asks for {wanted}"
+    if not member.fit:
+        return _UNFIT.get(member.state) or (
+            f"it lags by {member.lag_seconds:.1f} s"
+            if member.state == "lagging"
+            else f"it is down: {member.last_error}"
+        )
+    if member.suspect:
+        return f"it is probed after an error: {member.last_error}"
+    if member.role != "replica":
+        return "it is not known to be a replica"
+    if member.lsn < lsn:
+        return "it has not replayed all commits that must be seen"
+    return ""
+
+
+def describe_host(router: Router, member: Member, objection: str) -> str:
+    place = f"at {format_lsn(member.lsn)}" if member.lsn else "position not known"
+    lag = "" if member is router.cluster.primary else f", {member.lag_bytes} bytes behind"
+    return f"{member.name} ({member.state}, {place}{lag}): {objection or 'can answer'}."
+
+
+def describe_share(router: Router) -> str:
+    percent = router.settings.percent
+    return (
+        f"; {percent} % of such reads do (routing.percent), the others go to the primary"
+        if percent < 100
+        else ""
+    )
+
+
+def describe_consistency(router: Router) -> list[str]:
+    consistency = router.settings.consistency
+    if consistency == EVENTUAL:
+        return ["It may miss the latest commits (routing.consistency is eventual)."]
+    if not router.cluster.positions:
+        hold = router.settings.primary_after_write
+        return [
+            f"The hosts tell no positions: a client that has written reads from the primary for {hold:g} s."
+        ]
+    if consistency == GLOBAL:
+        return [
+            "It sees all commits made through this proxy: a replica that has not replayed them is left out."
+        ]
+    return ["A client that has written goes to replicas that have replayed that, or to the primary."]

@@ -1,0 +1,227 @@
+"""Where a client's reads go: which of them may, which must not, and to which replica.
+
+`judge` says it of one statement, `choose` of all that a client asks for at once. Every answer has its reason in words,
+of which there are only so many, counted: SHOW ROUTES.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+import structlog
+
+from dbproxy.cluster.catalog import Catalog, kind_of
+from dbproxy.cluster.cluster import Cluster
+from dbproxy.config import RoutingSettings
+from dbproxy.observe.slowlog import show_statement
+from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.positions import UNKNOWN, Positions
+from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
+from dbproxy.routing.rescue import counts_against
+from dbproxy.sql.statement import Statement
+
+log = structlog.get_logger()
+
+READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
+PRIMARY = "primary"
+OFF, TOO_OFTEN = "routing is off", "rescued too often"
+NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
+    "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
+)  # fmt: skip
+RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
+LISTED = 1000  # statements that are counted
+
+
+class Session(Writer, Protocol):
+    """What is asked of a client."""
+
+    settings: Any
+    avoided: Any
+    wanted_host: str
+    arrived: float
+
+
+class Wishes:
+    """What a session's settings say of routing."""
+
+    def __init__(self, values: dict[str, str], default: str) -> None:
+        self.consistency = values.get("dbproxy.consistency", default)
+        self.route = values.get("dbproxy.route", "")
+        self.read_only = values.get("default_transaction_read_only") in ("on", "true", "1", "yes")
+        isolation = values.get("default_transaction_isolation", "")
+        self.serializable = isolation.lower() == "serializable"  # which no replica can be
+
+
+class Router:
+    """Of one database and user. `make_pool(host)` makes the pool to a replica."""
+
+    def __init__(
+        self,
+        primary: Pool,
+        cluster: Cluster,
+        settings: RoutingSettings,
+        make_pool: Callable[[Any], Pool],
+    ) -> None:
+        self.primary = primary
+        self.cluster = cluster
+        self.positions: Positions = primary.positions
+        self.settings = settings
+        self.make_pool = make_pool
+        self.pools: dict[str, Pool] = {}
+        self.catalog: Catalog | None = None
+        self.catalog_read_at = 0.0
+        self.catalog_stale = False
+        self.objections: dict[int, tuple[Statement, str]] = {}  # by a statement's id
+        self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
+        self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
+        self.rescued: dict[int, tuple[Statement, int]] = {}
+        self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
+
+    def apply(self, settings: RoutingSettings) -> None:
+        """Other settings, at once for all clients."""
+        self.settings = settings
+        self.wishes.clear()  # they have its defaults
+
+    def pool_of(self, host: Any) -> Pool:
+        pool = self.pools.get(host.name)
+        if pool is None:
+            pool = self.pools[host.name] = self.make_pool(host)
+        return pool
+
+    # --- one statement ---
+
+    def judge(self, statement: Statement | None, session: Session) -> str:
+        """READS, READ_ONLY, HINT (a read that is wanted on the primary), or why it is for the primary."""
+        if self.settings.mode == "off":
+            return OFF
+        if statement is None:
+            return "no such prepared statement"
+        wishes = self.wishes_of(session.settings)
+        hint = statement.hint or wishes.route
+        if statement.begins_read_only or (wishes.read_only and statement.begins):
+            return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
+        if not statement.reads:
+            return "not a read"
+        if hint and hint != PRIMARY:  # its author knows what it calls
+            session.wanted_host = hint[len("replica(") : -1]
+            return READS
+        if statement.functions or statement.relations or statement.calls:
+            objection = self.object_to(statement)
+            if objection:
+                return objection
+        if self.rescued:
+            known = self.rescued.get(id(statement))
+            if known is not None and known[1] >= RESCUED_LIMIT:
+                return TOO_OFTEN
+        return HINT if hint or wishes.serializable else READS
+
+    def object_to(self, statement: Statement) -> str:
+        """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
+        if self.catalog is None:
+            return NOT_READ
+        known = self.objections.get(id(statement))
+        if known is not None and known[0] is statement:
+            return known[1]
+        objection = kind_of(self.catalog.allows(statement))
+        if len(self.objections) >= LISTED:
+            self.objections.clear()
+        self.objections[id(statement)] = statement, objection
+        return objection
+
+    def learn(self, catalog: Catalog) -> None:
+        """The database's catalog was read."""
+        self.catalog = catalog
+        self.objections.clear()
+
+    def wishes_of(self, settings: Parameters) -> Wishes:
+        known = self.wishes.get(id(settings))
+        if known is not None and known[0] is settings:
+            return known[1]
+        wishes = Wishes(settings.values, self.settings.consistency)
+        if wishes.consistency != EVENTUAL and not self.positions.asks and self.cluster.positions:
+            self.positions.want(monotonic())
+        if len(self.wishes) >= LISTED:
+            self.wishes.clear()
+        self.wishes[id(settings)] = settings, wishes
+        return wishes
+
+    # --- all that is asked for at once ---
+
+    def choose(self, verdict: str, session: Session) -> Any:
+        """The host of the replica that answers, or None: the primary does."""
+        settings = self.settings
+        if settings.mode == "off":
+            return None
+        host, reason = None, verdict
+        if verdict is READS or verdict is READ_ONLY:
+            host, reason = self.find(verdict, session)
+        if settings.mode != "on" and host is not None:
+            self.decisions["observed: " + host.name, reason] += 1
+            return None
+        self.decisions[host.name if host is not None else "primary", reason] += 1
+        if host is not None:
+            self.cluster.begin(host)
+        return host
+
+    def find(self, verdict: str, session: Session) -> tuple[Any, str]:
+        settings, cluster = self.settings, self.cluster
+        if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
+            return None, PERCENT
+        consistency = self.wishes_of(session.settings).consistency
+        if not cluster.positions:
+            if too_soon(consistency, session, settings.primary_after_write, session.arrived):
+                return None, "too soon after a write"
+            lsn = 0
+        else:
+            lsn = needed(consistency, session, self.positions)
+        host = None
+        if session.wanted_host:
+            return self.find_named(session.wanted_host, lsn)
+        if lsn < UNKNOWN:
+            host = cluster.pick(session.arrived, lsn, session.avoided)
+        if host is not None:
+            return host, verdict
+        return None, self.explain_none(lsn, session.avoided)
+
+    def explain_none(self, lsn: int, avoided: Any) -> str:
+        """Why no replica answers a read that must see `lsn`."""
+        readers = [host for host in self.cluster.readers if host is not avoided]
+        if not readers:
+            return NO_REPLICA
+        return SHARE if any(host.lsn >= lsn for host in readers) else STALE
+
+    def find_named(self, name: str, lsn: int) -> tuple[Any, str]:
+        for host in self.cluster.members:
+            if host.name == name and host.fit and host is not self.cluster.primary and host.lsn >= lsn:
+                return host, HINT
+        return None, "the replica of the hint cannot answer"
+
+    # --- what went wrong ---
+
+    def note_rescue(self, host: Any, reason: str, statement: Statement) -> None:
+        self.rescues[host.name, reason] += 1
+        if counts_against(reason) and (id(statement) in self.rescued or len(self.rescued) < LISTED):
+            _, count = self.rescued.get(id(statement), (statement, 0))
+            self.rescued[id(statement)] = statement, count + 1
+            if count + 1 == RESCUED_LIMIT:
+                self.tell_rescued(host, reason, statement)
+
+    def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:
+        text = self.primary.classifier.find_texts({id(statement)}).get(id(statement), b"")
+        log.warning(
+            "statement goes to the primary from now on: replicas failed to answer it",
+            host=host.name,
+            reason=reason,
+            database=self.primary.database,
+            user=self.primary.user,
+            statement=show_statement(text),
+        )
+
+    def rescued_too_often(self) -> list[tuple[bytes, int]]:
+        """The statements that go to the primary for that, and how often they were; b"" for a text that is forgotten."""
+        counts = {key: count for key, (_, count) in self.rescued.items() if count >= RESCUED_LIMIT}
+        texts = self.primary.classifier.find_texts(set(counts)) if counts else {}
+        return [(texts.get(key, b""), count) for key, count in counts.items()]

@@ -1,0 +1,131 @@
+"""What a client listens to, and which notifications it is to be told.
+
+A LISTEN counts from the end of its transaction on, but its channel must be heard before that: so the hub hears it, and
+the client has subscribed to it, ahead of the statement (`must_hear`, `spell_ahead`). What comes then is *early*
+(`takes`): whether the LISTEN was committed, the server says later (pool.audit).
+"""
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from dbproxy.pool.audit import MARK, Findings
+from dbproxy.pool.insertions import spell_ours
+from dbproxy.pool.parameters import literal
+from dbproxy.pool.server import Server
+from dbproxy.session.channels import channel_of, quote
+from dbproxy.sql.statement import DISCARDED, NOTIFIES, Statement
+
+if TYPE_CHECKING:
+    from dbproxy.session.hearing import Hearer
+
+_marks = count(1)
+
+
+class Listening:
+    """One client's."""
+
+    def __init__(self, client: "Hearer") -> None:
+        self.client = client
+        self.channels: frozenset[str] = frozenset()  # that it listens to
+        self.unwanted: set[str] = set()  # that it may have given up in this transaction
+        self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
+        self.tentative = False  # as long as it is not known that this was committed
+        self.doubtful = False  # something has failed: only the server can say it
+        self.early: list[bytes] = []  # notifications that came before it was known
+        self.mark = ""  # of the last LISTEN or UNLISTEN
+        self.hearing = False  # the hub was asked, and the client waits for it
+        self.notifies = False  # in this transaction, and may hear of it
+        self.notified = False  # and the hub may still be told of that
+
+    # --- before a statement is sent ---
+
+    def note_notify(self, server: Server) -> None:
+        server.notifier = self.client
+        self.notifies = self.client.hub is not None
+        self.notified = True
+
+    def spell_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
+        """Messages that go ahead of a LISTEN or UNLISTEN.
+
+        What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it.
+        """
+        self.mark = str(next(_marks))
+        self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
+        if self.wanted - self.channels:
+            self.tentative = True
+            self.client.find_hub().subscribe(self.client, self.wanted)
+        server.traces.touched.add(MARK)
+        ahead = spell_ours(server, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
+        for listen in statement.listens:
+            if not listen.begins:
+                self.unwanted |= {listen.channel} if listen.channel else self.channels
+        return ahead
+
+    def spell_channels(self) -> list[str]:
+        return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
+
+    def must_hear(self, statement: Statement, effects: int) -> bool:
+        """Whether the hub must hear first; then the client goes on once it has (`Client.heard`).
+
+        A channel that is new to it, and on one that it hears what the client has notified before it listens.
+        """
+        channels = [listen.channel for listen in statement.listens if listen.begins]
+        late = bool(channels) and self.notified
+        if self.channels and effects & NOTIFIES:
+            channels += self.channels  # one that a function began to listen to is known only since then
+        if not channels:
+            return False
+        hub = self.client.find_hub()
+        heard = hub.hears(channels)
+        if heard and not late:
+            return False
+        if not self.hearing:
+            self.hearing = True
+            hub.catch_up(self.client.heard_all) if heard else self.client.wait_for_hub(channels)
+        return True
+
+    # --- notifications, and the end of the transaction ---
+
+    def takes(self, message: bytes) -> bool:
+        """Whether a notification is not to be told (yet), as the LISTEN may never be committed, or after it."""
+        if not self.tentative or message[:1] != b"A":
+            return False
+        channel = channel_of(message)
+        if channel not in self.wanted or channel in self.channels:
+            return False
+        own = int.from_bytes(message[5:9], "big") == self.client.login.pid  # not sent before it was committed
+        if own or self.doubtful:
+            self.early.append(message)
+        return True
+
+    def count_early(self, failed: bool) -> None:
+        """The transaction is over: what was asked for counts as committed, until the server says what was.
+
+        `failed`: part of the transaction was rolled back, or all of it.
+        """
+        self.doubtful |= self.tentative and failed
+        if not self.doubtful:
+            self.tentative = False
+            self.client.news.extend(self.early)
+            self.early.clear()
+
+    def conclude(self, findings: Findings, effects: int) -> None:
+        """Take over what the server listens to now, with the channels of before where an UNLISTEN was rolled back."""
+        found = findings.channels
+        if found is None:
+            return
+        kept = findings.named.get(MARK) == self.mark or bool(effects & DISCARDED)
+        self.wanted.clear()
+        self.unwanted.clear()
+        self.tentative = self.doubtful = False
+        if self.client.hub is None and not found:
+            return
+        self.channels = found if kept else self.channels | found
+        hub = self.client.find_hub()
+        before = hub.channels_of(self.client)
+        hub.subscribe(self.client, self.channels - before, late=True)
+        hub.unsubscribe(self.client, before - self.channels)
+        early, self.early = self.early, []
+        for message in early:
+            if channel_of(message) in self.channels:
+                self.client.notify(message)

@@ -1,0 +1,307 @@
+"""Which host answers a client: the primary, or, if all that it asks for at once are reads, a replica.
+
+What came in one chunk is judged as a whole: one write makes all of it a write. As long as a replica has not begun to
+answer a request, that can be sent again elsewhere, with those behind it, and the client sees nothing of it (*rescue*).
+What comes while a replica still answers, and is not a read, waits until that is done (*moving*).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.cluster.lag import settle
+from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
+from dbproxy.net.direct import monotonic
+from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.server import Server
+from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
+from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
+from dbproxy.session.hearing import Hearer
+from dbproxy.session.replay import Replay
+from dbproxy.sql.statement import UNKNOWN, WRITES, Statement
+from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
+from dbproxy.wire.framer import STATEMENT_NEED, Framer, client_framer
+from dbproxy.wire.pipeline import KIND, SKIP
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+LONG_AGO = 1e-9  # when it wrote, if nobody knows where that is: as if nobody had asked
+BATCH_LIMIT = 65536  # bytes that are kept to be sent again
+DETOURS = 2  # a request is sent again so often: to another replica, to the primary
+
+
+class Routed(Hearer):
+    """Between `Hearer` and `Requester`: where a request goes. `router` is None if there is no choice."""
+
+    def __init__(self, login: "Login", pool: Pool) -> None:
+        Hearer.__init__(self, login, pool)
+        self.replay = Replay()
+        self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+        self.host: Any = None  # of the replica that answers
+        self.batch: list[bytes] = []  # what that was sent
+        self.reads: list[Statement] = []  # and what was asked there
+        self.judged: list[Statement] = []  # what was looked at last
+        self.moving = False  # parked until the replica is done
+        self.detours = 0
+        self.wanted_host = ""  # by a hint
+        self.avoided: Any = None  # a host that a request was rescued from
+        self.position = 0  # behind its own last commit, in `epoch`
+        self.epoch = 0
+        self.wrote = False  # perhaps, in the loan at hand
+        self.wrote_at = 0.0
+        self.writes = False  # what it is about to send to the primary may write
+
+    def classify(self, chunk: bytes, at: int) -> Statement:
+        """Of the Query at `at`."""
+        length = length_at(chunk, at)
+        if length > STATEMENT_NEED:
+            return UNREAD
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
+
+    # --- where to ---
+
+    def choose(self, framer: Framer, index: int) -> Pool:
+        """The pool whose server is to answer what begins at mark `index`."""
+        router = self.router
+        self.routed = False
+        verdict = self.judge(framer, index)
+        host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
+        self.wrote = host is None and verdict is not READS and verdict is not HINT
+        self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
+        self.waits_in = self.pool
+        if self.wrote:
+            return self.pool
+        self.routed = True
+        self.reads = self.judged
+        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+        if host is None:
+            return self.pool
+        self.host = host
+        self.waits_in = router.pool_of(host)  # type: ignore[union-attr]
+        return self.waits_in
+
+    def judge(self, framer: Framer, index: int) -> str:
+        """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
+        chunk, end = framer.chunk, framer.end
+        if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
+            return "part of a request"
+        judged = self.judged = []
+        self.wanted_host = ""
+        named: dict[bytes, Statement] = {}
+        unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
+        verdict = READS
+        statement: Statement | None
+        last = 0
+        while index < framer.count:
+            mark = framer.mark_at(index)
+            index += 1
+            last = mark & 255
+            at = mark >> 8
+            if last == ord("Q"):
+                statement = self.classify(chunk, at)
+            elif last == ord("B"):
+                where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
+                if where is None:
+                    return "not readable"
+                name = cut(chunk, where[0], where[1])
+                statement = unnamed if not name else named.get(name) or self.effects_of(name)
+            elif last == ord("P"):
+                parts = parse_parts(chunk, at, at + length_at(chunk, at))
+                if parts is None:
+                    return "not readable"
+                statement = self.state.classify(parts[1])
+                if parts[0]:
+                    named[parts[0]] = statement
+                else:
+                    unnamed = statement
+                continue
+            elif last in b"DECSH":
+                continue
+            else:
+                return "no statement"
+            if verdict is not READ_ONLY:
+                found = self.router.judge(statement, self)  # type: ignore[union-attr]
+                if found is not READS:
+                    verdict = found
+                    if found is not READ_ONLY and found is not HINT:
+                        return verdict
+            judged.append(statement)  # type: ignore[arg-type]  # None is no read
+        if last != ord("Q") and last != ord("S"):
+            return "part of a request"
+        return verdict if judged else "no statement"
+
+    def effects_of(self, name: bytes) -> Statement | None:
+        known = self.prepared.statements.get(name)
+        return known.effects if known is not None else None
+
+    def stays(self) -> bool:
+        """Whether what has come while a server is held goes there, too."""
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        if not self.framer.count or (self.host is not None and not self.routed):
+            return True
+        idle = server.status == ord("I")
+        reads = idle and self.judge(self.framer, 0) is READS and sum(map(len, self.batch)) <= BATCH_LIMIT
+        if self.host is None and not reads:
+            self.wrote = True
+            self.routed = False
+            if self.router.positions.asks:  # type: ignore[union-attr]
+                server.traces.effects |= WRITES
+        if not self.routed:
+            return True
+        if not reads:
+            return False
+        self.reads += self.judged
+        self.batch.append(cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end))
+        return True
+
+    def committed(self, position: int) -> None:
+        router = self.router
+        if router is not None:
+            self.position = position
+            self.epoch = router.positions.epoch
+            router.cluster.note_primary_lsn(settle(position), monotonic())
+
+    # --- a replica's answer ---
+
+    def leave_host(self, seconds: float) -> None:
+        """The loan of the server is over; `seconds`: what a replica's answer took, 0 if that says nothing."""
+        host, self.host = self.host, None
+        self.routed = False
+        self.batch = []
+        if host is None:
+            return
+        cluster = self.router.cluster  # type: ignore[union-attr]
+        if seconds > 0:
+            cluster.end(host, seconds, monotonic())
+        else:
+            cluster.drop(host)
+
+    def may_rescue(self, fields: dict[str, str]) -> bool:
+        reason = why_rescue(fields)
+        if not reason or (self.host is None and (reason != SHUTDOWN or fields.get("V") != "FATAL")):
+            return False
+        if self.host is not None:
+            self.note_rescue(reason)
+            self.detours = DETOURS  # the primary is asked
+        self.parked = True
+        return True
+
+    def note_rescue(self, reason: str) -> None:
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        failed = min(server.served, len(self.reads) - 1)
+        self.router.note_rescue(self.host, reason, self.reads[failed])  # type: ignore[union-attr]
+
+    def rescue(self) -> bytes:
+        """The server is to be given up: what it has not answered, to be sent again."""
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        self.take_back(server)
+        data = self.unanswered(server.served)
+        self.forget_parsed(data)
+        if self.moving:  # waits behind it
+            self.moving = False
+            data += cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end)
+        self.pending = None
+        self.server = None
+        self.prepared.end_request()
+        self.prepared.executes = self.prepared.asks = False
+        self.replay.clear()
+        self.leave_host(0.0)
+        return data
+
+    def take_back(self, server: Server) -> None:
+        """The names in what was not answered mean what they did before."""
+        pipeline = server.pipeline
+        due = list(zip(pipeline.due[pipeline.head :], pipeline.notes[pipeline.head :], strict=True))
+        for entry, note in reversed(due):
+            if not entry & SKIP and entry & KIND in b"PC" and note is not None:
+                self.prepared.restore(note[0], note[1])
+
+    def forget_parsed(self, data: bytes) -> None:
+        """What is parsed again must not be there already."""
+        framer = client_framer(self.login.max_message_size)
+        for mark in framer.feed(data):
+            at = mark >> 8
+            if mark & 255 == ord("P"):
+                parts = parse_parts(data, at, at + length_at(data, at))
+                if parts is not None and parts[0]:
+                    self.prepared.forget(parts[0])
+
+    def unanswered(self, served: int) -> bytes:
+        """Of the batch, from the request behind the first `served`."""
+        data = b"".join(self.batch)
+        if not served:
+            return self.prepared.spell_faked() + data
+        framer = client_framer(self.login.max_message_size)
+        for mark in framer.feed(data):
+            if served <= 0:
+                return data[mark >> 8 :]
+            served -= mark & 255 in b"QS"
+        return b""
+
+    def send_again(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        """A replica that had not begun to answer is replaced by another, or the primary."""
+        server = self.server
+        if server is not None and not told and self.is_done_with(server):
+            self.server = None
+            self.wrote_at = LONG_AGO
+            self.free(PARTNER_FULL)
+            return
+        host = self.host
+        if server is None or not self.may_go_on(server, told):
+            self.leave_host(0.0)
+            Hearer.server_lost(self, error, told)
+            return
+        if host is not None and not self.detours:
+            self.note_rescue(LOST)
+        self.avoided = host
+        self.detours += 1
+        data = self.rescue()
+        cluster = self.router.cluster  # type: ignore[union-attr]
+        failed = host if host is not None else cluster.primary
+        if failed is not None:
+            cluster.report_failure(failed, error.message, monotonic())
+        self.send_again(data)
+
+    def may_go_on(self, server: Server, told: bool) -> bool:
+        """Whether what a lost server has not begun to answer is sent again: a read that has not cost a primary, too."""
+        spent = self.detours > 0 if self.host is None else self.detours > DETOURS
+        return self.routed and not (told or server.forwarded or self.closed or spent)
+
+    def is_done_with(self, server: Server) -> bool:
+        """Whether all that was still to be heard of the server is where its commit is."""
+        traces = server.traces
+        if (
+            not traces.unplaced
+            or traces.asked
+            or traces.effects
+            or traces.pins
+            or self.parked
+            or self.leaving
+        ):
+            return False
+        return bool(server.pipeline.only_ours() and server.status == ord("I") and not self.framer.left)
+
+    def refused(self, error: ProxyError) -> bool:
+        """True if no server of a replica can be had, and another host is asked."""
+        if self.host is None or not isinstance(error, ServerUnavailable | ServerRefused):
+            self.leave_host(0.0)
+            return False
+        self.router.note_rescue(self.host, UNREACHABLE, self.reads[0])  # type: ignore[union-attr]
+        self.avoided = self.host
+        self.detours += 1
+        self.leave_host(0.0)
+        return True
+
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
+        if not self.closed:
+            self.leave_host(0.0)
+        Hearer.disconnect(self, reason, error)

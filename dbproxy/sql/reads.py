@@ -1,0 +1,135 @@
+"""Which statements are reads: a replica may answer them as the primary would.
+
+That is what syntax and PostgreSQL's own functions and relations tell; the functions of the database that a read calls
+and the relations that it reads are for the router to look up (`Statement.functions`, `calls`, `relations`). In doubt
+a statement is no read: it goes to the primary, where it would have gone anyway.
+
+    a read            SELECT, VALUES, TABLE, SHOW, COPY … TO STDOUT, EXPLAIN of one, with or without ANALYZE
+    none, if in it    INSERT, UPDATE, DELETE, MERGE (in WITH); INTO; FOR UPDATE, FOR SHARE …; a function that is
+                      volatile or asks its own server or session; a view of the server's state; a temporary table
+"""
+
+from collections.abc import Callable, Iterator
+
+from dbproxy.sql.builtins import BUILTINS
+from dbproxy.sql.findings import Findings
+from dbproxy.sql.nodes import LEAVES, Visited, children
+from dbproxy.sql.relations import is_own, is_replicated
+from dbproxy.sql.setters import Node, enum_name, literal
+from dbproxy.sql.settings import fold
+from dbproxy.sql.volatility import answers_anywhere
+
+_KINDS = frozenset({"select_stmt", "variable_show_stmt", "explain_stmt", "copy_stmt"})
+_NODES = frozenset({"SelectStmt", "VariableShowStmt", "ExplainStmt", "CopyStmt"})
+_NEVER = frozenset({"IntoClause", "LockingClause"})
+_BEGINS = frozenset({"TRANS_STMT_BEGIN", "TRANS_STMT_START"})
+# Settings that tell one server from another; drivers look for the primary by the first two.
+_OF_A_SERVER = frozenset(
+    (
+        "transaction_read_only", "in_hot_standby", "all", "cluster_name", "config_file", "data_directory",
+        "external_pid_file", "hba_file", "ident_file", "listen_addresses", "port", "primary_conninfo",
+        "primary_slot_name", "unix_socket_directories",
+    )
+)  # fmt: skip
+
+
+def judge_reads(findings: Findings, statements: list[tuple[Node, Visited]]) -> None:
+    """Note whether all these statements are reads, what they call and read; and whether one begins to read only."""
+    if len(statements) == 1 and statements[0][0].WhichOneof("node") == "transaction_stmt":
+        _judge_begin(findings, statements[0][0].transaction_stmt)
+    if statements and not findings.effects:
+        findings.reads = all(_is_read(findings, root, visited) for root, visited in statements)
+
+
+def _judge_begin(findings: Findings, node: Node) -> None:
+    """A hot standby has no serializable transactions. Of equal options the last counts."""
+    options = {option.def_elem.defname: option.def_elem.arg.a_const for option in node.options}
+    isolation, read_only = (options.get(f"transaction_{name}") for name in ("isolation", "read_only"))
+    serializable = isolation is not None and isolation.sval.sval == "serializable"
+    if enum_name(node, "kind") in _BEGINS and not serializable:
+        findings.begins = read_only is None
+        findings.begins_read_only = read_only is not None and bool(read_only.ival.ival)
+
+
+def _is_read(findings: Findings, root: Node, visited: Visited) -> bool:
+    kinds = {kind for kind, _ in visited}
+    if root.WhichOneof("node") not in _KINDS or kinds & _NEVER:
+        return False
+    if any(kind.endswith("Stmt") for kind in kinds - _NODES):
+        return False
+    if not all(_JUDGES[kind](findings, node) for kind, node in visited if kind in _JUDGES):
+        return False
+    tables = (
+        _find_tables(root)
+        if "WithClause" in kinds
+        else [node for kind, node in visited if kind == "RangeVar"]
+    )
+    return all(_reads_table(findings, node.schemaname, node.relname) for node in tables)
+
+
+def _find_tables(root: Node) -> Iterator[Node]:
+    """The tree's RangeVars that are no names of WITH; it is walked with those that are known so far."""
+    pending: list[tuple[Node, frozenset[str]]] = [(root, frozenset())]
+    while pending:
+        node, known = pending.pop()
+        kind = node.DESCRIPTOR.name
+        if kind == "RangeVar" and (node.schemaname or node.relname not in known):
+            yield node
+        if kind == "SelectStmt" and node.HasField("with_clause"):
+            pending.extend(_with_names(node, known))
+        elif kind not in LEAVES:
+            pending.extend([(child, known) for child in children(node)])
+
+
+def _with_names(node: Node, known: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
+    """The children of a SELECT with WITH: a query in it knows those before it, with RECURSIVE all of them."""
+    queries = node.with_clause.ctes
+    every = known.union(query.common_table_expr.ctename for query in queries)
+    for query in queries:
+        yield query, every if node.with_clause.recursive else known
+        known |= {query.common_table_expr.ctename}
+    yield from ((child, every) for child in children(node) if child.DESCRIPTOR.name != "WithClause")
+
+
+def _reads_table(findings: Findings, schema: str, name: str) -> bool:
+    if is_own(schema, name):
+        return is_replicated(schema, name)
+    findings.relations.add(name)
+    return True
+
+
+def _func_call(findings: Findings, node: Node) -> bool:
+    *qualifiers, name = [part.string.sval for part in node.funcname]
+    if qualifiers and qualifiers[-1] != "pg_catalog":
+        return True  # one of the database's: in `functions`
+    if name == "current_setting":
+        findings.varies = True
+        setting = literal(node.args[0]) if node.args else None
+        return setting is not None and fold(setting) not in _OF_A_SERVER
+    if name in BUILTINS and not qualifiers:
+        findings.calls.add(name)
+    return answers_anywhere(name)
+
+
+def _operator(findings: Findings, node: Node) -> bool:
+    names = node.name if node.DESCRIPTOR.name == "A_Expr" else node.oper_name
+    findings.calls.update(part.string.sval for part in names[-1:])
+    return True
+
+
+def _copy(findings: Findings, node: Node) -> bool:
+    """To the client: a file or program would be on the server's host."""
+    return not (node.is_from or node.is_program or node.filename)
+
+
+def _show(findings: Findings, node: Node) -> bool:
+    return fold(node.name) not in _OF_A_SERVER
+
+
+_JUDGES: dict[str, Callable[[Findings, Node], bool]] = {
+    "FuncCall": _func_call,
+    "A_Expr": _operator,
+    "SubLink": _operator,
+    "CopyStmt": _copy,
+    "VariableShowStmt": _show,
+}

@@ -1,0 +1,159 @@
+"""What befalls hosts. Each is a coroutine that does it, and undoes it when it is closed."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from dbproxy.demo.postgres import Postgres
+from tests.support.faults import Line
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """`lines` are what the proxy reaches the replicas by."""
+
+    primary: Postgres
+    replicas: list[Postgres]
+    lines: list[Line]
+
+
+Fault = Callable[[Hosts], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    fault: Fault
+    primary: bool = False  # it is the primary that is lost: writes wait, and those under way are
+
+
+def family(server: Postgres) -> list[int]:
+    return [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
+
+
+@asynccontextmanager
+async def nothing(hosts: Hosts) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def kill_replica(hosts: Hosts) -> AsyncIterator[None]:
+    os.kill(hosts.replicas[0].pid, signal.SIGKILL)
+    yield
+    await asyncio.to_thread(revive, hosts.replicas[0])
+
+
+def revive(server: Postgres) -> None:
+    server.stop("immediate")
+    server.start()
+
+
+@asynccontextmanager
+async def stop_replica(hosts: Hosts) -> AsyncIterator[None]:
+    stopped = family(hosts.replicas[0])
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def cut_line(hosts: Hosts) -> AsyncIterator[None]:
+    """Connections are reset, and new ones refused."""
+    line = hosts.lines[0]
+    line.refuse()
+    line.cut()
+    yield
+    await line.accept()
+
+
+@asynccontextmanager
+async def deafen_line(hosts: Hosts) -> AsyncIterator[None]:
+    """What is sent is not read any more; nothing is closed."""
+    line = hosts.lines[0]
+    line.up.go_deaf()
+    line.down.go_deaf()
+    yield
+    line.up.hear()
+    line.down.hear()
+
+
+@asynccontextmanager
+async def drop_bytes(hosts: Hosts) -> AsyncIterator[None]:
+    line = hosts.lines[0]
+    line.down.dropping = True
+    yield
+    line.down.dropping = False
+    line.cut()
+
+
+@asynccontextmanager
+async def delay_line(hosts: Hosts) -> AsyncIterator[None]:
+    line = hosts.lines[0]
+    line.down.delay = 0.2
+    yield
+    line.down.delay = 0
+
+
+@asynccontextmanager
+async def pause_replay(hosts: Hosts) -> AsyncIterator[None]:
+    for replica in hosts.replicas:
+        await asyncio.to_thread(replica.psql, "SELECT pg_wal_replay_pause()")
+    yield
+    for replica in hosts.replicas:
+        await asyncio.to_thread(replica.psql, "SELECT pg_wal_replay_resume()")
+
+
+@asynccontextmanager
+async def kill_both_replicas(hosts: Hosts) -> AsyncIterator[None]:
+    for replica in hosts.replicas:
+        os.kill(replica.pid, signal.SIGKILL)
+    yield
+    for replica in hosts.replicas:
+        await asyncio.to_thread(revive, replica)
+
+
+@asynccontextmanager
+async def kill_primary(hosts: Hosts) -> AsyncIterator[None]:
+    """And a second later the first replica is promoted."""
+    os.kill(hosts.primary.pid, signal.SIGKILL)
+    await asyncio.sleep(1)  # what notices and decides takes its time, too
+    await asyncio.to_thread(hosts.replicas[0].promote)
+    yield
+
+
+@asynccontextmanager
+async def stop_primary(hosts: Hosts) -> AsyncIterator[None]:
+    """It hangs, a replica is promoted; then it goes on, as a second host that takes writes."""
+    stopped = family(hosts.primary)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(1)
+    await asyncio.to_thread(hosts.replicas[0].promote)
+    try:
+        yield
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+FAULTS: dict[str, Case] = {
+    "none": Case(nothing),
+    "replica killed": Case(kill_replica),
+    "replica stopped": Case(stop_replica),
+    "replica's line cut": Case(cut_line),
+    "replica's line deaf": Case(deafen_line),
+    "replica's answers lost": Case(drop_bytes),
+    "replica's answers late": Case(delay_line),
+    "replay paused": Case(pause_replay),
+    "both replicas killed": Case(kill_both_replicas),
+    "primary killed": Case(kill_primary, primary=True),
+    "primary hangs": Case(stop_primary, primary=True),
+}

@@ -1,0 +1,129 @@
+"""Hosts that are killed, stopped and promoted under clients who read and write all the time."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import psutil
+import psycopg
+import pytest
+
+from dbproxy.demo.postgres import Postgres
+from tests.integration.test_routing import SETTINGS, create_replica, urls, wait_for_replicas
+from tests.support.crowd import TABLE, Crowd, read_ledger
+from tests.support.postgres import Database, connect, create_cluster, wait_for_replay
+from tests.support.proxy import Proxy
+from tests.support.serving import serving
+
+FAST = {**SETTINGS, "health.timeout": "500ms", "health.failure_threshold": 2, "health.interval": "1s"}
+LOST = {"write 08006", "write 08007", "write 57P01", "read 08006", "read 57P01"}
+# psycopg may see the end of a connection before it looks at the error that came ahead of it.
+LOST |= {"write None", "read None"}
+
+
+@pytest.fixture
+def hosts() -> Iterator[list[Postgres]]:
+    """The primary waits for replica1 at each commit: what it has acknowledged is there after a promotion."""
+    with (
+        create_cluster(**{"test.host": "primary"}) as primary,
+        create_replica(primary, "replica1") as one,
+        create_replica(primary, "replica2") as two,
+    ):
+        primary.psql("ALTER SYSTEM SET synchronous_standby_names = 'replica1'")
+        primary.psql("SELECT pg_reload_conf()")
+        yield [primary, one, two]
+
+
+@pytest.fixture
+def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
+    primary, *replicas = hosts
+    database = Database(primary, "postgres")
+    with connect(primary) as owner:
+        owner.execute(TABLE)
+    for replica in replicas:
+        wait_for_replay(primary, replica)
+    with serving(database, {**FAST, "replicas": urls(database, replicas)}) as running:
+        wait_for_replicas(running)
+        yield running
+
+
+def family(server: Postgres) -> list[int]:
+    return [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
+
+
+async def test_replica_that_is_killed_costs_no_read(proxy: Proxy, hosts: list[Postgres]):
+    crowd = Crowd(proxy.dsn(), 20)
+    async with crowd.busy():
+        await crowd.go_on()
+        os.kill(hosts[1].pid, signal.SIGKILL)
+        await crowd.go_on(2000)
+    assert not crowd.stuck
+    assert not crowd.errors, crowd.said
+    assert crowd.hosts["replica2"] > 0
+
+
+async def test_replica_that_is_stopped_costs_no_read_and_comes_back(proxy: Proxy, hosts: list[Postgres]):
+    crowd = Crowd(proxy.dsn(), 20)
+    async with crowd.busy():
+        await crowd.go_on()
+        stopped = family(hosts[1])
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            await crowd.until(lambda: "host down" in proxy.log())
+            await crowd.go_on(2000)
+        finally:
+            for pid in stopped:
+                os.kill(pid, signal.SIGCONT)
+        before = crowd.hosts["replica1"]
+        await crowd.until(lambda: crowd.hosts["replica1"] > before)
+    assert not crowd.stuck
+    assert not crowd.errors, crowd.said
+
+
+async def test_promoted_replica_takes_the_writes(proxy: Proxy, hosts: list[Postgres]):
+    crowd = Crowd(proxy.dsn(), 20, every=3)
+    async with crowd.busy():
+        await crowd.go_on()
+        os.kill(hosts[0].pid, signal.SIGKILL)
+        await crowd.until(lambda: "primary lost" in proxy.log())
+        written = len(crowd.acknowledged)
+        await asyncio.to_thread(hosts[1].promote)
+        await crowd.until(lambda: len(crowd.acknowledged) > written + 100)
+        await crowd.go_on(1000)
+    assert not crowd.stuck
+    assert set(crowd.errors) <= LOST, crowd.said
+    assert crowd.errors.total() <= 20, "each client lost no more than what it had under way"
+    found = read_ledger(hosts[1])
+    assert not crowd.missing(found)
+    assert not crowd.refused & found
+
+
+async def test_login_while_there_is_no_primary_waits_for_one(proxy: Proxy, hosts: list[Postgres]):
+    os.kill(hosts[0].pid, signal.SIGKILL)
+    crowd = Crowd(proxy.dsn(), 1)
+    await crowd.until(lambda: "primary lost" in proxy.log())
+    opening = asyncio.create_task(
+        psycopg.AsyncConnection.connect(proxy.dsn(), options="-c work_mem=7MB", autocommit=True)
+    )
+    await asyncio.to_thread(hosts[1].promote)
+    connection = await opening
+    try:
+        await connection.execute("INSERT INTO ledger VALUES (1, 1)")
+    finally:
+        await connection.close()
+    assert read_ledger(hosts[1]) == {(1, 1)}
+
+
+async def test_transaction_that_is_open_on_the_lost_primary_gets_one_clear_error(
+    proxy: Proxy, hosts: list[Postgres]
+):
+    async with await psycopg.AsyncConnection.connect(proxy.dsn()) as connection:
+        await connection.execute("INSERT INTO ledger VALUES (1, 1)")
+        os.kill(hosts[0].pid, signal.SIGKILL)
+        await Crowd(proxy.dsn(), 1).until(lambda: "primary lost" in proxy.log())
+        with pytest.raises(psycopg.OperationalError):
+            await connection.execute("INSERT INTO ledger VALUES (1, 2)")
+    await asyncio.to_thread(hosts[1].promote)
+    assert read_ledger(hosts[1]) == set()

@@ -1,0 +1,193 @@
+"""Reads go to replicas and writes to the primary: a real primary and two streaming replicas, drivers as they are."""
+
+import time
+from collections.abc import Iterator
+
+import asyncpg
+import psycopg
+import pytest
+
+from dbproxy.demo.postgres import Postgres
+from tests.support.postgres import Database, connect, create_cluster, create_database, wait_for_replay
+from tests.support.proxy import Proxy
+from tests.support.serving import serving
+from tests.support.two_servers import open_client
+
+REPLICAS = {"replica1", "replica2"}
+HOST = "SHOW test.host"  # which server answers
+SETTINGS = {
+    "pool.size": 3,
+    "auth.type": "trust",
+    "auth.admin_users": "app",
+    "routing.mode": "on",
+    "health.lag_interval": "20ms",
+    "routing.slow_start": "0s",
+    "routing.balancing": "round_robin",
+}
+
+
+def urls(database: Database, replicas: list[Postgres]) -> str:
+    return ",".join(replica.dsn(database.name, database.user, database.password) for replica in replicas)
+
+
+@pytest.fixture(scope="module")
+def own_hosts() -> Iterator[list[Postgres]]:
+    """A primary and two replicas, each of which says who it is."""
+    with (
+        create_cluster(**{"test.host": "primary"}) as primary,
+        create_replica(primary, "replica1") as one,
+        create_replica(primary, "replica2") as two,
+    ):
+        yield [primary, one, two]
+
+
+def create_replica(primary: Postgres, name: str) -> Postgres:
+    return primary.create_replica(name, settings={"test.host": name})
+
+
+@pytest.fixture(scope="module")
+def proxy(own_hosts: list[Postgres]) -> Iterator[Proxy]:
+    primary, *replicas = own_hosts
+    with create_database(primary) as database:
+        with connect(primary, database.name) as owner:
+            owner.execute("CREATE TABLE items (id int PRIMARY KEY, name text); GRANT ALL ON items TO app")
+        for replica in replicas:
+            wait_for_replay(primary, replica)
+        with serving(database, {**SETTINGS, "replicas": urls(database, replicas)}) as running:
+            wait_for_replicas(running)
+            yield running
+
+
+@pytest.fixture
+def client(proxy: Proxy) -> Iterator[psycopg.Connection]:
+    with open_client(proxy.dsn()) as connection:
+        yield connection
+
+
+def host(client: psycopg.Connection, sql: str = HOST) -> str:
+    row = client.execute(sql).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def wait_for_replicas(proxy: Proxy, timeout: float = 10) -> None:
+    """Return once every replica answers reads."""
+    deadline = time.monotonic() + timeout
+    missing = set(REPLICAS)
+    with open_client(proxy.dsn()) as client:
+        while missing:
+            missing.discard(host(client))
+            assert time.monotonic() < deadline, f"never asked: {missing}"
+
+
+def wait_for_replica(client: psycopg.Connection, sql: str = HOST, timeout: float = 10) -> None:
+    """Return once the client's own commits are known to have been replayed."""
+    deadline = time.monotonic() + timeout
+    while host(client, sql) not in REPLICAS:
+        assert time.monotonic() < deadline, "the primary answers all the time"
+
+
+def test_reads_are_shared_by_the_replicas(client: psycopg.Connection):
+    assert {host(client) for _ in range(50)} == REPLICAS
+
+
+def test_writes_go_to_the_primary(client: psycopg.Connection):
+    client.execute("INSERT INTO items VALUES (1, 'one') ON CONFLICT DO NOTHING")
+    with client.transaction():
+        assert host(client) == "primary"
+    assert (
+        host(client, "WITH x AS (DELETE FROM items WHERE id = 0) SELECT current_setting('test.host')")
+        == "primary"
+    )
+
+
+def test_a_client_reads_what_it_wrote(client: psycopg.Connection):
+    for number in range(200):
+        client.execute(
+            "INSERT INTO items VALUES (2, %s) ON CONFLICT (id) DO UPDATE SET name = excluded.name", [number]
+        )
+        assert client.execute("SELECT name FROM items WHERE id = 2").fetchone() == (str(number),)
+
+
+def test_a_read_only_transaction_is_a_replicas(client: psycopg.Connection):
+    client.execute("BEGIN READ ONLY")
+    first = host(client)
+    assert first in REPLICAS
+    assert {host(client) for _ in range(10)} == {first}
+    client.execute("COMMIT")
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_parameters_and_prepared_statements_are_routed(client: psycopg.Connection, prepare: bool):
+    found = set()
+    for _ in range(50):
+        row = client.execute(
+            "SELECT current_setting('test.host') WHERE %s = 1", [1], prepare=prepare
+        ).fetchone()
+        assert row is not None
+        found.add(row[0])
+    assert found == REPLICAS
+
+
+async def test_asyncpg_is_routed(proxy: Proxy):
+    connection = await asyncpg.connect(proxy.dsn())
+    try:
+        await connection.execute("INSERT INTO items VALUES (3, 'three') ON CONFLICT DO NOTHING")
+        found = {
+            (await connection.fetchval("SELECT current_setting('test.host') WHERE $1", True))
+            for _ in range(60)
+        }
+        assert REPLICAS <= found <= REPLICAS | {"primary"}
+        async with connection.transaction(readonly=True):
+            assert (await connection.fetchval("SHOW test.host")) in REPLICAS
+        async with connection.transaction():
+            assert (await connection.fetchval("SHOW test.host")) == "primary"
+    finally:
+        await connection.close()
+
+
+def test_settings_come_along_to_the_replicas(client: psycopg.Connection):
+    client.execute("SET work_mem = '7MB'; SET TIME ZONE 'Asia/Tokyo'")
+    wait_for_replica(client)
+    found = set()
+    for _ in range(50):
+        row = client.execute(
+            "SELECT current_setting('test.host'), current_setting('work_mem'), current_setting('TimeZone')"
+        ).fetchone()
+        assert row is not None
+        found.add(row[0])
+        assert row[1:] == ("7MB", "Asia/Tokyo")
+    assert found == REPLICAS
+
+
+def test_hint_decides(client: psycopg.Connection):
+    wait_for_replica(client)
+    assert host(client, "/* dbproxy: primary */ SHOW test.host") == "primary"
+    assert {host(client, "/* dbproxy: replica(replica2) */ SHOW test.host") for _ in range(20)} == {
+        "replica2"
+    }
+    assert host(client, "/* dbproxy: replica(nobody) */ SHOW test.host") == "primary"
+    client.execute("SET dbproxy.route = 'primary'")
+    assert {host(client) for _ in range(20)} == {"primary"}
+    client.execute("RESET dbproxy.route")
+    wait_for_replica(client)
+
+
+def test_a_volatile_function_is_the_primarys(client: psycopg.Connection):
+    client.execute(
+        "CREATE OR REPLACE FUNCTION sneaky() RETURNS text LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO items VALUES (9, 'x') ON CONFLICT DO NOTHING; RETURN current_setting('test.host'); END $$"
+    )
+    assert host(client, "SELECT sneaky()") == "primary"
+
+
+def test_a_read_that_fails_on_a_replica_is_answered_by_the_primary(client: psycopg.Connection):
+    """Declared stable, it writes all the same: 25006 there, and on the primary PostgreSQL's own words."""
+    client.execute(
+        "CREATE OR REPLACE FUNCTION liar() RETURNS text STABLE LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM nextval('liars'); RETURN current_setting('test.host'); END $$"
+    )
+    client.execute("CREATE SEQUENCE IF NOT EXISTS liars")
+    time.sleep(0.5)
+    for _ in range(5):
+        assert host(client, "SELECT liar()") == "primary"

@@ -1,0 +1,41 @@
+import pytest
+
+from dbproxy.cluster.member import LEAST_SHARE
+from tests.unit.cluster.hosts import member
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        ({}, "up"),
+        ({"heard": False}, "unknown"),
+        ({"heard": False, "failures": 1}, "unknown"),
+        ({"down": True}, "down"),
+        ({"lagging": True}, "lagging"),
+        ({"started_at": 95.0}, "starting"),
+        ({"started_at": 90.0}, "up"),
+        ({"fenced": True, "lagging": True}, "fenced"),
+        ({"down": True, "order": "disabled"}, "disabled"),
+        ({"order": "draining"}, "draining"),
+    ],
+)
+def test_the_state_is_the_word_for_the_facts(facts: dict[str, object], state: str):
+    assert member(**facts).judge(100.0, slow_start=10.0) == state
+
+
+def test_a_primary_does_not_lag():
+    assert member(role="primary", lagging=True).judge(1.0, slow_start=10.0) == "up"
+
+
+def test_the_share_grows_to_the_weight_through_the_slow_start():
+    found = member(weight=4, started_at=100.0)
+    shares = [found.weigh(now, slow_start=10.0) for now in (100.0, 105.0, 110.0, 200.0)]
+    assert shares == [4 * LEAST_SHARE, 2.0, 4.0, 4.0]
+
+
+def test_without_a_slow_start_the_share_is_whole_at_once():
+    assert member(weight=3, started_at=100.0).weigh(100.0, slow_start=0.0) == 3.0
+
+
+def test_a_member_is_shown_without_its_password():
+    assert repr(member("replica1")) == "<Member replica1 replica1.internal:5432 replica up>"

@@ -1,0 +1,23 @@
+import pytest
+
+from dbproxy.cluster.finding import Finding
+from dbproxy.cluster.lag import PAGE
+from dbproxy.cluster.questions import read
+
+
+@pytest.mark.parametrize(
+    ("row", "question", "finding"),
+    [
+        (
+            (True, 3 * PAGE + 24, 2, 4 * PAGE, False),
+            0,
+            Finding("replica", True, 3 * PAGE, 2, 4 * PAGE, False),
+        ),
+        ((False, 100, 1, None, True), 0, Finding("primary", True, 100, 1)),
+        ((True, None, None, None, False), 0, Finding("replica", True, 0, 0, 0, False)),
+        ((False, 100, 0, 0, True), 1, Finding("primary", True, 100, 0)),
+        ((True, None, 0, 0, True), 2, Finding("replica", False, 0, 0)),
+    ],
+)
+def test_what_a_server_answers_is_a_finding(row: tuple[object, ...], question: int, finding: Finding):
+    assert read(row, question) == finding

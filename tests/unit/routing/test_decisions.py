@@ -1,0 +1,87 @@
+"""What is counted of routing: bounded words, nothing where routing is off, no pick that answers nothing."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from dbproxy.cluster.catalog import Definition
+from dbproxy.pool.parameters import Parameters
+from dbproxy.routing.router import NO_REPLICA, OFF, READS, RESCUED_LIMIT, SHARE, STALE, Router
+from dbproxy.sql.statement import Statement
+from tests.unit.routing.test_explain import router, settings
+
+
+@dataclass
+class Client:
+    settings: Parameters = field(default_factory=lambda: Parameters({}))
+    position: int = 0
+    epoch: int = 0
+    wrote_at: float = 0.0
+    avoided: Any = None
+    wanted_host: str = ""
+    arrived: float = 100.0
+
+
+def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
+    client = client or Client()
+    return own.choose(own.judge(own.primary.classifier.find(text), client), client)
+
+
+def test_routing_that_is_off_counts_nothing() -> None:
+    own = router(mode="off")
+    assert own.judge(Statement(reads=True), Client()) is OFF
+    assert ask(own, b"SELECT 1") is None
+    assert not own.decisions
+
+
+def test_observe_sends_nothing_and_counts_where_it_would_have_gone() -> None:
+    own = router(mode="observe")
+    for _ in range(20):
+        assert ask(own, b"SELECT 1") is None
+    assert {host for host, _ in own.decisions} <= {"observed: replica1", "observed: replica2"}
+    assert own.decisions.total() == 20
+    assert not any(member.active for member in own.cluster.members)
+
+
+def test_names_of_functions_are_not_counted_one_by_one() -> None:
+    own = router()
+    assert own.catalog is not None
+    for name in ("a", "b", "is volatile"):
+        own.catalog.called[name] = Definition(name, "function", "is volatile")
+        ask(own, f'SELECT "{name}"()'.encode())
+    assert own.decisions == Counter({("primary", "function is volatile"): 3})
+
+
+def test_a_read_that_no_replica_is_fresh_enough_for_is_nobodys_pick() -> None:
+    own = router()
+    assert ask(own, b"SELECT 1", Client(position=0x9000000)) is None
+    assert own.decisions == Counter({("primary", STALE): 1})
+    assert not sum(member.reads for member in own.cluster.members)
+
+
+def test_why_the_primary_answers_is_told_apart() -> None:
+    own = router(primary_reads_weight="1000000")
+    ask(own, b"SELECT 1")
+    assert own.decisions == Counter({("primary", SHARE): 1})
+    own.cluster.disable("replica1", 101.0)
+    own.cluster.disable("replica2", 101.0)
+    ask(own, b"SELECT 1")
+    assert own.decisions["primary", NO_REPLICA] == 1
+
+
+def test_other_settings_hold_at_once_for_sessions_that_are_known() -> None:
+    own = router()
+    client = Client()
+    assert own.wishes_of(client.settings).consistency == "session"
+    own.apply(settings(consistency="eventual").routing)
+    assert own.wishes_of(client.settings).consistency == "eventual"
+
+
+def test_statements_that_were_rescued_too_often_have_their_texts() -> None:
+    own = router()
+    text = b"SELECT liar(7)"
+    statement = own.primary.classifier.find(text)
+    for _ in range(RESCUED_LIMIT):
+        own.note_rescue(own.cluster.members[1], "read only", statement)
+    assert own.rescued_too_often() == [(text, RESCUED_LIMIT)]
+    assert own.judge(own.primary.classifier.find(b"SELECT 1"), Client()) is READS
