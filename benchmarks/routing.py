@@ -1,7 +1,7 @@
 """What routing costs for each query, and what it moves off the primary: `python -m benchmarks.routing`.
 
-The same reads with routing off, observed, and on, before a primary and two replicas; rounds are interleaved. On a machine
-whose hosts share its CPUs no more is answered for there being replicas: what counts is the primary's share of the work.
+The same reads with routing off, observed, and on, before a primary and two replicas; rounds are interleaved. On a
+machine whose hosts share its CPUs no more is answered for there being replicas: what counts is the primary's share.
 """
 
 import argparse
