@@ -42,6 +42,7 @@ class Session(Writer, Protocol):
     avoided: Any
     wanted_host: str
     arrived: float
+    read_only: bool  # by its entry: the primary answers only if no replica can
 
 
 class Wishes:
@@ -168,7 +169,8 @@ class Router:
 
     def find(self, verdict: str, session: Session) -> tuple[Any, str]:
         settings, cluster = self.settings, self.cluster
-        if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
+        reader = session.read_only
+        if settings.percent < 100 and not reader and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
             return None, PERCENT
         consistency = self.wishes_of(session.settings).consistency
         if not cluster.positions:
@@ -181,7 +183,8 @@ class Router:
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
-            host = cluster.pick(session.arrived, lsn, session.avoided)
+            avoided = session.avoided or (cluster.primary if reader else None)
+            host = cluster.pick(session.arrived, lsn, avoided)
         if host is not None:
             return host, verdict
         return None, self.explain_none(lsn, session.avoided)
