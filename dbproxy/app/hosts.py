@@ -49,11 +49,10 @@ class Hosts:
         self.cluster.apply(settings, monotonic())
         self.ask_positions(settings)
         known = {member.name for member in self.cluster.members}
-        for router in self.routers.values():
-            moved = not self.moves(
-                router.primary.database
-            )  # to a host of its own: its reads belong there, too
-            router.apply(settings.routing.model_copy(update={"mode": "off"}) if moved else settings.routing)
+        for (database, user), router in self.routers.items():
+            routing = settings.routing_for(database, user)
+            moved = not self.moves(database)  # to a host of its own: its reads belong there, too
+            router.apply(routing.model_copy(update={"mode": "off"}) if moved else routing)
             for name in router.pools.keys() - known:
                 self.give_up(router.pools.pop(name), "the host was taken out of the configuration")
 
@@ -64,8 +63,9 @@ class Hosts:
 
     def ask_positions(self, settings: Settings) -> None:
         """Have commits followed by the question where they are, if reads may have to see them."""
-        routing = settings.routing
-        wanted = bool(settings.replicas) and routing.mode != "off" and routing.consistency != EVENTUAL
+        routes = any(routing.mode != "off" for routing in settings.routings())
+        follows = any(routing.consistency != EVENTUAL for routing in settings.routings())
+        wanted = bool(settings.replicas) and routes and follows
         if not wanted or not self.cluster.positions:
             self.positions.asks = False
         elif not self.positions.asks:
@@ -101,7 +101,7 @@ class Hosts:
             router = self.routers[database, user] = Router(
                 primary,
                 self.cluster,
-                self.settings.routing,
+                self.settings.routing_for(database, user),
                 lambda host: self.make_pool(host, primary),
             )
         return router

@@ -1,12 +1,36 @@
 """The sections that say which host answers: routing and health."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import model_validator
 
 from dbproxy.config.section import Section, setting
-from dbproxy.config.units import Count, Duration
+from dbproxy.config.units import Count, Duration, Unit
 
 Balancing = Literal["peak_ewma", "least_connections", "round_robin", "random"]
 Consistency = Literal["eventual", "session", "global"]
+_ROUTE = re.compile(r"primary|replica|replica\([^()]+\)")
+
+
+class RuleSettings(Section):
+    """Where a read goes that reads this relation, or calls this function: `[[routing.rules]]`."""
+
+    relation: str = setting("", "A table or view, without its schema; `*` stands for any letters.")
+    function: str = setting("", "A function, without its schema; `*` stands for any letters.")
+    route: str = setting("", "`primary`, `replica` or `replica(name)`.")
+
+    @model_validator(mode="after")
+    def says_when_and_where(self) -> Self:
+        if not self.relation and not self.function:
+            raise ValueError("a rule needs a relation or a function")
+        if not _ROUTE.fullmatch(self.route):
+            raise ValueError("a rule's route is primary, replica or replica(name)")
+        return self
+
+
+def show_rules(rules: tuple[RuleSettings, ...]) -> str:
+    return ", ".join(f"{rule.relation or rule.function} {rule.route}" for rule in rules)
 
 
 class RoutingKeys(Section):
@@ -23,6 +47,11 @@ class RoutingKeys(Section):
         le=100,
     )
     consistency: Consistency = setting("session", "Whose writes a read on a replica must see.")
+    rules: Annotated[tuple[RuleSettings, ...], Unit("list of tables", show_rules)] = setting(
+        (),
+        "Hints for reads, by what they read or call: each one's `relation` or `function` (`*` stands for any letters) "
+        "and `route` (`primary`, `replica` or `replica(name)`); the first that fits counts.",
+    )
 
 
 class RoutingSettings(RoutingKeys):

@@ -88,6 +88,11 @@ class Settings(Section):
             changes |= given(owner.routing)
         return self.routing.model_copy(update=changes)
 
+    def routings(self) -> list[RoutingSettings]:
+        """For all, for each database and for each user that is listed."""
+        databases = [self.routing_for(database, "") for database in self.databases]
+        return [self.routing, *databases, *(self.routing_for("", user) for user in self.users)]
+
     def owners(self, database: str, user: str) -> list[DatabaseSettings | UserSettings]:
         """Whose keys differ from those for all, in rising precedence."""
         listed = (self.databases.get(database), self.users.get(user))
@@ -117,7 +122,7 @@ class Settings(Section):
 
     def _unused_routing(self) -> list[str]:
         found = []
-        if self.replicas and self.routing.mode == "off":
+        if self.replicas and all(routing.mode == "off" for routing in self.routings()):
             found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
         if self.replicas and self.primary.url and not self.primary.url.user:
             found.append(

@@ -7,12 +7,14 @@ As long as it is not there, the position is UNKNOWN, and only the primary is fre
 Where the primary tells no positions (Aurora), there is only time: reads stay on the primary for a while after a write.
 """
 
+import re
 from typing import Protocol
 
 from dbproxy.cluster.lag import settle
 from dbproxy.pool.positions import UNKNOWN, Positions
 
 EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 class Writer(Protocol):
@@ -45,10 +47,10 @@ def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:
 
 def parse_lsn(text: str) -> int:
     """Of `16/B374D848`; ValueError if it is none."""
-    high, slash, low = text.partition("/")
-    if not slash:
+    found = _LSN.fullmatch(text)
+    if found is None:
         raise ValueError(f"not a position in the WAL: {text}")
-    return (int(high, 16) << 32) + int(low, 16)
+    return (int(found[1], 16) << 32) + int(found[2], 16)
 
 
 def format_lsn(lsn: int) -> str:

@@ -21,12 +21,13 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.rescue import counts_against
+from dbproxy.routing.rules import Rules
+from dbproxy.routing.wishes import PRIMARY, Wishes
 from dbproxy.sql.statement import Statement
 
 log = structlog.get_logger()
 
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
-PRIMARY = "primary"
 OFF, TOO_OFTEN = "routing is off", "rescued too often"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
@@ -45,17 +46,6 @@ class Session(Writer, Protocol):
     read_only: bool  # by its entry: the primary answers only if no replica can
 
 
-class Wishes:
-    """What a session's settings say of routing."""
-
-    def __init__(self, values: dict[str, str], default: str) -> None:
-        self.consistency = values.get("dbproxy.consistency", default)
-        self.route = values.get("dbproxy.route", "")
-        self.read_only = values.get("default_transaction_read_only") in ("on", "true", "1", "yes")
-        isolation = values.get("default_transaction_isolation", "")
-        self.serializable = isolation.lower() == "serializable"  # which no replica can be
-
-
 class Router:
     """Of one database and user. `make_pool(host)` makes the pool to a replica."""
 
@@ -70,6 +60,7 @@ class Router:
         self.cluster = cluster
         self.positions: Positions = primary.positions
         self.settings = settings
+        self.rules = Rules(settings.rules)
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
@@ -84,6 +75,7 @@ class Router:
     def apply(self, settings: RoutingSettings) -> None:
         """Other settings, at once for all clients."""
         self.settings = settings
+        self.rules = Rules(settings.rules)
         self.wishes.clear()  # they have its defaults
 
     def pool_of(self, host: Any) -> Pool:
@@ -101,7 +93,7 @@ class Router:
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
-        hint = statement.hint or wishes.route
+        hint = statement.hint or wishes.route or self.rules.route(statement)
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
         if not statement.reads:
@@ -144,6 +136,9 @@ class Router:
         wishes = Wishes(settings.values, self.settings.consistency)
         if wishes.consistency != EVENTUAL and not self.positions.asks and self.cluster.positions:
             self.positions.want(monotonic())
+        for name, _ in wishes.complaints:
+            log.warning("setting not understood", setting=name, database=self.primary.database,
+                        user=self.primary.user, hint="The strictest is done instead.")  # fmt: skip
         if len(self.wishes) >= LISTED:
             self.wishes.clear()
         self.wishes[id(settings)] = settings, wishes

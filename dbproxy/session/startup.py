@@ -19,6 +19,7 @@ from dbproxy.errors import (
     AdminShutdown,
     FeatureNotSupported,
     InvalidAuthorization,
+    InvalidParameterValue,
     ProxyError,
     TooManyConnections,
 )
@@ -29,6 +30,7 @@ from dbproxy.pool.insertions import STANDBY
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
+from dbproxy.routing.wishes import complain
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
@@ -187,6 +189,8 @@ class Login(Link):
         self.read_only |= listed is not None and listed.read_only
         asked = {name.lower(): value for name, value in opening.settings().items()}
         asked |= READ_ONLY if self.read_only else {}
+        for _, why in complain(asked):
+            raise InvalidParameterValue(why)
         self.application_name = asked.get("application_name", "")
         self.settings = pool.parameter_sets.find(self.add_host(pool, asked))
         self.reported = await self.judge(pool, asked)

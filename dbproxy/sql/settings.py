@@ -9,6 +9,8 @@ CHARACTERISTICS = (
 # of one transaction: gone with it, however they are set
 TRANSACTIONS = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
 
+OURS = "dbproxy."  # what the proxy's own settings begin with
+
 _SPELLINGS = {
     "time zone": ("timezone",),
     "names": ("client_encoding",),

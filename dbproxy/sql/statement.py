@@ -85,6 +85,9 @@ class Statement:
     begins: bool = False  # it is a BEGIN whose access mode is the session's
     begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
+    wishes: tuple[
+        tuple[str, str], ...
+    ] = ()  # settings of ours (`dbproxy.…`) with the literals that they are given
     harmless: bool = field(init=False, compare=False)  # it is one statement that does nothing to the session
 
     def __post_init__(self) -> None:

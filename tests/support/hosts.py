@@ -22,7 +22,8 @@ SETTINGS = {
     "routing.slow_start": "0s",
     "routing.balancing": "random",  # both are asked, however fast they are
 }
-TABLE = "CREATE TABLE items (id int PRIMARY KEY, name text); GRANT ALL ON items TO app"
+TABLES = "CREATE TABLE items (id int PRIMARY KEY, name text); CREATE TABLE ready (); GRANT ALL ON items, ready TO app"
+READY = "SELECT current_setting('test.host') FROM (SELECT count(*) FROM ready) AS r"  # takes the catalog
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def routing(
     primary, *replicas = hosts
     with create_database(primary) as database:
         with connect(primary, database.name) as owner:
-            owner.execute(TABLE)
+            owner.execute(TABLES)
         for replica in replicas:
             wait_for_replay(primary, replica)
         urls = ",".join(replica.dsn(database.name, database.user, database.password) for replica in replicas)
@@ -80,7 +81,14 @@ def wait_for_replicas(dsn: str, timeout: float = 10) -> None:
         while missing:
             missing.discard(host(client, "/* dbproxy: replica */ SHOW test.host"))
             assert time.monotonic() < deadline, f"never asked: {missing}"
-        while host(client, "SELECT current_setting('test.host') FROM items RIGHT JOIN (VALUES (1)) AS v ON true") \
-                not in REPLICAS:  # fmt: skip
+        while host(client, READY) not in REPLICAS:
             assert time.monotonic() < deadline, "the catalog is not read"
             time.sleep(0.02)  # another process: asked, not awaited
+
+
+def wait_for_answer(client: psycopg.Connection, sql: str = HOST, timeout: float = 10) -> None:
+    """Return once a replica answers: it has what the client has done."""
+    deadline = time.monotonic() + timeout
+    while host(client, sql) not in REPLICAS:
+        assert time.monotonic() < deadline, f"the primary answers all the time: {sql}"
+        time.sleep(0.005)  # another process: asked, not awaited
