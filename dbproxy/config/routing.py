@@ -57,6 +57,11 @@ class RoutingKeys(Section):
 class RoutingSettings(RoutingKeys):
     """Which host answers; docs/routing.md tells how it is decided."""
 
+    plugin: str = setting(
+        "",
+        "Python of your own that says where a statement goes: `package.module:function`, or the name of an entry point "
+        "in the group `dbproxy.routing`.",
+    )
     primary_after_write: Duration = setting(
         "1s",
         "How long a session's reads stay on the primary after it wrote, where the primary tells no positions in its "

@@ -20,6 +20,7 @@ from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
+from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
 from dbproxy.routing.rules import Rules
 from dbproxy.routing.wishes import PRIMARY, Wishes
@@ -55,12 +56,14 @@ class Router:
         cluster: Cluster,
         settings: RoutingSettings,
         make_pool: Callable[[Any], Pool],
+        plugin: Plugin | None = None,
     ) -> None:
         self.primary = primary
         self.cluster = cluster
         self.positions: Positions = primary.positions
         self.settings = settings
         self.rules = Rules(settings.rules)
+        self.plugin = plugin
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
@@ -72,8 +75,9 @@ class Router:
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
 
-    def apply(self, settings: RoutingSettings) -> None:
+    def apply(self, settings: RoutingSettings, plugin: Plugin | None) -> None:
         """Other settings, at once for all clients."""
+        self.plugin = plugin
         self.settings = settings
         self.rules = Rules(settings.rules)
         self.wishes.clear()  # they have its defaults
@@ -93,7 +97,7 @@ class Router:
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
-        hint = statement.hint or wishes.route or self.rules.route(statement)
+        hint = statement.hint or wishes.route or self.advise(statement, session.settings)
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
         if not statement.reads:
@@ -110,6 +114,15 @@ class Router:
             if known is not None and known[1] >= RESCUED_LIMIT:
                 return TOO_OFTEN
         return HINT if hint or wishes.serializable else READS
+
+    def advise(self, statement: Statement, settings: Parameters) -> str:
+        """What the plugin or a rule says, as a hint would."""
+        plugin = self.plugin
+        if plugin is not None:
+            hint = plugin.route(statement, settings, self.primary, self.cluster.members)
+            if hint:
+                return hint
+        return self.rules.route(statement)
 
     def object_to(self, statement: Statement) -> str:
         """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
