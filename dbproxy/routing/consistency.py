@@ -34,10 +34,13 @@ def needed(consistency: str, writer: Writer, positions: Positions) -> int:
         everybody = True  # nobody asked where that is
     if everybody and (positions.pending or positions.lost_at):
         return UNKNOWN
-    own = writer.position
-    if writer.epoch != positions.epoch:
-        own = min(own, positions.base)
+    own = own_position(writer, positions)
     return settle(max(own, positions.newest) if everybody else own)
+
+
+def own_position(writer: Writer, positions: Positions) -> int:
+    """Behind the session's last commit, as far as it is still there on this timeline."""
+    return writer.position if writer.epoch == positions.epoch else min(writer.position, positions.base)
 
 
 def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:

@@ -14,6 +14,7 @@ import structlog
 
 from dbproxy.cluster.catalog import Catalog, kind_of
 from dbproxy.cluster.cluster import Cluster
+from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
 from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.parameters import Parameters
@@ -24,7 +25,7 @@ from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
 from dbproxy.routing.rules import Rules
 from dbproxy.routing.wishes import PRIMARY, Wishes
-from dbproxy.sql.statement import Statement
+from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
@@ -98,6 +99,8 @@ class Router:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
         hint = statement.hint or wishes.route or self.advise(statement, session.settings)
+        if statement.effects & SHOWS_TOKEN:
+            hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
         if not statement.reads:
@@ -180,13 +183,14 @@ class Router:
         reader = session.read_only
         if settings.percent < 100 and not reader and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
             return None, PERCENT
-        consistency = self.wishes_of(session.settings).consistency
+        wishes = self.wishes_of(session.settings)
+        consistency = wishes.consistency
         if not cluster.positions:
             if too_soon(consistency, session, settings.primary_after_write, session.arrived):
                 return None, "too soon after a write"
-            lsn = 0
+            lsn = UNKNOWN if wishes.token else 0
         else:
-            lsn = needed(consistency, session, self.positions)
+            lsn = max(needed(consistency, session, self.positions), settle(wishes.token))
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)

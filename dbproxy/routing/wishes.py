@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dbproxy.pool.positions import UNKNOWN
 from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, parse_lsn
 from dbproxy.sql.hint import read_hint
+from dbproxy.sql.settings import OURS, TOKEN
 
-PREFIX = "dbproxy."
-CONSISTENCY, ROUTE, TOKEN = PREFIX + "consistency", PREFIX + "route", PREFIX + "causal_token"
+CONSISTENCY, ROUTE = OURS + "consistency", OURS + "route"
 PRIMARY = "primary"
 _TRUE = ("on", "true", "1", "yes")
 

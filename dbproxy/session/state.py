@@ -23,6 +23,7 @@ from dbproxy.routing.wishes import complain
 from dbproxy.session.listening import Listening
 from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
+from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
@@ -162,6 +163,7 @@ class SessionState:
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
             return ahead
+        ahead += self.show(server, effects, simple)
         if effects & sql.LISTENS:
             ahead += listening.spell_ahead(server, statement, simple)
         elif effects & sql.LOOKS and listening.channels and not self.client.prepared.executes:
@@ -169,6 +171,12 @@ class SessionState:
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server)
         return ahead
+
+    def show(self, server: Server, effects: int, simple: bool) -> bytes:
+        """What has to go ahead of a statement that shows the causal token, and of its Parse, which fails without."""
+        if not effects & sql.SHOWS_TOKEN or server.status == ord("E"):
+            return b""
+        return renew_token(self.client, server, simple)
 
     def restored(self, statement: Statement) -> Parameters:
         """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""

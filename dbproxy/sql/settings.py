@@ -10,6 +10,7 @@ CHARACTERISTICS = (
 TRANSACTIONS = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
 
 OURS = "dbproxy."  # what the proxy's own settings begin with
+TOKEN = OURS + "causal_token"
 
 _SPELLINGS = {
     "time zone": ("timezone",),

@@ -38,6 +38,7 @@ KEEPS = (
     1 << 26
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
 WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
+SHOWS_TOKEN = 1 << 28  # shows our own setting dbproxy.causal_token
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`

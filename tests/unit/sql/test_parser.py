@@ -32,6 +32,7 @@ from dbproxy.sql.statement import (
     SETS,
     SETS_PARAMETER,
     SETS_UNKNOWN,
+    SHOWS_TOKEN,
     UNKNOWN,
     UNLOCKS,
     Listen,
@@ -527,3 +528,18 @@ def test_literals_of_our_own_settings_are_known(text: str, wishes: tuple[tuple[s
     found = classify(text.encode())
     assert found.wishes == wishes
     assert found.varies or not wishes
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        ("SHOW dbproxy.causal_token", True),
+        ("SHOW DBPROXY.Causal_Token", True),
+        ("SELECT current_setting('dbproxy.causal_token')", True),
+        ("SELECT current_setting('dbproxy.route')", False),
+        ("SHOW work_mem", False),
+    ],
+)
+def test_who_asks_for_the_causal_token_is_known(text: str, shows: bool):
+    found = classify(text.encode())
+    assert (found.effects, found.reads) == (SHOWS_TOKEN if shows else 0, True)
