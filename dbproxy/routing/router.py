@@ -76,7 +76,7 @@ class Router:
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
 
-    def apply(self, settings: RoutingSettings, plugin: Plugin | None) -> None:
+    def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
         """Other settings, at once for all clients."""
         self.plugin = plugin
         self.settings = settings
