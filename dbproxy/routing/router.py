@@ -98,7 +98,9 @@ class Router:
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
-        hint = statement.hint or wishes.route or self.advise(statement, session.settings)
+        hint = statement.hint or wishes.route
+        if not hint and (self.plugin is not None or self.rules.rules):
+            hint = self.advise(statement, session.settings)
         if statement.effects & SHOWS_TOKEN:
             hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
