@@ -9,7 +9,7 @@ PXD      := $(shell find dbproxy -name '*.pxd')
 HOT      := $(PXD) $(PXD:.pxd=.py)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILDERS := 'setuptools>=77' 'Cython>=3.1'
-CODE     := $(wildcard dbproxy tests benchmarks setup.py)
+CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test soak compat chaos check format bench clean

@@ -54,7 +54,7 @@ ABORTED_ERROR = build.error_response_fields(
 class Refusal:
     """Stands in a message's note: the server's error is replaced by `error`, an ErrorResponse of ours.
 
-    `reason`: of the pin that is refused.
+    `reason`: of the pin that is refused; "" if it is no pin.
     """
 
     __slots__ = ("error", "reason")
@@ -150,7 +150,8 @@ def _fail_request(server: "Relay", entry: int, fields: dict[str, str], payload: 
 def replace(server: "Relay", note: Any) -> None:
     """The client gets our error instead of the server's, if we have made it fail."""
     if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
-        server.stats.refused_pin_counts[note[3].reason] += 1
+        if note[3].reason:
+            server.stats.refused_pin_counts[note[3].reason] += 1
         server.ahead = (server.ahead or b"") + note[3].error
         server.renamed = True
 

@@ -15,6 +15,7 @@ cdef int BATCH_LIMIT, DETOURS, PARTNER_FULL, STATEMENT_NEED, WRITES
 cdef class Routed(Hearer):
     cdef readonly Replay replay
     cdef public object router
+    cdef readonly bint read_only
     cdef readonly object host
     cdef list batch
     cdef readonly list reads

@@ -38,6 +38,7 @@ class Routed(Hearer):
         Hearer.__init__(self, login, pool)
         self.replay = Replay()
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+        self.read_only: bool = login.read_only  # by its entry
         self.host: Any = None  # of the replica that answers
         self.batch: list[bytes] = []  # what that was sent
         self.reads: list[Statement] = []  # and what was asked there
