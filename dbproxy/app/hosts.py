@@ -15,6 +15,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import Positions
 from dbproxy.routing.consistency import EVENTUAL
 from dbproxy.routing.plugins import Plugin, load_plugin
+from dbproxy.routing.room import Room
 from dbproxy.routing.router import Router
 
 log = structlog.get_logger()
@@ -41,6 +42,8 @@ class Hosts:
         self.cluster.on_out = self.host_out
         self.positions = Positions()
         self.cluster.on_lead = self.positions.sample
+        self.room = Room(self.cluster)
+        self.cluster.on_position = self.room.moved
         self.routers: dict[tuple[str, str], Router] = {}
         self.apply(settings, load_plugin(settings.routing.plugin))
 
@@ -106,6 +109,7 @@ class Hosts:
                 self.settings.routing_for(database, user),
                 lambda host: self.make_pool(host, primary),
                 self.plugin,
+                self.room,
             )
         return router
 

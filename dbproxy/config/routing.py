@@ -47,6 +47,10 @@ class RoutingKeys(Section):
         le=100,
     )
     consistency: Consistency = setting("session", "Whose writes a read on a replica must see.")
+    consistency_wait: Duration = setting(
+        "0s",
+        "How long a read waits for a replica that has not replayed what it must see; then the primary answers.",
+    )
     rules: Annotated[tuple[RuleSettings, ...], Unit("list of tables", show_rules)] = setting(
         (),
         "Hints for reads, by what they read or call: each one's `relation` or `function` (`*` stands for any letters) "

@@ -23,12 +23,14 @@ from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
+from dbproxy.routing.room import Room
 from dbproxy.routing.rules import Rules
 from dbproxy.routing.wishes import PRIMARY, Wishes
 from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
+WAIT = object()
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
 OFF, TOO_OFTEN = "routing is off", "rescued too often"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
@@ -45,6 +47,8 @@ class Session(Writer, Protocol):
     avoided: Any
     wanted_host: str
     arrived: float
+    waited: bool  # for a replica, already
+    awaits: int  # the position that a replica could be waited for; 0: for none
     read_only: bool  # by its entry: the primary answers only if no replica can
 
 
@@ -58,8 +62,10 @@ class Router:
         settings: RoutingSettings,
         make_pool: Callable[[Any], Pool],
         plugin: Plugin | None = None,
+        room: Room | None = None,
     ) -> None:
         self.primary = primary
+        self.room = room or Room(cluster)
         self.cluster = cluster
         self.positions: Positions = primary.positions
         self.settings = settings
@@ -165,13 +171,15 @@ class Router:
     # --- all that is asked for at once ---
 
     def choose(self, verdict: str, session: Session) -> Any:
-        """The host of the replica that answers, or None: the primary does."""
+        """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`."""
         settings = self.settings
         if settings.mode == "off":
             return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:
             host, reason = self.find(verdict, session)
+            if reason is STALE and session.awaits and settings.mode == "on":
+                return WAIT
         if settings.mode != "on" and host is not None:
             self.decisions["observed: " + host.name, reason] += 1
             return None
@@ -201,7 +209,10 @@ class Router:
             host = cluster.pick(session.arrived, lsn, avoided)
         if host is not None:
             return host, verdict
-        return None, self.explain_none(lsn, session.avoided)
+        reason = self.explain_none(lsn, session.avoided)
+        waits = settings.consistency_wait > 0 and not session.waited and lsn < UNKNOWN
+        session.awaits = lsn if waits and reason is STALE else 0
+        return None, reason
 
     def explain_none(self, lsn: int, avoided: Any) -> str:
         """Why no replica answers a read that must see `lsn`."""

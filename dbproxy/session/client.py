@@ -164,6 +164,7 @@ class Client(Requester):
             self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
         self.detours = 0
         self.avoided = None
+        self.waited = False
         if self.moving:
             self.moving = False
             server.release(monotonic())  # type: ignore[union-attr]

@@ -24,6 +24,8 @@ cdef class Routed(Hearer):
     cdef readonly int detours
     cdef readonly object avoided
     cdef public str wanted_host
+    cdef readonly bint waited
+    cdef public object awaits
     cdef readonly object position
     cdef readonly int epoch
     cdef readonly bint wrote
