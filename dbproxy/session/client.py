@@ -121,7 +121,7 @@ class Client(Requester):
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
-        self.server.traces.swept = False  # type: ignore[union-attr]  # it calls
+        self.server.traces.end_request()  # type: ignore[union-attr]  # it calls
         if status == ord("I"):
             self.prepared.executes = False
             if self.wrote:
