@@ -60,6 +60,9 @@ class Hearer(ClientConnection):
     def listen_early(self, failed: bool) -> None:
         self.state.listening.count_early(failed)
 
+    def transaction_ended(self) -> None:
+        self.prepared.begun = self.prepared.executes = False
+
     def hear_own(self) -> None:
         listening = self.state.listening
         if listening.notifies and self.hub is not None:
