@@ -9,7 +9,7 @@ PXD      := $(shell find dbproxy -name '*.pxd')
 HOT      := $(PXD) $(PXD:.pxd=.py)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILDERS := 'setuptools>=77' 'Cython>=3.1'
-CODE     := $(wildcard dbproxy tests benchmarks setup.py)
+CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test soak compat chaos check format bench clean
@@ -58,8 +58,9 @@ format: venv  ## Let ruff format and mend what it can
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: venv  ## Direct, PgBouncer and dbproxy side by side
+bench: venv  ## Direct, PgBouncer and dbproxy side by side; then what routing costs, and moves
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.routing
 
 clean:  ## Remove .venv and everything built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

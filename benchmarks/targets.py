@@ -58,7 +58,8 @@ def pgbouncer(primary: Postgres, size: int, login: str = "") -> Iterator[Target]
 
 
 @contextmanager
-def proxy(primary: Postgres, size: int) -> Iterator[Target]:
+def proxy(primary: Postgres, size: int, more: Mapping[str, str] | None = None) -> Iterator[Target]:
+    """`more` settings, by their names in the environment."""
     port = free_port()
     settings = {
         "DATABASE_URL": primary.dsn(),
@@ -68,6 +69,7 @@ def proxy(primary: Postgres, size: int) -> Iterator[Target]:
         "DBPROXY_POOL__SIZE": str(size),
         "DBPROXY_POOL__RESERVE_SIZE": "0",
         "PYTHONPATH": str(Path(__file__).parents[1]),
+        **(more or {}),
     }
     command = [sys.executable, "-m", "dbproxy", "serve"]
     with _pooler("dbproxy", primary, port, command, {**clean_environment(), **settings}, {}) as target:

@@ -80,8 +80,10 @@ def check(config: ConfigFile = None, set_: Overrides = None) -> None:
     with reporting():
         settings = load_settings(config, overrides)
         from dbproxy.app.proxy import read_users
+        from dbproxy.routing.plugins import load_plugin
 
         read_users(settings)  # a mistake in the users' file is one, too
+        load_plugin(settings.routing.plugin)
         for line in describe(settings):
             typer.echo(line)
 

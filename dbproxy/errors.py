@@ -60,6 +60,12 @@ class FeatureNotSupported(ProxyError):
     sqlstate = "0A000"
 
 
+class InvalidParameterValue(ProxyError):
+    """A setting of ours cannot have this value."""
+
+    sqlstate = "22023"
+
+
 class MessageTooLarge(ProxyError):
     """A message that must be whole in memory is over the limit; the connection is closed."""
 

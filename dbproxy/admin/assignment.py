@@ -14,6 +14,9 @@ from dbproxy.errors import CommandFailed
 log = structlog.get_logger()
 
 SECTION = "routing"
+NAMES = sorted(
+    RoutingSettings.model_fields.keys() - {"plugin", "rules"}
+)  # which name code, or are no one value
 
 
 def assign(house: House, assignment: Assignment) -> str:
@@ -32,8 +35,8 @@ def assign(house: House, assignment: Assignment) -> str:
 def find_setting(key: str) -> str:
     section, _, name = key.partition(".")
     name = name or "mode"
-    if section != SECTION or name not in RoutingSettings.model_fields:
-        known = ", ".join(f"{SECTION}.{name}" for name in RoutingSettings.model_fields)
+    if section != SECTION or name not in NAMES:
+        known = ", ".join(f"{SECTION}.{name}" for name in NAMES)
         raise CommandFailed(
             "SET failed",
             hint=f"{key}: change the configuration and RELOAD. What can be SET: {known}; {SECTION} is {SECTION}.mode.",

@@ -14,6 +14,8 @@ from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import Positions
 from dbproxy.routing.consistency import EVENTUAL
+from dbproxy.routing.plugins import Plugin, load_plugin
+from dbproxy.routing.room import Room
 from dbproxy.routing.router import Router
 
 log = structlog.get_logger()
@@ -40,20 +42,22 @@ class Hosts:
         self.cluster.on_out = self.host_out
         self.positions = Positions()
         self.cluster.on_lead = self.positions.sample
+        self.room = Room(self.cluster)
+        self.cluster.on_position = self.room.moved
         self.routers: dict[tuple[str, str], Router] = {}
-        self.apply(settings)
+        self.apply(settings, load_plugin(settings.routing.plugin))
 
-    def apply(self, settings: Settings) -> None:
+    def apply(self, settings: Settings, plugin: Plugin | None) -> None:
         """Other settings: hosts that stay keep their state."""
         self.settings = settings
+        self.plugin = plugin
         self.cluster.apply(settings, monotonic())
         self.ask_positions(settings)
         known = {member.name for member in self.cluster.members}
-        for router in self.routers.values():
-            moved = not self.moves(
-                router.primary.database
-            )  # to a host of its own: its reads belong there, too
-            router.apply(settings.routing.model_copy(update={"mode": "off"}) if moved else settings.routing)
+        for (database, user), router in self.routers.items():
+            routing = settings.routing_for(database, user)
+            moved = not self.moves(database)  # to a host of its own: its reads belong there, too
+            router.apply(routing.model_copy(update={"mode": "off"}) if moved else routing, plugin)
             for name in router.pools.keys() - known:
                 self.give_up(router.pools.pop(name), "the host was taken out of the configuration")
 
@@ -64,8 +68,9 @@ class Hosts:
 
     def ask_positions(self, settings: Settings) -> None:
         """Have commits followed by the question where they are, if reads may have to see them."""
-        routing = settings.routing
-        wanted = bool(settings.replicas) and routing.mode != "off" and routing.consistency != EVENTUAL
+        routes = any(routing.mode != "off" for routing in settings.routings())
+        follows = any(routing.consistency != EVENTUAL for routing in settings.routings())
+        wanted = bool(settings.replicas) and routes and follows
         if not wanted or not self.cluster.positions:
             self.positions.asks = False
         elif not self.positions.asks:
@@ -101,8 +106,10 @@ class Hosts:
             router = self.routers[database, user] = Router(
                 primary,
                 self.cluster,
-                self.settings.routing,
+                self.settings.routing_for(database, user),
                 lambda host: self.make_pool(host, primary),
+                self.plugin,
+                self.room,
             )
         return router
 

@@ -59,16 +59,12 @@ class Lifecycle:
 
     async def listen(self, settings: Settings) -> None:
         listen = settings.listen
-        if listen.host:
-            self.listeners.append(
-                await listen_tcp(
-                    self.accept,
-                    listen.host,
-                    listen.port,
-                    listen.backlog,
-                    "listen.port (DBPROXY_LISTEN__PORT)",
-                )
-            )
+        entries = [("port", self.accept)] if listen.host else []
+        entries += [("read_only_port", self.accept_reader)] if listen.host and listen.read_only_port else []
+        for key, accept in entries:
+            name = f"listen.{key} (DBPROXY_LISTEN__{key.upper()})"
+            port = getattr(listen, key)
+            self.listeners.append(await listen_tcp(accept, listen.host, port, listen.backlog, name))
         if listen.unix_socket_dir:
             self.listeners.append(
                 await listen_unix(
@@ -78,6 +74,9 @@ class Lifecycle:
 
     def accept(self) -> Login:
         return Login(self.proxy)
+
+    def accept_reader(self) -> Login:
+        return Login(self.proxy, read_only=True)
 
     def announce(self, settings: Settings) -> None:
         for warning in settings.warnings():

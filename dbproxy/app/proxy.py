@@ -29,6 +29,7 @@ from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
 from dbproxy.pool.server import Server
+from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client, cancel_server
 from dbproxy.session.client import Client
@@ -272,12 +273,12 @@ class Proxy:
     # --- what administrators ask for ---
 
     def apply(self, settings: Settings) -> None:
-        """Use other settings. ConfigurationError if their users' file is bad: then nothing has changed."""
-        users = read_users(settings)
+        """Use other settings. ConfigurationError if their users' file or plugin is bad: then nothing has changed."""
+        users, plugin = read_users(settings), load_plugin(settings.routing.plugin)
         moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
-        self.hosts.apply(settings)
+        self.hosts.apply(settings, plugin)
         self.watch_hosts()
         for login in self.registry:
             self.give_router(login)

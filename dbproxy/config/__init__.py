@@ -3,7 +3,8 @@
 from dbproxy.config.diff import Change, compare
 from dbproxy.config.keys import Entry, list_entries
 from dbproxy.config.load import load
-from dbproxy.config.sections import Balancing, HealthSettings, PoolMode, PoolSettings, RoutingSettings
+from dbproxy.config.routing import Balancing, HealthSettings, RoutingSettings, RuleSettings
+from dbproxy.config.sections import PoolMode, PoolSettings
 from dbproxy.config.settings import Settings
 from dbproxy.config.url import Host
 
@@ -16,6 +17,7 @@ __all__ = [
     "PoolMode",
     "PoolSettings",
     "RoutingSettings",
+    "RuleSettings",
     "Settings",
     "compare",
     "list_entries",

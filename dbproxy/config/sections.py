@@ -5,25 +5,17 @@ reload cannot change.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
+from dbproxy.config.routing import RoutingKeys
+from dbproxy.config.section import Section, setting
 from dbproxy.config.units import Count, Duration, FileMode, Names, Port, Size, Unit
 from dbproxy.config.url import Host, parse_url
 
 PoolMode = Literal["transaction", "session", "statement"]
 AuthType = Literal["scram-sha-256", "md5", "trust"]
-Balancing = Literal["peak_ewma", "least_connections", "round_robin", "random"]
 
 
 PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
@@ -37,11 +29,6 @@ def check_pins(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 PinNames = Annotated[Names, AfterValidator(check_pins)]
-
-
-def setting(default: Any, description: str, *, restart: bool = False, **limits: Any) -> Any:
-    """A key; its default is written as an operator would write it."""
-    return Field(default, description=description, json_schema_extra={"restart": restart}, **limits)
 
 
 def find_file(value: object) -> Path | None:
@@ -65,10 +52,6 @@ ServerUrl = Annotated[
 ExistingFile = Annotated[Path | None, BeforeValidator(find_file), Unit("path", str)]
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
-
-
 class ListenSettings(Section):
     """Where applications connect."""
 
@@ -77,6 +60,11 @@ class ListenSettings(Section):
     )
     port: Port = setting(
         6432, "TCP port, also part of the Unix socket's name; 0 takes any free port.", restart=True
+    )
+    read_only_port: Port = setting(
+        0,
+        "TCP port, or 0 for none, of an entry that takes no writes: as `read_only` of every database.",
+        restart=True,
     )
     unix_socket_dir: str = setting("", "Folder for the Unix socket; empty for none.", restart=True)
     unix_socket_mode: FileMode = setting("0777", "Permissions of the Unix socket.", restart=True)
@@ -212,64 +200,6 @@ class PoolSettings(PoolKeys):
     )
 
 
-class RoutingSettings(Section):
-    """Which host answers; docs/routing.md tells how it is decided."""
-
-    mode: Literal["off", "observe", "on"] = setting(
-        "on",
-        "Whether reads go to replicas, where there are some; `observe` sends everything to the primary and counts what "
-        "would have gone where.",
-    )
-    percent: Count = setting(
-        100,
-        "The share of reads that go to replicas, for moving there gradually; the others go to the primary.",
-        le=100,
-    )
-    consistency: Literal["eventual", "session", "global"] = setting(
-        "session", "Whose writes a read on a replica must see."
-    )
-    primary_after_write: Duration = setting(
-        "1s",
-        "How long a session's reads stay on the primary after it wrote, where the primary tells no positions in its "
-        "WAL (Aurora); elsewhere not used.",
-    )
-    balancing: Balancing = setting(
-        "peak_ewma",
-        "Who answers a read, of the replicas that may: `peak_ewma` asks by weight and avoids the slow and the busy, "
-        "`least_connections` only the busy; `round_robin` and `random` go by weight alone.",
-    )
-    primary_reads_weight: Count = setting(
-        0, "The primary's own share of reads against the replicas' weights; 0: only if no replica can answer."
-    )
-    slow_start: Duration = setting(
-        "30s", "How long the share of a replica that came back grows until it is whole; 0 is at once."
-    )
-
-
-class HealthSettings(Section):
-    """How hosts are judged; docs/failover.md tells what follows."""
-
-    interval: Duration = setting(
-        "30s",
-        "How often each host is looked at anew, by a new connection (its name is resolved again); also "
-        "`DATABASE_REPLICA_HEALTH_CHECK_INTERVAL`, in milliseconds.",
-        ge=0.01,
-    )
-    lag_interval: Duration = setting(
-        "250ms",
-        "How often each host is asked for its role and position in between; 0 is only every `interval`.",
-    )
-    timeout: Duration = setting("2s", "Longest that a connect or a question may take.", ge=0.01)
-    failure_threshold: Count = setting(
-        3, "Failures in a row that take a host out; also `DATABASE_REPLICA_FAILOVER_THRESHOLD`.", ge=1
-    )
-    success_threshold: Count = setting(2, "Successes in a row that bring it back.", ge=1)
-    lag_warn: Duration = setting("5s", "A replica that lags by more is warned of.", gt=0)
-    lag_limit: Duration = setting(
-        "30s", "A replica that lags by more gets no reads until it lags by less than half of that.", gt=0
-    )
-
-
 class SlowQuerySettings(Section):
     """Which queries are logged as slow."""
 
@@ -297,11 +227,18 @@ class DatabaseSettings(Section):
     """What differs for one database: `[databases.NAME]`. Databases that are not listed are passed through."""
 
     dbname: str = setting("", "The database's name on the server, where it is another.")
+    read_only: bool = setting(
+        default=False,
+        description="Whether its sessions begin with `default_transaction_read_only = on`, and replicas answer all "
+        "that they can.",
+    )
     primary: PrimarySettings = Field(default_factory=PrimarySettings)
     pool: PoolKeys = Field(default_factory=PoolKeys)
+    routing: RoutingKeys = Field(default_factory=RoutingKeys)
 
 
 class UserSettings(Section):
     """What differs for one user: `[users.NAME]`, over what the database says."""
 
     pool: PoolKeys = Field(default_factory=PoolKeys)
+    routing: RoutingKeys = Field(default_factory=RoutingKeys)

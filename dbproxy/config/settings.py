@@ -4,10 +4,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from dbproxy.config.routing import HealthSettings, RoutingKeys, RoutingSettings
+from dbproxy.config.section import Section, setting
 from dbproxy.config.sections import (
     AuthSettings,
     DatabaseSettings,
-    HealthSettings,
     HttpSettings,
     ListenSettings,
     LogSettings,
@@ -15,11 +16,8 @@ from dbproxy.config.sections import (
     PoolSettings,
     PrimarySettings,
     ReplicaSettings,
-    RoutingSettings,
-    Section,
     SlowQuerySettings,
     UserSettings,
-    setting,
 )
 from dbproxy.config.units import Unit
 from dbproxy.config.url import Host
@@ -78,14 +76,27 @@ class Settings(Section):
 
     def pool_for(self, database: str, user: str) -> PoolSettings:
         """The pool's settings of one database and user: the user's over the database's over those for all."""
-        listed: tuple[DatabaseSettings | UserSettings | None, ...] = (
-            self.databases.get(database),
-            self.users.get(user),
-        )
         changes: dict[str, Any] = {}
-        for owner in listed:
-            changes |= given(owner.pool) if owner else {}
+        for owner in self.owners(database, user):
+            changes |= given(owner.pool)
         return self.pool.model_copy(update=changes)
+
+    def routing_for(self, database: str, user: str) -> RoutingSettings:
+        """Where reads of one database and user go: the user's word over the database's over that for all."""
+        changes: dict[str, Any] = {}
+        for owner in self.owners(database, user):
+            changes |= given(owner.routing)
+        return self.routing.model_copy(update=changes)
+
+    def routings(self) -> list[RoutingSettings]:
+        """For all, for each database and for each user that is listed."""
+        databases = [self.routing_for(database, "") for database in self.databases]
+        return [self.routing, *databases, *(self.routing_for("", user) for user in self.users)]
+
+    def owners(self, database: str, user: str) -> list[DatabaseSettings | UserSettings]:
+        """Whose keys differ from those for all, in rising precedence."""
+        listed = (self.databases.get(database), self.users.get(user))
+        return [owner for owner in listed if owner is not None]
 
     def server_for(self, database: str) -> Host:
         """Where this database lives, by its name there; ConfigurationError where no primary is set."""
@@ -111,7 +122,7 @@ class Settings(Section):
 
     def _unused_routing(self) -> list[str]:
         found = []
-        if self.replicas and self.routing.mode == "off":
+        if self.replicas and all(routing.mode == "off" for routing in self.routings()):
             found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
         if self.replicas and self.primary.url and not self.primary.url.user:
             found.append(
@@ -133,6 +144,6 @@ class Settings(Section):
         return ["nobody can log in: neither primary.url nor auth.file holds a user with a password"]
 
 
-def given(pool: PoolKeys) -> dict[str, Any]:
+def given(keys: PoolKeys | RoutingKeys) -> dict[str, Any]:
     """The keys that were really written, not the defaults."""
-    return {name: getattr(pool, name) for name in sorted(pool.model_fields_set)}
+    return {name: getattr(keys, name) for name in sorted(keys.model_fields_set)}

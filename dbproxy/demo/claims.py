@@ -68,6 +68,7 @@ def judge(figures: Figures) -> list[Claim]:
             "every slow query was logged", 0 < slow == figures.slow_logged, f"{figures.slow_logged} of {slow}"
         ),
         judge_replicas(figures),
+        judge_reads(figures),
         Claim("psql gets an answer from the proxy", figures.greeting == "1", f"SELECT 1: {figures.greeting}"),
         Claim("metrics and health answer", figures.health == "ok", f"/health: {figures.health}"),
     ]
@@ -81,6 +82,21 @@ def judge_replicas(figures: Figures) -> Claim:
         fresh and len(figures.replicas) == len(REPLICAS),
         states,
     )
+
+
+def count_reads(scrape: Scrape) -> dict[str, int]:
+    """How often each replica was sent what a client asked for."""
+    reads = dict.fromkeys(REPLICAS, 0)
+    for labels, value in scrape.samples("dbproxy_route_decisions_total"):
+        if labels["host"] in reads:
+            reads[labels["host"]] += int(value)
+    return reads
+
+
+def judge_reads(figures: Figures) -> Claim:
+    reads = count_reads(figures.scrape)
+    seen = ", ".join(f"{name} {number:,}" for name, number in reads.items())
+    return Claim("every replica answered reads", all(reads.values()), seen)
 
 
 def judge_end(exit_code: int | None, alive: Collection[int], left: Collection[Path]) -> list[Claim]:

@@ -68,7 +68,9 @@ def set_stage(environ: Mapping[str, str]) -> Iterator[Stage]:
             create_database(primary, password)
             replicas = tuple(stack.enter_context(primary.create_replica(name)) for name in REPLICAS)
             url = primary.dsn(DATABASE, USER, password)
-            proxy = stack.enter_context(Proxy({**environment, "DATABASE_URL": url}))
+            urls = ",".join(replica.dsn(DATABASE, USER, password) for replica in replicas)
+            hosts = {"DATABASE_URL": url, "DATABASE_READ_REPLICAS": urls}
+            proxy = stack.enter_context(Proxy({**environment, **hosts}))
             yield Stage(primary, replicas, proxy, password)
         finally:
             ignore_signals()  # impatience would not hasten the end

@@ -152,7 +152,7 @@ async def play(client: int, connection: Connection, outcome: Outcome) -> None:
 
 async def watch(direct: str, outcome: Outcome) -> None:
     """Note the most connections that the proxy had, as the primary counts them."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'dbproxy probe'"
     connection = await asyncpg.connect(direct)
     try:
         while True:

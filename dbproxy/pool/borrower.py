@@ -43,6 +43,9 @@ class Borrower(Link):
     def listen_early(self, failed: bool) -> None:
         """A transaction that may have had a LISTEN is over; `failed`: not all of it was committed."""
 
+    def transaction_ended(self) -> None:
+        """What it has executed last has ended the transaction, though no Sync has come."""
+
     def committed(self, position: int) -> None:
         """Whatever it has committed is in the primary's WAL ahead of this position."""
 

@@ -54,7 +54,7 @@ ABORTED_ERROR = build.error_response_fields(
 class Refusal:
     """Stands in a message's note: the server's error is replaced by `error`, an ErrorResponse of ours.
 
-    `reason`: of the pin that is refused.
+    `reason`: of the pin that is refused; "" if it is no pin.
     """
 
     __slots__ = ("error", "reason")
@@ -123,6 +123,9 @@ def _fail_query(server: "Relay", entry: int, fields: dict[str, str]) -> bool:
     if entry & ~HALF == ord("Q"):
         server.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
         replace(server, server.pipeline.oldest_note())
+        if fields.get("C") == "26000" and server.traces.unreadable is not None:
+            server.ahead = server.traces.unreadable
+            server.renamed = True
     server.pipeline.fail()
     return False
 
@@ -131,6 +134,8 @@ def _fail_request(server: "Relay", entry: int, fields: dict[str, str], payload: 
     """A message of the extended protocol has failed, and with it all up to the next Sync."""
     pipeline = server.pipeline
     if entry & SKIP and pipeline.next_sync_is_ours():
+        if type(pipeline.failing_note()) is bytes:
+            server.traces.unreadable = spell_error(payload)
         undo(server, pipeline.fail())
         return True
     note = pipeline.failing_note()
@@ -150,7 +155,8 @@ def _fail_request(server: "Relay", entry: int, fields: dict[str, str], payload: 
 def replace(server: "Relay", note: Any) -> None:
     """The client gets our error instead of the server's, if we have made it fail."""
     if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
-        server.stats.refused_pin_counts[note[3].reason] += 1
+        if note[3].reason:
+            server.stats.refused_pin_counts[note[3].reason] += 1
         server.ahead = (server.ahead or b"") + note[3].error
         server.renamed = True
 
@@ -184,9 +190,12 @@ def rename(server: "Relay", payload: bytes, ours: bytes, theirs: bytes) -> None:
         server.renamed = True
     elif ours and ours in payload:
         payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
-        message = b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
-        server.ahead = (server.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else message)
+        server.ahead = (server.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else spell_error(payload))
         server.renamed = True
+
+
+def spell_error(payload: bytes) -> bytes:
+    return b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
 
 
 def undo(server: "Relay", dropped: list[tuple[int, Any]]) -> None:
@@ -198,6 +207,7 @@ def undo(server: "Relay", dropped: list[tuple[int, Any]]) -> None:
             server.statements.unnamed = UNKNOWN_STATEMENT
         if type(note) is bytes:
             server.traces.named.pop(note, None)
+            server.traces.hollow.discard(note)
         elif note is not None and what in b"PC":
             server.statements.undo(entry, note)
             if not entry & SKIP and server.client is not None:

@@ -27,7 +27,7 @@ def spell_ours(server: "Relay", statements: list[str], simple: bool) -> bytes:
 
 def spell_run(server: "Relay", sql: bytes, name: bytes | None = None) -> bytes:
     """Messages that run it inside a request; `name`: of the statement that it prepares."""
-    for kind in b"PB":
+    for kind in b"CPB":
         server.pipeline.skip(kind)
     server.pipeline.skip(ord("E"), name)
     for kind in b"CC":

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dbproxy.pool.pool import Pool
 
 
+ENDS = frozenset({b"COMMIT\0", b"ROLLBACK\0", b"DISCARD ALL\0"})
+
+
 class Relay(Connection):
     """Base of `Server`: a connection whose replies go to the client that it is lent to."""
 
@@ -253,6 +256,9 @@ class Relay(Connection):
         self.ran = True
         if chunk[at + 5] == ord("R") and chunk[at + 6] == ord("O"):
             self.failed = True  # ROLLBACK, or what comes near it
+            self.end_transaction(chunk, at)
+        elif chunk[at + 5] == ord("C") and chunk[at + 7] == ord("M"):
+            self.end_transaction(chunk, at)
         elif chunk[at + 5] == ord("D"):
             tag = self.payload(chunk, at)
             if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
@@ -260,11 +266,18 @@ class Relay(Connection):
             elif tag == b"DISCARD ALL\0":
                 self.traces.effects |= DISCARDED
                 self.traces.murky = False
+                self.end_transaction(chunk, at)
                 if self.client is None:
                     self.settings = NOTHING
                     self.traces.effects = 0
             if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
                 self.statements.forget(self.client)
+
+    def end_transaction(self, chunk: bytes, at: int) -> None:
+        """What ends a transaction at its Execute, not at the Sync; a savepoint's does no harm in its block."""
+        answered = self.pipeline.head == len(self.pipeline.due)
+        if answered and self.client is not None and self.payload(chunk, at) in ENDS:
+            self.client.transaction_ended()
 
     def read_row(self, chunk: bytes, at: int) -> None:
         note = self.pipeline.oldest_note()

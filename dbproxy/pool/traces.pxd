@@ -10,6 +10,8 @@ cdef class Traces:
     cdef public frozenset pins
     cdef public bint listens
     cdef public dict named
+    cdef public set hollow
+    cdef public bytes unreadable
     cdef public bint contested
     cdef public bint swept
     cdef public bint local
@@ -19,5 +21,6 @@ cdef class Traces:
     cdef public bint spoiled
 
     cdef begin_loan(self)
+    cpdef end_request(self)
     cpdef bint dirty(self)
     cpdef clear(self)

@@ -18,6 +18,9 @@ class Traces:
         self.listens = False  # to its client's channels, for this loan
         # For this loan: names that the server knows as its client does, and the bodies that they may have there.
         self.named: dict[bytes, list[bytes]] = {}
+        self.hollow: set[bytes] = set()  # those of them that only hold the name
+        # What PostgreSQL says to the one that could not be prepared again, for the request at hand.
+        self.unreadable: bytes | None = None
         self.contested = False  # all of the client's names are such
         self.swept = False  # DEALLOCATE ALL is under way: only what comes behind it is still there
         self.local = False  # settings that change now may change for the transaction only
@@ -29,6 +32,11 @@ class Traces:
     def begin_loan(self) -> None:
         self.contested = self.swept = self.local = self.advanced = False
 
+    def end_request(self) -> None:
+        """All that was sent has been answered."""
+        self.swept = False
+        self.unreadable = None
+
     def dirty(self) -> bool:
         """Whether it takes DISCARD ALL to make the session as good as new."""
         return bool(self.effects or self.pins or self.named)
@@ -36,6 +44,7 @@ class Traces:
     def clear(self) -> None:
         """DISCARD ALL is on its way."""
         self.named.clear()
+        self.hollow.clear()
         self.effects = 0
         self.touched = set()
         self.pins = frozenset()
@@ -45,5 +54,6 @@ class Traces:
         statements = ["UNLISTEN *"] if self.listens else []
         statements += [f"DEALLOCATE {identifier(name)}" for name in self.named]
         self.named.clear()
+        self.hollow.clear()
         self.listens = False
         return "; ".join(statements)

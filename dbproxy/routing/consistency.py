@@ -7,12 +7,14 @@ As long as it is not there, the position is UNKNOWN, and only the primary is fre
 Where the primary tells no positions (Aurora), there is only time: reads stay on the primary for a while after a write.
 """
 
+import re
 from typing import Protocol
 
 from dbproxy.cluster.lag import settle
 from dbproxy.pool.positions import UNKNOWN, Positions
 
 EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
+_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
 
 class Writer(Protocol):
@@ -32,10 +34,13 @@ def needed(consistency: str, writer: Writer, positions: Positions) -> int:
         everybody = True  # nobody asked where that is
     if everybody and (positions.pending or positions.lost_at):
         return UNKNOWN
-    own = writer.position
-    if writer.epoch != positions.epoch:
-        own = min(own, positions.base)
+    own = own_position(writer, positions)
     return settle(max(own, positions.newest) if everybody else own)
+
+
+def own_position(writer: Writer, positions: Positions) -> int:
+    """Behind the session's last commit, as far as it is still there on this timeline."""
+    return writer.position if writer.epoch == positions.epoch else min(writer.position, positions.base)
 
 
 def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:
@@ -45,10 +50,10 @@ def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:
 
 def parse_lsn(text: str) -> int:
     """Of `16/B374D848`; ValueError if it is none."""
-    high, slash, low = text.partition("/")
-    if not slash:
+    found = _LSN.fullmatch(text)
+    if found is None:
         raise ValueError(f"not a position in the WAL: {text}")
-    return (int(high, 16) << 32) + int(low, 16)
+    return (int(found[1], 16) << 32) + int(found[2], 16)
 
 
 def format_lsn(lsn: int) -> str:

@@ -3,11 +3,14 @@
 It is told as for a client that has just logged in and has written nothing. Nothing is counted, and nothing is changed.
 """
 
+from dataclasses import replace
+
 from dbproxy.cluster.member import Member
+from dbproxy.pool.parameters import NOTHING
 from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn, needed
 from dbproxy.routing.router import RESCUED_LIMIT, Router
 from dbproxy.sql.parser import UNREADABLE, classify
-from dbproxy.sql.statement import CHANGES, UNKNOWN, Statement
+from dbproxy.sql.statement import CHANGES, SHOWS_TOKEN, UNKNOWN, Statement
 
 PARSE_LIMIT = 16384  # bytes; sql.cache's
 PRIMARY, REPLICA = "It goes to the primary", "A replica may answer it"
@@ -40,6 +43,8 @@ def object_by_grammar(statement: Statement) -> str:
     """Why no replica may answer it, whatever the catalog says; ""."""
     if statement.hint == "primary":
         return "its hint says so"
+    if statement.effects & SHOWS_TOKEN:
+        return "it asks where its own session is"
     if statement.reads or statement.begins_read_only:
         return ""
     if statement == UNREADABLE:
@@ -91,7 +96,7 @@ def spell(names: frozenset[str]) -> str:
 
 def explain_route(router: Router, text: bytes) -> list[str]:
     """Where it would go at this moment, then what is known of each host."""
-    statement = read(text)
+    statement, advice = take_advice(router, read(text))
     settings, lsn = router.settings, needed_lsn(router)
     obstacle = object_now(router, statement)
     hosts = [(member, object_to_host(router, member, statement, lsn)) for member in router.cluster.members]
@@ -105,7 +110,17 @@ def explain_route(router: Router, text: bytes) -> list[str]:
     else:
         verdict = f"It goes to {' or '.join(able)}: {praise(statement)}{describe_share(router)}."
     after = [] if obstacle else [*describe_hint(statement), *describe_consistency(router)]
-    return [verdict, *after, *(describe_host(router, member, why) for member, why in hosts)]
+    return [verdict, *advice, *after, *(describe_host(router, member, why) for member, why in hosts)]
+
+
+def take_advice(router: Router, statement: Statement) -> tuple[Statement, list[str]]:
+    """With the hint that the plugin or a rule gives it, and that said in words."""
+    hint = "" if statement.hint else router.advise(statement, NOTHING)
+    if not hint:
+        return statement, []
+    return replace(statement, hint=hint), [
+        f"The hint {hint} is a rule's or the plugin's (routing.rules, routing.plugin)."
+    ]
 
 
 def object_now(router: Router, statement: Statement) -> str:

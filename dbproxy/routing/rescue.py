@@ -27,7 +27,6 @@ _BY_SQLSTATE = {
     "57P02": SHUTDOWN,
     "57P03": SHUTDOWN,
 }
-_FROM_PRIMARY = frozenset({BEHIND})  # may be the client's own mistake: says nothing against the statement
 
 
 def why_rescue(fields: Mapping[str, str]) -> str:

@@ -14,19 +14,24 @@ import structlog
 
 from dbproxy.cluster.catalog import Catalog, kind_of
 from dbproxy.cluster.cluster import Cluster
+from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
 from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
+from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
-from dbproxy.sql.statement import Statement
+from dbproxy.routing.room import Room
+from dbproxy.routing.rules import Rules
+from dbproxy.routing.wishes import PRIMARY, Wishes
+from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
+WAIT = object()
 READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
-PRIMARY = "primary"
 OFF, TOO_OFTEN = "routing is off", "rescued too often"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
@@ -42,17 +47,9 @@ class Session(Writer, Protocol):
     avoided: Any
     wanted_host: str
     arrived: float
-
-
-class Wishes:
-    """What a session's settings say of routing."""
-
-    def __init__(self, values: dict[str, str], default: str) -> None:
-        self.consistency = values.get("dbproxy.consistency", default)
-        self.route = values.get("dbproxy.route", "")
-        self.read_only = values.get("default_transaction_read_only") in ("on", "true", "1", "yes")
-        isolation = values.get("default_transaction_isolation", "")
-        self.serializable = isolation.lower() == "serializable"  # which no replica can be
+    waited: bool  # for a replica, already
+    awaits: int  # the position that a replica could be waited for; 0: for none
+    read_only: bool  # by its entry: the primary answers only if no replica can
 
 
 class Router:
@@ -64,11 +61,16 @@ class Router:
         cluster: Cluster,
         settings: RoutingSettings,
         make_pool: Callable[[Any], Pool],
+        plugin: Plugin | None = None,
+        room: Room | None = None,
     ) -> None:
         self.primary = primary
+        self.room = room or Room(cluster)
         self.cluster = cluster
         self.positions: Positions = primary.positions
         self.settings = settings
+        self.rules = Rules(settings.rules)
+        self.plugin = plugin
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
@@ -80,9 +82,11 @@ class Router:
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
 
-    def apply(self, settings: RoutingSettings) -> None:
+    def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
         """Other settings, at once for all clients."""
+        self.plugin = plugin
         self.settings = settings
+        self.rules = Rules(settings.rules)
         self.wishes.clear()  # they have its defaults
 
     def pool_of(self, host: Any) -> Pool:
@@ -101,6 +105,10 @@ class Router:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
         hint = statement.hint or wishes.route
+        if not hint and (self.plugin is not None or self.rules.rules):
+            hint = self.advise(statement, session.settings)
+        if statement.effects & SHOWS_TOKEN:
+            hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
         if not statement.reads:
@@ -117,6 +125,15 @@ class Router:
             if known is not None and known[1] >= RESCUED_LIMIT:
                 return TOO_OFTEN
         return HINT if hint or wishes.serializable else READS
+
+    def advise(self, statement: Statement, settings: Parameters) -> str:
+        """What the plugin or a rule says, as a hint would."""
+        plugin = self.plugin
+        if plugin is not None:
+            hint = plugin.route(statement, settings, self.primary, self.cluster.members)
+            if hint:
+                return hint
+        return self.rules.route(statement)
 
     def object_to(self, statement: Statement) -> str:
         """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
@@ -143,6 +160,9 @@ class Router:
         wishes = Wishes(settings.values, self.settings.consistency)
         if wishes.consistency != EVENTUAL and not self.positions.asks and self.cluster.positions:
             self.positions.want(monotonic())
+        for name, _ in wishes.complaints:
+            log.warning("setting not understood", setting=name, database=self.primary.database,
+                        user=self.primary.user, hint="The strictest is done instead.")  # fmt: skip
         if len(self.wishes) >= LISTED:
             self.wishes.clear()
         self.wishes[id(settings)] = settings, wishes
@@ -151,13 +171,15 @@ class Router:
     # --- all that is asked for at once ---
 
     def choose(self, verdict: str, session: Session) -> Any:
-        """The host of the replica that answers, or None: the primary does."""
+        """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`."""
         settings = self.settings
         if settings.mode == "off":
             return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:
             host, reason = self.find(verdict, session)
+            if reason is STALE and session.awaits and settings.mode == "on":
+                return WAIT
         if settings.mode != "on" and host is not None:
             self.decisions["observed: " + host.name, reason] += 1
             return None
@@ -168,23 +190,29 @@ class Router:
 
     def find(self, verdict: str, session: Session) -> tuple[Any, str]:
         settings, cluster = self.settings, self.cluster
-        if settings.percent < 100 and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
+        reader = session.read_only
+        if settings.percent < 100 and not reader and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
             return None, PERCENT
-        consistency = self.wishes_of(session.settings).consistency
+        wishes = self.wishes_of(session.settings)
+        consistency = wishes.consistency
         if not cluster.positions:
             if too_soon(consistency, session, settings.primary_after_write, session.arrived):
                 return None, "too soon after a write"
-            lsn = 0
+            lsn = UNKNOWN if wishes.token else 0
         else:
-            lsn = needed(consistency, session, self.positions)
+            lsn = max(needed(consistency, session, self.positions), settle(wishes.token))
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
-            host = cluster.pick(session.arrived, lsn, session.avoided)
+            avoided = session.avoided or (cluster.primary if reader else None)
+            host = cluster.pick(session.arrived, lsn, avoided)
         if host is not None:
             return host, verdict
-        return None, self.explain_none(lsn, session.avoided)
+        reason = self.explain_none(lsn, session.avoided)
+        waits = settings.consistency_wait > 0 and not session.waited and lsn < UNKNOWN
+        session.awaits = lsn if waits and reason is STALE else 0
+        return None, reason
 
     def explain_none(self, lsn: int, avoided: Any) -> str:
         """Why no replica answers a read that must see `lsn`."""

@@ -121,7 +121,7 @@ class Client(Requester):
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
-        self.server.traces.swept = False  # type: ignore[union-attr]  # it calls
+        self.server.traces.end_request()  # type: ignore[union-attr]  # it calls
         if status == ord("I"):
             self.prepared.executes = False
             if self.wrote:
@@ -164,6 +164,7 @@ class Client(Requester):
             self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
         self.detours = 0
         self.avoided = None
+        self.waited = False
         if self.moving:
             self.moving = False
             server.release(monotonic())  # type: ignore[union-attr]
@@ -181,9 +182,9 @@ class Client(Requester):
             return
         if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
             return
-        if (
-            server.traces.pins
-        ):  # it is not freed; and what came may be no answer: a notification that the hub tells
+        # A pinned one is not freed, and what came may be no answer: a notification, which the hub tells. And what was
+        # asked for at login is given back behind the client's own Sync.
+        if server.traces.pins or self.prepared.restored is not None:
             return
         if server.status == ord("I") and not self.framer.left:
             self.started = 0.0

@@ -12,7 +12,7 @@ cdef class ClientConnection(Borrower):
     cdef readonly object login
     cdef readonly object id
     cdef readonly Pool pool
-    cdef readonly Pool waits_in
+    cdef readonly object waits_in
     cdef readonly PoolStats stats
     cdef readonly str mode
     cdef readonly Framer framer

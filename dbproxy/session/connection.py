@@ -29,7 +29,7 @@ class ClientConnection(Borrower):
         self.login = login
         self.id = login.id
         self.pool = pool
-        self.waits_in = pool  # where it stands if it waits for a server
+        self.waits_in: Any = pool  # where it stands if it waits for a server
         self.stats = pool.stats
         self.settings = login.settings
         self.reported.update({name.lower(): value for name, value in login.reported.items()})

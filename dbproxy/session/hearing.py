@@ -60,6 +60,9 @@ class Hearer(ClientConnection):
     def listen_early(self, failed: bool) -> None:
         self.state.listening.count_early(failed)
 
+    def transaction_ended(self) -> None:
+        self.prepared.begun = self.prepared.executes = False
+
     def hear_own(self) -> None:
         listening = self.state.listening
         if listening.notifies and self.hub is not None:
@@ -107,7 +110,10 @@ class Hearer(ClientConnection):
         """A notification, or a notice about them: now, or once what is under way is answered."""
         if self.state.listening.takes(message):
             return
-        if self.parked or not self.may_hear():
+        if self.is_overdue(message):
+            self.write(b"".join([*self.news, message]))
+            self.news.clear()
+        elif self.parked or not self.may_hear():
             self.news.append(message)
             if len(self.news) > NOTIFICATION_LIMIT:
                 why = f"{NOTIFICATION_LIMIT} notifications wait for its transaction to end"
@@ -116,6 +122,14 @@ class Hearer(ClientConnection):
             self.write(message)
 
     notice = notify
+
+    def is_overdue(self, message: bytes) -> bool:
+        """Whether it is the client's own: PostgreSQL has told that with the end of its transaction.
+
+        Another may have begun since, behind it in one breath.
+        """
+        own = message[:1] == b"A" and int.from_bytes(message[5:9], "big") == self.login.pid
+        return own and (self.server is None or not self.server.inside_message())
 
     def may_hear(self) -> bool:
         """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""

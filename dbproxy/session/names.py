@@ -21,13 +21,14 @@ from dbproxy.sql import statement as sql
 from dbproxy.sql.parser import find_prepare
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
-from dbproxy.wire.extended import bind_name, cut, parse_parts, target_name, write_parse
+from dbproxy.wire.extended import bind_name, cut, parse_parts, target_name, write_close, write_parse
 
 if TYPE_CHECKING:
     from dbproxy.session.statements import ClientStatements
 
 MOVES = sql.PREPARES | sql.DEALLOCATES | sql.DISCARDS  # may make names, or take them away
 FLUSH = build.flush()
+NO_SQL = b"\0\0\0"  # the body of an empty statement
 ALL = b""  # DEALLOCATE ALL's name
 USES = MOVES | sql.EXECUTES | sql.LOOKS
 
@@ -67,7 +68,12 @@ class Names:
             if effects & sql.LOOKS:  # it sees all that there is
                 ahead = server.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
-            ahead += self.give(server, [*moved, *executed[::-1]], simple)
+            kept = moved if len(involved) == 1 and statement.single else []
+            kept = [name for name in kept if name not in executed]
+            given = [name for name in (*moved, *executed[::-1]) if name not in kept]
+            held = b"".join([self._hold(server, name, effects) for name in kept])
+            held += self.give(server, given, simple=False)
+            ahead += held + spell_sync(server) if held and simple else held
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
                 server.traces.named.setdefault(name, [])
@@ -94,9 +100,34 @@ class Names:
             ahead += spell_sync(server)
         return ahead
 
-    def _give(self, server: Server, name: bytes) -> bytes:
-        if name in server.traces.named or server.traces.swept:
+    def _hold(self, server: Server, name: bytes, effects: int) -> bytes:
+        """Messages that make the server have anything by this name, for a PREPARE to be refused, or to be deallocated.
+
+        What the client has may not be readable any more: its tables were dropped, or are not on the search path.
+        """
+        traces = server.traces
+        if effects & sql.DEALLOCATES:  # and it is gone
+            traces.hollow.discard(name)
+        if name in traces.named or traces.swept or not self.own.knows(name):
             return b""
+        statement = self.own.statements.get(name)
+        traces.named[name] = [] if statement is None else [statement.body]
+        if effects & sql.PREPARES:
+            traces.hollow.add(name)
+        server.pipeline.skip(ord("P"), name)
+        return write_parse(name, NO_SQL)
+
+    def _give(self, server: Server, name: bytes) -> bytes:
+        hollow = name in server.traces.hollow
+        if server.traces.swept or (name in server.traces.named and not hollow):
+            return b""
+        if not hollow:
+            return self._prepare(server, name)
+        server.traces.hollow.discard(name)
+        server.pipeline.skip(ord("C"))
+        return write_close(name) + self._prepare(server, name)
+
+    def _prepare(self, server: Server, name: bytes) -> bytes:
         statement = self.own.statements.get(name)
         if statement is not None:
             server.traces.named[name] = [statement.body]
@@ -186,6 +217,7 @@ class Names:
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
                 server.traces.named[name] = [body]
                 self.own.define(name, body)
+        server.traces.hollow &= server.traces.named.keys()
         server.traces.contested = server.traces.swept = False
 
 

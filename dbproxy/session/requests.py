@@ -92,7 +92,7 @@ class Requester(Routed):
                         return
                     continue
                 home = self.pool if self.router is None else self.choose(framer, index - 1)
-                server = home.checkout(self, self.arrived)
+                server = home.checkout(self, self.arrived) if home is not None else None
                 if server is None:
                     self.park(framer, index - 1)
                     return

@@ -15,6 +15,7 @@ cdef int BATCH_LIMIT, DETOURS, PARTNER_FULL, STATEMENT_NEED, WRITES
 cdef class Routed(Hearer):
     cdef readonly Replay replay
     cdef public object router
+    cdef readonly bint read_only
     cdef readonly object host
     cdef list batch
     cdef readonly list reads
@@ -23,6 +24,8 @@ cdef class Routed(Hearer):
     cdef readonly int detours
     cdef readonly object avoided
     cdef public str wanted_host
+    cdef readonly bint waited
+    cdef public object awaits
     cdef readonly object position
     cdef readonly int epoch
     cdef readonly bint wrote

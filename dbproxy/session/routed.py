@@ -14,7 +14,7 @@ from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
+from dbproxy.routing.router import HINT, READ_ONLY, READS, WAIT, Router
 from dbproxy.session.hearing import Hearer
 from dbproxy.session.replay import Replay
 from dbproxy.sql.statement import UNKNOWN, WRITES, Statement
@@ -38,6 +38,7 @@ class Routed(Hearer):
         Hearer.__init__(self, login, pool)
         self.replay = Replay()
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+        self.read_only: bool = login.read_only  # by its entry
         self.host: Any = None  # of the replica that answers
         self.batch: list[bytes] = []  # what that was sent
         self.reads: list[Statement] = []  # and what was asked there
@@ -45,6 +46,8 @@ class Routed(Hearer):
         self.moving = False  # parked until the replica is done
         self.detours = 0
         self.wanted_host = ""  # by a hint
+        self.waited = False  # for a replica to be fresh enough
+        self.awaits = 0
         self.avoided: Any = None  # a host that a request was rescued from
         self.position = 0  # behind its own last commit, in `epoch`
         self.epoch = 0
@@ -66,12 +69,17 @@ class Routed(Hearer):
 
     # --- where to ---
 
-    def choose(self, framer: Framer, index: int) -> Pool:
-        """The pool whose server is to answer what begins at mark `index`."""
+    def choose(self, framer: Framer, index: int) -> Pool | None:
+        """The pool whose server is to answer what begins at mark `index`; None: `resume` is called in its time."""
         router = self.router
         self.routed = False
         verdict = self.judge(framer, index)
         host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
+        if host is WAIT:
+            self.waited = True
+            self.waits_in = router.room  # type: ignore[union-attr]
+            router.room.enter(self, self.awaits, router.settings.consistency_wait, self.arrived)  # type: ignore[union-attr]
+            return None
         self.wrote = host is None and verdict is not READS and verdict is not HINT
         self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
         self.waits_in = self.pool
@@ -83,8 +91,9 @@ class Routed(Hearer):
         if host is None:
             return self.pool
         self.host = host
-        self.waits_in = router.pool_of(host)  # type: ignore[union-attr]
-        return self.waits_in
+        pool: Pool = router.pool_of(host)  # type: ignore[union-attr]
+        self.waits_in = pool
+        return pool
 
     def judge(self, framer: Framer, index: int) -> str:
         """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""

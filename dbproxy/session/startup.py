@@ -19,15 +19,18 @@ from dbproxy.errors import (
     AdminShutdown,
     FeatureNotSupported,
     InvalidAuthorization,
+    InvalidParameterValue,
     ProxyError,
     TooManyConnections,
 )
 from dbproxy.net.link import Link
 from dbproxy.net.listen import describe_peer
 from dbproxy.pool.errand import Errand
+from dbproxy.pool.insertions import STANDBY
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
+from dbproxy.routing.wishes import complain
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
@@ -48,6 +51,9 @@ log = structlog.get_logger()
 _ids = count(1)
 
 CONSOLES = frozenset({"dbproxy", "pgbouncer"})
+# What a session of a read-only entry asks for. libpq's target_session_attrs goes by this one (`read-only`), and by
+# in_hot_standby (`standby`): by all that its session can see, the entry is one, if it has replicas behind it.
+READ_ONLY = {"default_transaction_read_only": "on"}
 NAME_LIMIT = 63  # bytes of an application_name (PostgreSQL's NAMEDATALEN - 1)
 
 
@@ -87,9 +93,11 @@ class House(Protocol):
 class Login(Link):
     """One connection from an application, from accept to its end."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, *, read_only: bool = False) -> None:
+        """`read_only`: it came by the entry that takes no writes."""
         Link.__init__(self)
         self.house = house
+        self.read_only = read_only
         self.id = next(_ids)
         self.pid, self.key = 0, b""
         self.user = self.database = self.application_name = ""
@@ -177,10 +185,17 @@ class Login(Link):
             return
         pool = self.pool = self.house.find_pool(self.database, self.user)
         self.router = self.house.find_router(self.database, self.user)
+        listed = self.house.settings.databases.get(self.database)
+        self.read_only |= listed is not None and listed.read_only
         asked = {name.lower(): value for name, value in opening.settings().items()}
+        asked |= READ_ONLY if self.read_only else {}
+        for _, why in complain(asked):
+            raise InvalidParameterValue(why)
         self.application_name = asked.get("application_name", "")
         self.settings = pool.parameter_sets.find(self.add_host(pool, asked))
         self.reported = await self.judge(pool, asked)
+        if self.read_only:
+            self.reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})
         self.enter(pool, {**pool.welcome, **self.reported})
 
     async def authenticate(self) -> None:

@@ -7,21 +7,23 @@ are listened to by the hub, and what cannot be moved pins the server, with a rea
 """
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from dbproxy.errors import FeatureNotSupported
+from dbproxy.errors import FeatureNotSupported, InvalidParameterValue
 from dbproxy.pool.audit import AUDITED, SPOILS, Findings
 from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Server
+from dbproxy.routing.wishes import complain
 from dbproxy.session.listening import Listening
 from dbproxy.session.names import USES, encode
 from dbproxy.session.pins import follow_pins
+from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
@@ -87,7 +89,10 @@ class SessionState:
         return [prepared for name in encode(statement.executes) for prepared in names.effects_of(name)]
 
     def refusal(self, statement: Statement) -> Refusal | None:
-        """Why the configuration does not allow the statement to pin, if it does not."""
+        """Why it is not carried out: it would pin, which the configuration does not allow, or sets what cannot be."""
+        if statement.wishes:
+            for _, why in complain(dict(statement.wishes)):
+                return Refusal("", build.error_response(InvalidParameterValue(why)))
         refused = self.pool.settings.refuse_pins
         if not refused:
             return None
@@ -158,6 +163,7 @@ class SessionState:
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
             return ahead
+        ahead += self.show(server, effects, simple)
         if effects & sql.LISTENS:
             ahead += listening.spell_ahead(server, statement, simple)
         elif effects & sql.LOOKS and listening.channels and not self.client.prepared.executes:
@@ -165,6 +171,12 @@ class SessionState:
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server)
         return ahead
+
+    def show(self, server: Server, effects: int, simple: bool) -> bytes:
+        """What has to go ahead of a statement that shows the causal token, and of its Parse, which fails without."""
+        if not effects & sql.SHOWS_TOKEN or server.status == ord("E"):
+            return b""
+        return renew_token(self.client, server, simple)
 
     def restored(self, statement: Statement) -> Parameters:
         """What a RESET takes away though the client asked for it as it logged in: to be set again behind it."""
@@ -197,7 +209,10 @@ class SessionState:
         client = self.client
         if effects & sql.CHANGES:
             self.pool.forget_statements()
+        before = client.settings
         client.settings = self.pool.parameter_sets.find(self.settings_now(server, findings))
+        if client.settings is not before:
+            self.warn(before.values, client.settings.values)
         client.prepared.search(client.settings.values.get("search_path", ""))
         if self.backslashes != self.reads_backslashes():
             self.backslashes = not self.backslashes
@@ -206,6 +221,15 @@ class SessionState:
             client.prepared.names.conclude(server, findings.prepared)
         self.listening.conclude(findings, effects)
         self.pins = follow_pins(client.login, server, self.pins, monotonic())
+
+    def warn(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Tell the client of a value that no setting of ours can have, as it was not seen ahead."""
+        for name, why in complain(after):
+            if after[name] != before.get(name):
+                warning = build.notice_response(
+                    why, severity="WARNING", sqlstate="22023", hint="The strictest is done instead."
+                )
+                self.client.notice(warning)
 
     def settings_now(self, server: Server, findings: Findings) -> dict[str, str]:
         """The session's own, over those that it asked for as it logged in."""

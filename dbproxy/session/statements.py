@@ -216,7 +216,8 @@ class ClientStatements:
             if statement.name not in server.statements.prepared:
                 self.asks = self.executes = True
                 self.stats.bind_count -= 1  # it comes again
-                return server.statements.prepare(statement, describe=True) + FLUSH
+                ahead = self.state.show(server, statement.effects.effects, simple=False)
+                return ahead + server.statements.prepare(statement, describe=True) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         self.executes = True
         if self.asks:
@@ -324,9 +325,9 @@ class ClientStatements:
     # --- names that SQL uses too (session.names) ---
 
     def names_on(self, server: Server, effects: Effects) -> bytes:
-        """What an EXECUTE is to be described by."""
+        """What an EXECUTE is to be described by, and SHOW of a setting that has no value yet."""
         if not effects.executes:
-            return b""
+            return self.state.show(server, effects.effects, simple=False)
         if self.names.must_wait(server):
             self.asks = True
             return FLUSH

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.functions import EFFECTS
+from dbproxy.sql.settings import OURS
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import ALL, HARMLESS, READS, RESETS, SETS, Listen, Statement
 
@@ -31,6 +32,7 @@ class Findings:
     begins: bool = False
     begins_read_only: bool = False
     hint: str = ""
+    wishes: list[tuple[str, str]] = field(default_factory=list)
     bodies: "Findings | None" = None  # of the functions that are defined
 
     def call(self, name: str, schema: str = "") -> None:
@@ -45,6 +47,12 @@ class Findings:
         self.settings.update(names)
         self.resets.difference_update(names)
         self.stays.update(names)
+
+    def wish(self, name: str, value: str | None) -> None:
+        """Note the literal that a setting of ours is given: texts of the shape differ in it."""
+        if name.startswith(OURS):
+            self.varies = True
+            self.wishes += [(name, value)] if value is not None else []
 
     def reset(self, names: Iterable[str] = ()) -> None:
         """Note that these settings go back to their default; none are all of them."""
@@ -96,5 +104,6 @@ class Findings:
             begins=self.begins,
             begins_read_only=self.begins_read_only,
             hint=self.hint,
+            wishes=tuple(self.wishes),
         )
         return next((shared for shared in (HARMLESS, READS) if found == shared), found)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
-from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, set_config, variable_set
+from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, literal, set_config, variable_set
+from dbproxy.sql.settings import TOKEN, fold
 from dbproxy.sql.source import defines_functions, listened_channels
 from dbproxy.sql.statement import (
     CHANGES,
@@ -25,6 +26,7 @@ from dbproxy.sql.statement import (
     NOTIFIES,
     PREPARES,
     SETS_UNKNOWN,
+    SHOWS_TOKEN,
     UNLOCKS,
     Listen,
 )
@@ -106,8 +108,21 @@ def _func_call(findings: Findings, node: Node) -> bool:
     *qualifiers, name = [part.string.sval for part in node.funcname]
     if name == SET_CONFIG:
         set_config(findings, node.args)
+    elif name == "current_setting":
+        findings.varies = True
+        _show(findings, literal(node.args[0]) if node.args else None)
     findings.call(name, qualifiers[-1] if qualifiers else "")
     return False
+
+
+def _variable_show(findings: Findings, node: Node) -> bool:
+    _show(findings, node.name)
+    return False
+
+
+def _show(findings: Findings, name: str | None) -> None:
+    if fold(name or "") == TOKEN:
+        findings.effects |= SHOWS_TOKEN
 
 
 def _range_var(findings: Findings, node: Node) -> bool:
@@ -248,6 +263,7 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "AlterRoleSetStmt": _skip,
     "AlterDatabaseSetStmt": _skip,
     "FuncCall": _func_call,
+    "VariableShowStmt": _variable_show,
     "RangeVar": _range_var,
     "IntoClause": _into_clause,
     "UpdateStmt": _update,

@@ -17,6 +17,7 @@ from dbproxy.sql.nodes import LEAVES, Visited, children
 from dbproxy.sql.relations import is_own, is_replicated
 from dbproxy.sql.setters import Node, enum_name, literal
 from dbproxy.sql.settings import fold
+from dbproxy.sql.statement import SHOWS_TOKEN
 from dbproxy.sql.volatility import answers_anywhere
 
 _KINDS = frozenset({"select_stmt", "variable_show_stmt", "explain_stmt", "copy_stmt"})
@@ -37,7 +38,7 @@ def judge_reads(findings: Findings, statements: list[tuple[Node, Visited]]) -> N
     """Note whether all these statements are reads, what they call and read; and whether one begins to read only."""
     if len(statements) == 1 and statements[0][0].WhichOneof("node") == "transaction_stmt":
         _judge_begin(findings, statements[0][0].transaction_stmt)
-    if statements and not findings.effects:
+    if statements and not findings.effects & ~SHOWS_TOKEN:
         findings.reads = all(_is_read(findings, root, visited) for root, visited in statements)
 
 
@@ -103,7 +104,6 @@ def _func_call(findings: Findings, node: Node) -> bool:
     if qualifiers and qualifiers[-1] != "pg_catalog":
         return True  # one of the database's: in `functions`
     if name == "current_setting":
-        findings.varies = True
         setting = literal(node.args[0]) if node.args else None
         return setting is not None and fold(setting) not in _OF_A_SERVER
     if name in BUILTINS and not qualifiers:

@@ -29,6 +29,7 @@ def variable_set(findings: Findings, node: Node) -> bool:
         findings.effects |= SEEDS
     elif kind in ("VAR_SET_VALUE", "VAR_SET_CURRENT"):
         findings.set(names_set(name))
+        findings.wish(name, spell(node.args[0]) if len(node.args) == 1 else None)
     else:
         findings.reset(names_set(name) if name else ())
     return SKIP
@@ -55,6 +56,7 @@ def set_config(findings: Findings, arguments: Node) -> None:
         return
     if name is not None:
         _set_setting(findings, fold(name))
+        findings.wish(fold(name), spell(given.get("new_value")))
     elif _kind(given.get("setting_name")) == "param_ref":
         findings.effects |= SETS_PARAMETER
     else:
@@ -94,6 +96,16 @@ def literal(node: Node) -> str | None:
     if which == "boolval":
         return "true" if constant.boolval.boolval else "false"
     return constant.sval.sval if which == "sval" else None
+
+
+def spell(node: Node) -> str | None:
+    """A literal as a setting takes it, numbers too; None if it is none."""
+    text = literal(node)
+    if text is None and _kind(node) == "a_const":
+        constant = _uncast(node).a_const
+        which = constant.WhichOneof("val")
+        text = {"ival": str(constant.ival.ival), "fval": constant.fval.fval}.get(which)
+    return text
 
 
 def enum_name(node: Node, field: str) -> str:

@@ -9,6 +9,9 @@ CHARACTERISTICS = (
 # of one transaction: gone with it, however they are set
 TRANSACTIONS = frozenset({"transaction_isolation", "transaction_read_only", "transaction_deferrable"})
 
+OURS = "dbproxy."  # what the proxy's own settings begin with
+TOKEN = OURS + "causal_token"
+
 _SPELLINGS = {
     "time zone": ("timezone",),
     "names": ("client_encoding",),

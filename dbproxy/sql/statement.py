@@ -38,6 +38,7 @@ KEEPS = (
     1 << 26
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
 WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
+SHOWS_TOKEN = 1 << 28  # shows our own setting dbproxy.causal_token
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`
@@ -85,6 +86,9 @@ class Statement:
     begins: bool = False  # it is a BEGIN whose access mode is the session's
     begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
+    wishes: tuple[
+        tuple[str, str], ...
+    ] = ()  # settings of ours (`dbproxy.…`) with the literals that they are given
     harmless: bool = field(init=False, compare=False)  # it is one statement that does nothing to the session
 
     def __post_init__(self) -> None:

@@ -133,9 +133,13 @@ def write_close(name: bytes) -> bytes:
 
 
 def write_run(sql: bytes) -> bytes:
-    """Parse, Bind, Execute and Close: run one statement under names that are no client's."""
+    """Parse, Bind, Execute and Close: run one statement under names that are no client's.
+
+    One that failed has left its name behind.
+    """
     return b"".join(
         (
+            write_close(OWN),
             write_parse(OWN, sql + b"\0\0\0"),
             pack_header(b"B", 4 + 2 * len(OWN) + 2 + 6),
             OWN + b"\0" + OWN + b"\0\0\0\0\0\0\0",

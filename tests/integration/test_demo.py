@@ -24,7 +24,7 @@ def test_demo_holds_its_own_claims():
         [*COMMAND, "--check"], env=environment(), capture_output=True, text=True, timeout=110, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\nok ") == 11
+    assert done.stdout.count("\nok ") == 12
     assert "failed" not in done.stdout
 
 

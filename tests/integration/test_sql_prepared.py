@@ -157,6 +157,35 @@ def test_name_is_taken_whichever_way_it_was_made(proxy: Proxy, client: psycopg.C
         assert run(client, "two") == [b"2"]
 
 
+def test_statement_whose_table_was_dropped_has_its_name_until_it_is_deallocated(client: psycopg.Connection):
+    client.execute("CREATE TABLE short_lived (a int)")
+    parse(client, "by_protocol", "SELECT * FROM short_lived")
+    client.execute("PREPARE by_sql AS SELECT * FROM short_lived")
+    client.execute("DROP TABLE short_lived")
+    for name in ("by_protocol", "by_sql"):
+        with pytest.raises(psycopg.errors.DuplicatePreparedStatement):
+            client.execute(f"PREPARE {name} AS SELECT 1")
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            client.execute(f"EXECUTE {name}")
+        with pytest.raises(psycopg.errors.DuplicatePreparedStatement):
+            client.execute(f"PREPARE {name} AS SELECT 1", binary=True)
+        client.execute(f"DEALLOCATE {name}")
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            client.execute(f"EXECUTE {name}")
+
+
+def test_statement_that_prepare_did_not_replace_is_executed(client: psycopg.Connection):
+    parse(client, "mine", "SELECT 1")
+    with client.transaction():
+        with pytest.raises(psycopg.errors.DuplicatePreparedStatement), client.transaction():
+            client.execute("PREPARE mine AS SELECT 2")
+        assert client.execute("EXECUTE mine").fetchone() == (1,)
+        client.execute("DEALLOCATE mine")
+        client.execute("PREPARE mine AS SELECT 3")
+        assert client.execute("EXECUTE mine").fetchone() == (3,)
+    assert client.execute("EXECUTE mine").fetchone() == (3,)
+
+
 def test_pg_prepared_statements_shows_the_clients_own_by_its_own_names(
     proxy: Proxy, client: psycopg.Connection, direct: psycopg.Connection
 ):

@@ -65,6 +65,32 @@ async def test_flush_without_sync_keeps_the_server_only_once_something_is_bound(
     assert house.pool.counts()["idle"] == 1
 
 
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK", "DISCARD ALL"])
+async def test_what_ends_the_transaction_before_its_sync_frees_the_server(house: House, end: str):
+    client, server = await house.pair()
+    client.send(parse("", end), bind(), execute(), FLUSH)
+    await server.receive_until(FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete(end))
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete(end))
+    await server.answers(IDLE, to=SYNC)
+    if end == "DISCARD ALL":
+        await server.answers_audit()
+    await house.until(lambda: house.pool.counts()["idle"] == 1)
+
+
+async def test_savepoint_is_rolled_back_to_in_its_transaction(house: House):
+    client, server = await house.pair()
+    client.send(query("BEGIN"))
+    await server.answers(complete("BEGIN"), INTRANS, to=query("BEGIN"))
+    await client.receives(complete("BEGIN"), INTRANS)
+    client.send(parse("", "ROLLBACK TO a"), bind(), execute(), FLUSH)
+    await server.receive_until(FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("ROLLBACK"))
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("ROLLBACK"))
+    await server.hears_nothing()
+    assert house.pool.counts()["active"] == 1
+
+
 @pytest.mark.parametrize("known", [False, True])
 async def test_notification_waits_for_the_sync_though_the_server_is_free(house: House, known: bool):
     client, server = await house.pair()

@@ -17,7 +17,7 @@ from tests.support.listening import Ear
 from tests.support.peer import let_others_run
 from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend, ScriptedServer, let_in, refuse
-from tests.support.speech import EMPTY, IDLE, TERMINATE, complete, error, query, rows
+from tests.support.speech import EMPTY, IDLE, INTRANS, TERMINATE, complete, error, query, rows
 
 OK = complete("LISTEN") + IDLE
 GONE = complete("UNLISTEN") + IDLE
@@ -48,6 +48,19 @@ async def heard(hub: Hub, server: ScriptedServer, *names: str) -> Backend:
     await backend.answers(*[OK for _ in names], to=b"".join(map(listen, names)))
     await task
     return backend
+
+
+async def listens(client: RawClient, backend: Backend, server: ScriptedServer) -> Backend:
+    """The client listens to `a`, and its server does not any more; the hub's connection."""
+    client.send(query("LISTEN a"))
+    hub = await server.accept()
+    await hub.answers(OK, to=listen("a"))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await backend.answers(GONE, to=query("UNLISTEN *"))
+    await client.receives(OK)
+    return hub
 
 
 def sweep(hub: Hub, later: float = 0) -> None:
@@ -481,14 +494,7 @@ async def test_own_notification_comes_ahead_of_ready_though_the_server_is_asked_
     house: House, server: ScriptedServer
 ) -> None:
     client, backend = await house.pair()
-    client.send(query("LISTEN a"))
-    hub = await server.accept()
-    await hub.answers(OK, to=listen("a"))
-    await backend.receive_until(query("LISTEN a"))
-    backend.send(complete("SET"), IDLE, OK)
-    await backend.answers_audit(channels=["a"])
-    await backend.answers(GONE, to=query("UNLISTEN *"))
-    await client.receives(OK)
+    hub = await listens(client, backend, server)
     client.send(query("NOTIFY a; SET work_mem = 1"))
     await backend.answers(complete("NOTIFY"), complete("SET"), IDLE, to=query("NOTIFY a; SET work_mem = 1"))
     await hub.receives(query(""))
@@ -520,3 +526,16 @@ async def test_what_a_client_has_notified_before_it_listens_is_not_told(
     await backend.answers_audit(channels=["a"])
     await client.receives(OK)
     await client.hears_nothing()
+
+
+async def test_own_notification_does_not_wait_for_the_end_of_the_next_transaction(
+    house: House, server: ScriptedServer
+) -> None:
+    client, backend = await house.pair()
+    hub = await listens(client, backend, server)
+    client.send(query("NOTIFY a"), query("BEGIN"))
+    await backend.receives(query("NOTIFY a"), query("BEGIN"))
+    backend.send(complete("NOTIFY"), IDLE, complete("BEGIN"), INTRANS)
+    await client.receives(complete("NOTIFY"), IDLE, complete("BEGIN"), INTRANS)
+    hub.send(notification("a", "another's", 99), notification("a", "own", backend.pid))
+    await client.receives(notification("a", "another's", 99), notification("a", "own", client.pid))

@@ -346,3 +346,48 @@ async def test_write_that_the_primary_loses_is_not_sent_again():
         primary.cut()
         await client.fails("08007")
         await client.hears_the_end()
+
+
+async def test_read_waits_for_a_replica_to_have_its_commit():
+    async with playing(**{"routing.consistency": "session", "routing.consistency_wait": "1h"}) as scene:
+        client, _ = await commit(scene, 2000)
+        client.send(query(READ))
+        await scene.house.until(lambda: len(scene.router.room.waiting) == 1)
+        follow(scene, "replica2", 1500)
+        assert len(scene.router.room.waiting) == 1
+        follow(scene, "replica2", 2000)
+        name, replica = await scene.asked("replica1", "replica2")
+        assert name == "replica2"
+        await replica.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+
+
+async def test_primary_answers_if_no_replica_has_it_in_time():
+    async with playing(**{"routing.consistency": "session", "routing.consistency_wait": "20ms"}) as scene:
+        client, primary = await commit(scene, 2000)
+        client.send(query(READ))
+        await primary.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+        assert scene.router.decisions["primary", "no replica is fresh enough"] == 1
+
+
+async def test_client_that_waits_for_a_replica_can_leave():
+    async with playing(**{"routing.consistency": "session", "routing.consistency_wait": "1h"}) as scene:
+        client, _ = await commit(scene, 2000)
+        client.send(query(READ))
+        await scene.house.until(lambda: len(scene.router.room.waiting) == 1)
+        client.cut()
+        await scene.house.until(lambda: not scene.router.room.waiting)
+
+
+async def commit(scene: Scene, position: int) -> tuple[RawClient, Backend]:
+    """A client that has written up to there."""
+    client, primary = await scene.enter()
+    client.send(query("DELETE FROM t"))
+    await primary.answers(complete("DELETE 1"), IDLE, to=query("DELETE FROM t"))
+    await client.receives(complete("DELETE 1"), IDLE)
+    asked = await primary.receive()
+    assert str(asked.body.query).startswith(POSITION)
+    primary.send(rows(str(position)), IDLE)
+    await scene.house.until(lambda: scene.house.inside(client).server is None)
+    return client, primary

@@ -20,6 +20,8 @@ PATIENCE = 5.0  # seconds until an answer that does not come is a difference
 FIRST_USER_OID = 16384  # PostgreSQL: access/transam.h, FirstNormalObjectId
 TEMP_SCHEMA = re.compile(rb"pg_(toast_)?temp_\d+")
 CLOSED = ("closed", b"")
+# What ends a transaction without a Sync, if it is not one in a block.
+ENDED = [("C", b"COMMIT\0"), ("C", b"ROLLBACK\0"), ("C", b"DISCARD ALL\0")]
 # Where in a failed transaction PostgreSQL noticed it: at a Bind, or at the Parse that has to go ahead of it.
 ABORTED = re.compile(rb"(C25P02\0M[^\0]*\0)Fpostgres\.c\0L\d+\0R\w+\0")
 # A server that has had a temporary object keeps an empty schema for them.
@@ -113,6 +115,8 @@ class Line(BlockingClient):
             came = answer[-1][0]
             if came == "Z":
                 self.status, self.broken = answer[-1][1].decode(), False
+            if answer[-1] in ENDED and self.open:
+                self.begun = self.bound = False
             if came == "E" and self.open:
                 self.broken = True
                 return

@@ -36,6 +36,31 @@ def test_a_user_weighs_more_than_a_database_and_both_more_than_all():
     assert mixed.pool_for("other", "other") == mixed.pool
 
 
+def test_routing_may_differ_by_database_and_user():
+    mixed = settings(
+        routing={"percent": 10},
+        databases={"reports": {"routing": {"consistency": "eventual", "mode": "off"}}},
+        users={"batch": {"routing": {"mode": "observe"}}},
+    )
+    found = mixed.routing_for("reports", "batch")
+    assert (found.mode, found.consistency, found.percent) == ("observe", "eventual", 10)
+    assert mixed.routing_for("reports", "other").mode == "off"
+    assert mixed.routing_for("other", "other") == mixed.routing
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ({"route": "primary"}, "needs a relation or a function"),
+        ({"relation": "orders"}, "primary, replica or"),
+        ({"relation": "orders", "route": "standby"}, "primary, replica or"),
+    ],
+)
+def test_a_rule_says_when_and_where(rule: dict[str, str], complaint: str):
+    with pytest.raises(ValueError, match=complaint):
+        settings(routing={"rules": [rule]})
+
+
 def test_a_database_may_say_the_default_again():
     assert settings(pool={"size": 10}, databases={"a": {"pool": {"size": 50}}}).pool_for("a", "u").size == 50
 

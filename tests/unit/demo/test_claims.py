@@ -10,6 +10,10 @@ from dbproxy.demo.workload import CLIENTS, Outcome
 
 REPLICAS = (Replica("replica1", "streaming", 0, 7), Replica("replica2", "streaming", 0, 7))
 
+READS = "".join(
+    f'dbproxy_route_decisions_total{{host="{name}",reason="read"}} 3\n' for name in ("replica1", "replica2")
+)
+
 
 def make_outcome(**changes) -> Outcome:
     outcome = Outcome(seconds=1.0, servers=10, answered=set(range(CLIENTS)))
@@ -20,7 +24,7 @@ def make_outcome(**changes) -> Outcome:
 def make_figures(**changes) -> Figures:
     figures = Figures(
         outcome=make_outcome(),
-        scrape=Scrape('dbproxy_clients{state="active"} 150\ndbproxy_clients{state="idle"} 50\n'),
+        scrape=Scrape(f'dbproxy_clients{{state="active"}} 150\ndbproxy_clients{{state="idle"}} 50\n{READS}'),
         slow_logged=2,
         replicas=REPLICAS,
         rows=7,
@@ -43,7 +47,11 @@ def test_good_figures_hold_every_claim():
     ("changes", "sentence"),
     [
         ({"outcome": make_outcome(answered=set(range(CLIENTS - 1)))}, "each was served"),
-        ({"scrape": Scrape('dbproxy_clients{state="active"} 199\n')}, "connected at once"),
+        ({"scrape": Scrape(f'dbproxy_clients{{state="active"}} 199\n{READS}')}, "connected at once"),
+        (
+            {"scrape": Scrape(f'dbproxy_clients{{state="active"}} 200\n{READS.replace(" 3", " 0", 1)}')},
+            "every replica answered reads",
+        ),
         ({"outcome": make_outcome(servers=11)}, "10 server connections were enough"),
         ({"outcome": make_outcome(servers=0)}, "10 server connections were enough"),
         ({"outcome": make_outcome(errors=Counter({"read: lost": 1}))}, "no client saw an error"),

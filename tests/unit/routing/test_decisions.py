@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbproxy.cluster.catalog import Definition
+from dbproxy.cluster.catalog import Catalog, Definition
+from dbproxy.config import RuleSettings
 from dbproxy.pool.parameters import Parameters
 from dbproxy.routing.router import NO_REPLICA, OFF, READS, RESCUED_LIMIT, SHARE, STALE, Router
 from dbproxy.sql.statement import Statement
@@ -20,6 +21,7 @@ class Client:
     avoided: Any = None
     wanted_host: str = ""
     arrived: float = 100.0
+    read_only: bool = False
 
 
 def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
@@ -85,3 +87,38 @@ def test_statements_that_were_rescued_too_often_have_their_texts() -> None:
         own.note_rescue(own.cluster.members[1], "read only", statement)
     assert own.rescued_too_often() == [(text, RESCUED_LIMIT)]
     assert own.judge(own.primary.classifier.find(b"SELECT 1"), Client()) is READS
+
+
+def test_a_client_of_a_read_only_entry_gets_a_replica_whatever_the_primarys_share() -> None:
+    own = router(percent="1")
+    own.cluster.primary.share = 1000.0  # type: ignore[union-attr]  # there is one
+    for _ in range(50):
+        assert ask(own, b"SELECT 1", Client(read_only=True)).role == "replica"
+
+
+def test_a_token_keeps_replicas_out_that_have_not_replayed_it() -> None:
+    own = router(consistency="eventual")
+    reached, ahead = (Client(Parameters({"dbproxy.causal_token": lsn})) for lsn in ("0/3000060", "0/3000061"))
+    assert ask(own, b"SELECT 1", reached) is not None
+    assert ask(own, b"SELECT 1", ahead) is None
+    assert own.decisions["primary", STALE] == 1
+
+
+def test_a_token_is_for_the_primary_where_no_positions_are_told() -> None:
+    own = router()
+    own.cluster._positions.known = False  # as on Aurora
+    assert ask(own, b"SELECT 1", Client(Parameters({"dbproxy.causal_token": "0/1"}))) is None
+
+
+def test_a_rule_counts_like_a_hint_and_less_than_one() -> None:
+    rule = RuleSettings(relation="items", route="primary")
+    own = router()
+    own.apply(own.settings.model_copy(update={"rules": (rule,)}))
+    own.learn(Catalog())
+    assert ask(own, b"SELECT * FROM items") is None
+    assert ask(own, b"/* dbproxy: replica */ SELECT * FROM items") is not None
+    assert ask(own, b"SELECT * FROM others") is not None
+
+
+def test_the_primary_is_asked_for_the_token() -> None:
+    assert ask(router(), b"SHOW dbproxy.causal_token") is None

@@ -5,7 +5,7 @@ import pytest
 from dbproxy.cluster.catalog import Catalog, Definition
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.finding import Finding
-from dbproxy.config import Settings, load
+from dbproxy.config import RuleSettings, Settings, load
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.explain import explain_route, explain_text
 from dbproxy.routing.router import RESCUED_LIMIT, Router
@@ -45,6 +45,7 @@ def router(**routing: str) -> Router:
         ("INSERT INTO items VALUES (1)", "it is no read"),
         ("SELECT * FROM items FOR UPDATE", "it is no read"),
         ("CREATE TABLE x ()", "it changes the schema"),
+        ("SHOW dbproxy.causal_token", "it asks where its own session is"),
         ("BEGIN", "it begins a transaction, which may write"),
         ("SET work_mem = 1", "it does something to its session"),
         ("SELECT query_to_xml('x', true, true, '')", "it may do anything"),
@@ -136,3 +137,12 @@ def test_nothing_is_counted() -> None:
     explain_route(own, ITEMS)
     assert not own.decisions
     assert not sum(member.reads for member in own.cluster.members)
+
+
+def test_what_a_rule_says_is_told() -> None:
+    own = router()
+    rule = RuleSettings(relation="items", route="replica(replica2)")
+    own.apply(own.settings.model_copy(update={"rules": (rule,)}))
+    told = explain_route(own, ITEMS)
+    assert told[0].startswith("It goes to replica2:")
+    assert "a rule's or the plugin's" in told[1]

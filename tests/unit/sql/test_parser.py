@@ -32,6 +32,7 @@ from dbproxy.sql.statement import (
     SETS,
     SETS_PARAMETER,
     SETS_UNKNOWN,
+    SHOWS_TOKEN,
     UNKNOWN,
     UNLOCKS,
     Listen,
@@ -501,3 +502,44 @@ def test_what_cannot_be_read_is_unknown(text: bytes) -> None:
 @pytest.mark.parametrize("wide", ["(" * 200 + "1" + ")" * 200, "+".join("1" * 30), ",".join("1" * 5000)])
 def test_what_only_looks_deep_is_read(wide: str) -> None:
     assert classify(f"SELECT {wide}".encode()).harmless
+
+
+# --- settings of the proxy's own ---
+
+
+@pytest.mark.parametrize(
+    ("text", "wishes"),
+    [
+        ("SET dbproxy.route = 'primary'", (("dbproxy.route", "primary"),)),
+        ("SET SESSION DBProxy.Route TO replica", (("dbproxy.route", "replica"),)),
+        (
+            "SET dbproxy.route = 1; SET dbproxy.route = 1.5",
+            (("dbproxy.route", "1"), ("dbproxy.route", "1.5")),
+        ),
+        ("SELECT set_config('Dbproxy.Route', 'x'::text, false)", (("dbproxy.route", "x"),)),
+        ("SELECT set_config('dbproxy.route', $1, false)", ()),
+        ("SELECT set_config('dbproxy.route', 'x', true)", ()),
+        ("SET LOCAL dbproxy.route = 'primary'", ()),
+        ("SET dbproxy.route TO DEFAULT; RESET dbproxy.route", ()),
+        ("SET route = 'primary'; SET dbproxyroute = 'x'", ()),
+    ],
+)
+def test_literals_of_our_own_settings_are_known(text: str, wishes: tuple[tuple[str, str], ...]):
+    found = classify(text.encode())
+    assert found.wishes == wishes
+    assert found.varies or not wishes
+
+
+@pytest.mark.parametrize(
+    ("text", "shows"),
+    [
+        ("SHOW dbproxy.causal_token", True),
+        ("SHOW DBPROXY.Causal_Token", True),
+        ("SELECT current_setting('dbproxy.causal_token')", True),
+        ("SELECT current_setting('dbproxy.route')", False),
+        ("SHOW work_mem", False),
+    ],
+)
+def test_who_asks_for_the_causal_token_is_known(text: str, shows: bool):
+    found = classify(text.encode())
+    assert (found.effects, found.reads) == (SHOWS_TOKEN if shows else 0, True)

@@ -183,10 +183,11 @@ def test_values_of_a_row_are_read_and_null_is_empty(values: list[bytes | None]):
 
 
 @given(texts)
-def test_statement_is_run_under_names_that_it_leaves_free(text: str):
+def test_statement_is_run_under_names_that_it_finds_and_leaves_free(text: str):
     own = OWN.decode()
     assert write_run(text.encode()) == b"".join(
         (
+            build(Frontend.CLOSE, {"target": "S", "name": own}),
             build(Frontend.PARSE, {"name": own, "query": text, "types": []}),
             build(
                 Frontend.BIND,

@@ -1,0 +1,51 @@
+"""The causal token: a position that an application carries from one session to another.
+
+`SHOW dbproxy.causal_token` says where the session's last commit is; a session that is given it by `SET` reads nothing
+older. PostgreSQL itself answers: ahead of the SHOW the setting is given its value, which is the session's from then on.
+"""
+
+from typing import Any
+
+from dbproxy.pool.insertions import spell_ours
+from dbproxy.pool.parameters import literal
+from dbproxy.pool.positions import UNKNOWN
+from dbproxy.pool.server import Server
+from dbproxy.routing.consistency import format_lsn, own_position
+from dbproxy.sql.settings import TOKEN
+from dbproxy.sql.statement import SETS
+
+_LSN = "::pg_catalog.pg_lsn"
+# On the primary it is behind whatever the session has committed; on a replica, behind what it has seen there.
+_NOW = (
+    "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
+    " ELSE pg_catalog.pg_current_wal_insert_lsn() END"
+)
+
+
+def renew_token(client: Any, server: Server, simple: bool) -> bytes:
+    """Messages that give the setting its value ahead of the statement that shows it."""
+    server.traces.touched.add(TOKEN)
+    server.traces.effects |= SETS
+    least, known = find_position(client, server)
+    value = literal(format_lsn(least))
+    if not known:
+        value = f"GREATEST({_NOW}, {value}{_LSN})::pg_catalog.text"
+    return spell_ours(server, [f"SELECT pg_catalog.set_config({literal(TOKEN)}, {value}, false)"], simple)
+
+
+def find_position(client: Any, server: Server) -> tuple[int, bool]:
+    """What the session's last commit is not behind of, its token included, and whether it is nowhere later."""
+    router: Any = client.router
+    if router is None:
+        return 0, False
+    positions = router.positions
+    token = router.wishes_of(client.settings).token
+    position = max(own_position(client, positions), token if token < UNKNOWN else 0)
+    asked = positions.asks and not (client.wrote_at and client.wrote_at < positions.since)
+    return position, asked and (client.host is not None or is_fresh(client, server))
+
+
+def is_fresh(client: Any, server: Server) -> bool:
+    """Whether nothing was sent in this loan yet: then all commits before it are known."""
+    sent = server.served or server.status != ord("I") or client.prepared.executes
+    return not sent and server.pipeline.only_ours()

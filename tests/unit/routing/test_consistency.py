@@ -1,0 +1,79 @@
+"""Whose commits a read must see, as a position."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from dbproxy.pool.positions import UNKNOWN, Positions
+from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, format_lsn, needed, parse_lsn, too_soon
+
+HERE = 1 << 24  # no page's header lies there
+THERE = HERE + 4096
+
+
+@dataclass
+class Writer:
+    position: int = 0
+    epoch: int = 0
+    wrote_at: float = 0.0
+    token: int = 0
+
+
+def known(newest: int = THERE) -> Positions:
+    positions = Positions()
+    positions.begin()
+    positions.end(newest)
+    return positions
+
+
+@pytest.mark.parametrize(("consistency", "expected"), [(EVENTUAL, 0), (SESSION, HERE), (GLOBAL, THERE)])
+def test_a_read_must_see_what_its_consistency_says(consistency: str, expected: int):
+    assert needed(consistency, Writer(position=HERE), known()) == expected
+
+
+def test_who_has_written_nothing_needs_nothing():
+    assert needed(SESSION, Writer(), known()) == 0
+
+
+@pytest.mark.parametrize("consistency", [EVENTUAL, SESSION])
+def test_others_commits_under_way_do_not_matter_to_a_session(consistency: str):
+    positions = known()
+    positions.begin()
+    assert needed(consistency, Writer(position=HERE), positions) < UNKNOWN
+
+
+def test_only_the_primary_is_fresh_enough_for_all_while_a_commit_is_not_known():
+    positions = known()
+    positions.begin()
+    assert needed(GLOBAL, Writer(), positions) == UNKNOWN
+    positions.lose(now=1.0)
+    assert needed(GLOBAL, Writer(), positions) == UNKNOWN
+
+
+def test_who_wrote_before_anybody_asked_must_see_all():
+    positions = known()
+    positions.since = 10.0
+    assert needed(SESSION, Writer(wrote_at=9.0), positions) == THERE
+    assert needed(SESSION, Writer(wrote_at=11.0, position=HERE), positions) == HERE
+
+
+def test_positions_of_an_older_timeline_are_no_further_than_where_the_new_primary_was():
+    positions = known()
+    positions.reset(HERE)
+    assert needed(SESSION, Writer(position=THERE, epoch=0), positions) == HERE
+    assert needed(SESSION, Writer(position=THERE, epoch=1), positions) == THERE
+
+
+@pytest.mark.parametrize(("consistency", "wrote_at", "expected"), [
+    (EVENTUAL, 9.5, False), (SESSION, 9.5, True), (SESSION, 8.0, False), (GLOBAL, 9.5, True),
+])  # fmt: skip
+def test_without_positions_reads_stay_on_the_primary_for_a_while(
+    consistency: str, wrote_at: float, expected: bool
+):
+    assert too_soon(consistency, Writer(wrote_at=wrote_at), hold=1.0, now=10.0) is expected
+
+
+def test_positions_are_written_as_postgresql_does():
+    assert format_lsn(parse_lsn("16/B374D848")) == "16/B374D848"
+    with pytest.raises(ValueError, match="position"):
+        parse_lsn("16")

@@ -1,0 +1,78 @@
+"""Which position the causal token is given, decided without a server."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.positions import Positions
+from dbproxy.routing.wishes import Wishes
+from dbproxy.session.token import find_position
+
+
+def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
+    """One whose last commit is at 100."""
+    positions = Positions()
+    if asks:
+        positions.want(10.0)
+    wishes = Wishes({"dbproxy.causal_token": token}, "session")
+    router = SimpleNamespace(positions=positions, wishes_of=lambda settings: wishes)
+    usual = {
+        "position": 100,
+        "epoch": 0,
+        "wrote_at": 20.0,
+        "host": None,
+        "settings": NOTHING,
+        "router": router,
+    }
+    return SimpleNamespace(**usual | facts, prepared=SimpleNamespace(executes=facts.get("executes", False)))
+
+
+def make_server(served: int = 0, status: str = "I", ours: bool = True) -> Any:
+    return SimpleNamespace(
+        served=served, status=ord(status), pipeline=SimpleNamespace(only_ours=lambda: ours)
+    )
+
+
+def test_token_is_the_last_commit_where_that_is_known():
+    assert find_position(make_client(), make_server()) == (100, True)
+
+
+def test_token_is_not_behind_the_one_that_was_given():
+    assert find_position(make_client("0/FF"), make_server()) == (255, True)
+    assert find_position(make_client("0/1"), make_server()) == (100, True)
+
+
+def test_token_that_is_none_is_not_passed_on():
+    assert find_position(make_client("nonsense"), make_server()) == (100, True)
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [
+        (make_client(asks=False), make_server()),
+        (make_client(wrote_at=5.0), make_server()),
+        (make_client(executes=True), make_server()),
+        (make_client(), make_server(served=1)),
+        (make_client(), make_server(status="T")),
+        (make_client(), make_server(ours=False)),
+    ],
+    ids=["not asked for", "written before it was", "executed", "answered", "in a transaction", "under way"],
+)
+def test_commits_that_may_be_later_are_left_to_the_server(client: Any, server: Any):
+    assert find_position(client, server) == (100, False)
+
+
+def test_a_replicas_session_has_committed_nothing_since():
+    assert find_position(make_client(host=object()), make_server(served=3, status="T")) == (100, True)
+
+
+def test_what_was_cut_off_by_a_promotion_is_not_asked_for():
+    client = make_client()
+    client.router.positions.reset(70)
+    assert find_position(client, make_server()) == (70, True)
+
+
+def test_without_a_choice_of_hosts_the_server_knows():
+    assert find_position(make_client(router=None), make_server()) == (0, False)
