@@ -32,7 +32,7 @@ Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish i
 RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
 DISCARD = "DISCARD ALL"  # what it takes from the settings asked for at login is back behind the next Sync
 BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
-SLEEP = "SELECT pg_sleep(30)"
+SLEEP = "/* dbproxy: primary */ SELECT pg_sleep(30)"
 
 
 @dataclass(frozen=True)
