@@ -125,6 +125,8 @@ class Routed(Hearer):
                 if parts is None:
                     return "not readable"
                 statement = self.state.classify(parts[1])
+                if self.prepared.knows(parts[0]):
+                    return "a name that is in use"  # to be sent again it would have to be given up
                 if parts[0]:
                     named[parts[0]] = statement
                 else:

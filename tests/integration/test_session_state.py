@@ -5,6 +5,8 @@
     STEPS=5000 ONLY=settings,roles SEED=7 .venv/bin/python -m pytest -m soak tests/integration/test_session_state.py
     WORLD=direct …                                      the judge judged: two direct connections, no difference
     WORLD=session …                                     through the proxy with pool.mode = session
+    WORLD=routed …                                      with two replicas, which answer reads; differs where a Query ends a
+                                                        READ ONLY transaction and goes on to write (docs/routing.md)
 
 `ONLY` takes the groups of tests.support.session_sql and tests.support.deeds: characteristics, cursors, discards,
 functions, locks, looks, notifications, portals, prepared, roles, sequences, settings, statements, temporary,
@@ -56,8 +58,13 @@ def two_worlds(server: Postgres, kind: str) -> Iterator[Hunt]:
         if kind == "direct":
             yield Hunt(direct, world(stack, databases[1], server.host, server.port), ONLY)
             return
-        size = POOL_SIZE if kind == "transaction" else 20
-        rules = {"pool.mode": kind, "pool.size": size, "pool.reserve_size": 0, "auth.type": "trust"}
+        size = 20 if kind == "session" else POOL_SIZE
+        mode = "session" if kind == "session" else "transaction"
+        rules = {"pool.mode": mode, "pool.size": size, "pool.reserve_size": 0, "auth.type": "trust"}
+        if kind == "routed":
+            replicas = [stack.enter_context(server.create_replica(name)) for name in ("replica1", "replica2")]
+            urls = ",".join(replica.dsn(databases[1].name, USER) for replica in replicas)
+            rules |= {"replicas": urls, "health.lag_interval": "20ms", "routing.slow_start": "0s"}
         proxy = stack.enter_context(serving(replace(databases[1], user=USER), rules))
         try:
             yield Hunt(direct, world(stack, databases[1], proxy.host, proxy.port, proxied=True), ONLY)

@@ -16,6 +16,7 @@ from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend, ScriptedServer
 from tests.support.speech import (
     BIND_COMPLETE,
+    CLOSE_COMPLETE,
     IDLE,
     INTRANS,
     PARSE_COMPLETE,
@@ -391,3 +392,21 @@ async def commit(scene: Scene, position: int) -> tuple[RawClient, Backend]:
     primary.send(rows(str(position)), IDLE)
     await scene.house.until(lambda: scene.house.inside(client).server is None)
     return client, primary
+
+
+async def test_name_that_is_in_use_means_what_it_did_when_its_parse_fails():
+    async with playing() as scene:
+        client, primary = await scene.enter()
+        client.send(parse("mine", "SELECT 1"), SYNC)
+        assert (await primary.receive()).kind == "P"
+        await primary.receives(SYNC)
+        primary.send(PARSE_COMPLETE, IDLE)
+        await client.receives(PARSE_COMPLETE, IDLE)
+        missing = error("42P01", 'relation "v" does not exist')
+        client.send(parse("mine", "SELECT * FROM v"), bind("mine"), execute(), SYNC)
+        while (await primary.receive()).kind != "S":
+            pass
+        primary.send(CLOSE_COMPLETE, missing, IDLE)
+        await client.receives(missing, IDLE)
+        assert scene.house.inside(client).knows(b"mine")
+        assert scene.rescues() == {}
