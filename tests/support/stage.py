@@ -27,8 +27,8 @@ LEFT = """SELECT
     (SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relkind <> 'i'),
     (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = %s
         AND state LIKE 'idle in transaction%%')"""
-ASLEEP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%%SELECT pg_sleep(30)'" \
-         " AND state = 'active' AND wait_event = 'PgSleep'"  # fmt: skip
+ASLEEP = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+  AND query LIKE '%%SELECT pg_sleep(30)' AND state = 'active' AND wait_event = 'PgSleep'"""
 GONE = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
 EVICT = """SELECT pg_terminate_backend(pid, 5000)
     FROM pg_stat_activity WHERE datname = current_database() AND usename = %s"""
