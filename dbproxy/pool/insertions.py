@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.parameters import Parameters
 from dbproxy.wire import build
 from dbproxy.wire.extended import write_run
 from dbproxy.wire.pipeline import HALF, SKIP, TAIL
@@ -44,7 +44,7 @@ def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> byte
     """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
     server.pipeline.expect_halves(kind, note)
     server.restoring = frozenset(settings.values)
-    return build.query(settings.difference(NOTHING))
+    return build.query(settings.restoration())
 
 
 def hides(server: "Relay", payload: bytes) -> bool:

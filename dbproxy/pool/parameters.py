@@ -58,6 +58,25 @@ class Parameters:
             statements.append(f"SELECT {', '.join(new)}")
         return statements + self.roles
 
+    def restoration(self) -> str:
+        """SQL that sets these behind a RESET of them; where that has failed, a session's own value stays."""
+        plain = [f"SELECT {sets} WHERE {_is_reset(name)}" for name, sets in self.plain.items()]
+        roles = list(self.roles)
+        if "role" in self.values:
+            sets = f"pg_catalog.set_config('role', {literal(self.values['role'])}, false)"
+            roles[-1] = f"SELECT {sets} WHERE {_is_reset('role')}"
+        return "; ".join([*plain, *roles])
+
+
+def _is_reset(name: str) -> str:
+    """A condition: the setting has no value of the session's own."""
+    if name == "role":
+        return "pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none'"
+    if "." in name:  # is not listed
+        return f"COALESCE(pg_catalog.current_setting({literal(name)}, true), '') OPERATOR(pg_catalog.=) ''"
+    own = f"pg_catalog.lower(name) OPERATOR(pg_catalog.=) {literal(name)} AND source OPERATOR(pg_catalog.=) 'session'"
+    return f"NOT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE {own})"
+
 
 def literal(text: str) -> str:
     """A string constant that means the same whatever standard_conforming_strings and client_encoding say."""

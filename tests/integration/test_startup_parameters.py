@@ -187,3 +187,18 @@ def client_address(client: psycopg.Connection) -> str:
     with socket.socket(fileno=os.dup(client.fileno())) as end:
         host, port = end.getsockname()
     return f"{host}:{port}"
+
+
+@pytest.mark.parametrize(
+    "failing", ["RESET ALL; SELECT 1/0", "SELECT 1; DISCARD ALL", "RESET work_mem; SELECT 1/0"]
+)
+def test_reset_that_fails_leaves_what_was_set_since(proxy: Proxy, failing: str):
+    names = ("application_name", "work_mem", "app.who")
+    options = "-c app.who=start -c work_mem=7MB"
+    with connect(proxy, application_name="start", options=options) as client:
+        client.execute("SET application_name = 'own'; SET work_mem = '9MB'; SET app.who = 'own'")
+        with pytest.raises(psycopg.Error):
+            client.execute(failing)
+        assert [show(client, name) for name in names] == ["own", "9MB", "own"]
+        client.execute("RESET ALL")
+        assert [show(client, name) for name in names] == ["start", "7MB", "start"]

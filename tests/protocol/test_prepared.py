@@ -1,5 +1,6 @@
 """Prepared statements under transaction pooling: DESIGN §6, the row on Parse, Bind, Describe and Close."""
 
+from dbproxy.pool.parameters import Parameters
 from tests.support.house import House
 from tests.support.peer import Peer
 from tests.support.raw_client import RawClient
@@ -692,7 +693,7 @@ async def test_settings_of_the_login_are_given_back_behind_discard_all(house: Ho
     named.send(query("DISCARD ALL"))
     await server.receive()
     await server.receives(query("DISCARD ALL"))
-    restored = query("SELECT pg_catalog.set_config('application_name', 'named', false)")
+    restored = query(Parameters({"application_name": "named"}).restoration())
     await server.receives(restored)  # as if it had logged in with it
     server.send(rows("named"), IDLE, complete("DISCARD ALL"), IDLE, rows("named"), IDLE)
     await named.receives(complete("DISCARD ALL"), IDLE)
@@ -710,7 +711,7 @@ async def test_settings_of_the_login_are_given_back_behind_a_reset_that_execute_
     await named.receives(PARSE_COMPLETE, IDLE)
     named.send(query("EXECUTE s1"))
     await server.receives(parse("s1", "RESET ALL"), SYNC, query("EXECUTE s1"))
-    restored = query("SELECT pg_catalog.set_config('application_name', 'named', false)")
+    restored = query(Parameters({"application_name": "named"}).restoration())
     await server.receives(restored)
     server.send(PARSE_COMPLETE, IDLE, complete("RESET"), IDLE, rows("named"), IDLE)
     await named.receives(complete("RESET"), IDLE)
