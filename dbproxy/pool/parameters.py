@@ -59,18 +59,21 @@ class Parameters:
         return statements + self.roles
 
     def restoration(self) -> str:
-        """SQL that sets these behind a RESET of them; where that has failed, a session's own value stays."""
-        plain = [f"SELECT {sets} WHERE {_is_reset(name)}" for name, sets in self.plain.items()]
-        roles = list(self.roles)
-        if "role" in self.values:
-            sets = f"pg_catalog.set_config('role', {literal(self.values['role'])}, false)"
-            roles[-1] = f"SELECT {sets} WHERE {_is_reset('role')}"
-        return "; ".join([*plain, *roles])
+        """SQL that sets these behind a RESET of them; where that has failed, a session's own value stays.
+
+        One statement: a Query of several would end a transaction that only a Sync ends.
+        """
+        roles = [name for name in ROLES if name in self.values]
+        return f"SELECT {', '.join(self._restore(name) for name in [*self.plain, *roles])}"
+
+    def _restore(self, name: str) -> str:
+        sets = f"pg_catalog.set_config({literal(name)}, {literal(self.values[name])}, false)"
+        return f"CASE WHEN {_is_reset(name)} THEN {sets} END"
 
 
 def _is_reset(name: str) -> str:
     """A condition: the setting has no value of the session's own."""
-    if name == "role":
+    if name in ROLES:  # who is somebody else has said so since
         return "pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none'"
     if "." in name:  # is not listed
         return f"COALESCE(pg_catalog.current_setting({literal(name)}, true), '') OPERATOR(pg_catalog.=) ''"

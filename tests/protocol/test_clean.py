@@ -2,6 +2,7 @@
 
 import asyncio
 
+from dbproxy.pool.parameters import Parameters
 from tests.support.house import House
 from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend
@@ -29,6 +30,7 @@ WRITE = (parse("", "INSERT INTO t VALUES (1)"), bind(""), execute())
 WRITTEN = (PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
 TIME = {"timezone": "Asia/Tokyo"}
 ADOPT = "SELECT pg_catalog.set_config('timezone', 'Asia/Tokyo', false)"
+RESTORE = Parameters(TIME).restoration()
 
 
 async def test_block_that_only_a_flush_began_is_rolled_back_and_not_synced(house: House):
@@ -94,7 +96,7 @@ async def test_reset_gives_back_what_its_client_asked_for_at_its_login(house: Ho
     await server.answers(parameter_status("TimeZone", "Asia/Tokyo"), complete(), IDLE, to=query(ADOPT))
     first, other = await one, await house.client(parameters=TIME)
     first.send(query("RESET TimeZone"))
-    await server.receives(query("RESET TimeZone"), query(ADOPT))
+    await server.receives(query("RESET TimeZone"), query(RESTORE))
     server.send(complete("RESET"), parameter_status("TimeZone", "Etc/UTC"), IDLE)
     server.send(rows("Asia/Tokyo"), parameter_status("TimeZone", "Asia/Tokyo"), IDLE)
     await first.receives(complete("RESET"), IDLE)
@@ -113,7 +115,7 @@ async def test_setting_that_a_failed_reset_has_changed_is_told(house: House):
     server.send(complete("BEGIN"), complete("SET"), kabul, INTRANS)
     await client.receives(complete("BEGIN"), complete("SET"), kabul, INTRANS)
     client.send(query("DISCARD ALL"))
-    await server.receives(query("DISCARD ALL"), query(ADOPT))
+    await server.receives(query("DISCARD ALL"), query(RESTORE))
     refused = error("25001", "DISCARD ALL cannot run inside a transaction block")
     server.send(refused, tokyo, INERROR, error("25P02", "aborted"), INERROR)
     await client.receives(refused, tokyo, INERROR)

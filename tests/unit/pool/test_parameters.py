@@ -131,3 +131,11 @@ def test_identifier_is_quoted():
 def test_timeout_under_a_second_makes_settings_hasty(value: str, hasty: bool) -> None:
     assert Parameters({"statement_timeout": value}).hasty is hasty
     assert not Parameters({"lock_timeout": value}).hasty
+
+
+def test_what_is_given_back_is_one_statement_whatever_it_is():
+    values = {"work_mem": "9MB", "app.who": "ada", "role": "r", "session_authorization": "u"}
+    sql = Parameters(values).restoration()
+    assert ";" not in sql
+    places = [sql.index(f"set_config('{name}', '{value}', false)") for name, value in values.items()]
+    assert places[0] < places[1] < places[3] < places[2]
