@@ -144,7 +144,7 @@ WAYS: list[Way] = [*[simply] * 10, extended, extended, several, several, pipelin
 TEXTS = ["SELECT 'parsed'", "SELECT name FROM things ORDER BY id", "SELECT 'two', 2", "SELECT 1/0", "SELEC"]
 PARAMETERS = [
     deed(parse("", "SELECT set_config($1, $2, $3::bool)") + bind("", name, value, local) + execute() + SYNC)
-    for name, value in [("work_mem", "16MB"), ("app.user", "parameter"), ("TimeZone", "Asia/Tokyo"), ("role", "app")]
+    for name, value in [("work_mem", "16MB"), ("app.owner", "parameter"), ("TimeZone", "Asia/Tokyo"), ("role", "app")]
     for local in ("f", "t")
 ]  # fmt: skip
 NAMED = [

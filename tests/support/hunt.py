@@ -22,7 +22,7 @@ STARTS: list[dict[str, str]] = [  # what clients ask for as they log in
     {"timezone": "Asia/Tokyo", "application_name": "one of many"},
     {"options": "-c work_mem=7MB -c search_path=public"},
     {"client_encoding": "LATIN1", "DateStyle": "SQL, DMY"},
-    {"options": "-c role=app -c app.user=started -c default_transaction_read_only=on"},
+    {"options": "-c role=app -c app.owner=started -c default_transaction_read_only=on"},
 ]
 Fails = Callable[[list[Step]], bool]
 

@@ -19,12 +19,12 @@ SCHEMA = """
     CREATE SEQUENCE other;
     GRANT SELECT, INSERT ON things, kept, numbered TO app;
     CREATE FUNCTION mark(value text) RETURNS text LANGUAGE plpgsql AS
-        $$ BEGIN RETURN set_config('app.user', value, false); END $$;
+        $$ BEGIN RETURN set_config('app.owner', value, false); END $$;
     CREATE FUNCTION zone(value text) RETURNS void LANGUAGE plpgsql AS
         $$ BEGIN EXECUTE format('SET TimeZone = %L', value); END $$;
     CREATE FUNCTION mark_and_fail() RETURNS void LANGUAGE plpgsql AS
         $$ BEGIN PERFORM set_config('work_mem', '21MB', false); RAISE EXCEPTION 'marked'; END $$;
-    CREATE FUNCTION mark_in_sql() RETURNS text LANGUAGE sql AS $$ SELECT set_config('app.user', 'sql', false) $$;
+    CREATE FUNCTION mark_in_sql() RETURNS text LANGUAGE sql AS $$ SELECT set_config('app.owner', 'sql', false) $$;
     CREATE FUNCTION mark_within() RETURNS text LANGUAGE plpgsql SET work_mem = '22MB' AS
         $$ BEGIN RETURN current_setting('work_mem'); END $$;
     CREATE FUNCTION take(key int) RETURNS bool LANGUAGE plpgsql AS
@@ -46,7 +46,7 @@ SHOWN = (
     " default_transaction_read_only, default_transaction_deferrable, row_security, jit"
 )
 # A setting that somebody made up stays known to the backend, empty, when it is undone: nobody can help that.
-MADE_UP = "nullif(current_setting('app.user', true), '')"
+MADE_UP = "nullif(current_setting('app.owner', true), '')"
 
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "looks": {"": [
@@ -90,11 +90,11 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "SET NAMES 'LATIN1'", "SET NAMES DEFAULT", "SHOW client_encoding", "SELECT chr(233)",
         "SET extra_float_digits = -3", "SELECT 0.1::float8 / 3", "SET lock_timeout = 7777",
         "SET statement_timeout = '61s'", "SET LOCAL statement_timeout = '62s'", "SET row_security = off",
-        "SET app.user = 'ada'", "SET LOCAL app.user = 'bob'", "SET app.user TO 'it''s'", "RESET app.user",
+        "SET app.owner = 'ada'", "SET LOCAL app.owner = 'bob'", "SET app.owner TO 'it''s'", "RESET app.owner",
         f"SELECT {MADE_UP}", "RESET ALL", "SET jit = off", "SET enable_seqscan = off", "SET enable_seqscan TO DEFAULT",
         "SET SESSION work_mem = '7500kB'", "SET XML OPTION DOCUMENT",
         "SELECT set_config('work_mem', '11MB', false)", "SELECT set_config('work_mem', '12MB', true)",
-        "SELECT set_config('app.user', 'eve', false)",
+        "SELECT set_config('app.owner', 'eve', false)",
 
         "SELECT set_config('work_mem', 'nonsense', false)", "SELECT set_config('TimeZone', 'Asia/Tokyo', false)",
     ]},
@@ -173,7 +173,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "serials": {"sequences": ["INSERT INTO numbered(token) VALUES ('row') RETURNING id", "SELECT lastval()"]},
     "functions": {"functions": [
         "SELECT mark('marked')", "SELECT zone('Asia/Tokyo')", "SELECT mark_in_sql()", "SELECT mark_and_fail()",
-        "DO $$ BEGIN SET work_mem = '14MB'; END $$", "DO $$ BEGIN PERFORM set_config('app.user', 'do', false); END $$",
+        "DO $$ BEGIN SET work_mem = '14MB'; END $$", "DO $$ BEGIN PERFORM set_config('app.owner', 'do', false); END $$",
         "DO $$ BEGIN EXECUTE 'SET DateStyle = German'; END $$", "DO $$ BEGIN CREATE TEMP TABLE t1 (token text); END $$",
         "SELECT set_config('app.' || 'user', 'mallory', false)",
         "SELECT set_config(name, '13MB', false) FROM (VALUES ('work_mem')) AS v(name)",
