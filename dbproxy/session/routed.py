@@ -14,38 +14,33 @@ from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import HINT, READ_ONLY, READS, WAIT, Router
-from dbproxy.session.hearing import Hearer
+from dbproxy.routing.router import HINT, READS, WAIT
+from dbproxy.session.judging import BATCH_LIMIT, Judge
 from dbproxy.session.replay import Replay
-from dbproxy.sql.statement import UNKNOWN, WRITES, Statement
-from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
-from dbproxy.wire.framer import STATEMENT_NEED, Framer, client_framer
+from dbproxy.sql.statement import WRITES, Statement
+from dbproxy.wire.extended import cut, length_at, parse_parts
+from dbproxy.wire.framer import Framer, client_framer
 from dbproxy.wire.pipeline import KIND, SKIP
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
-UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
 LONG_AGO = 1e-9  # when it wrote, if nobody knows where that is: as if nobody had asked
-BATCH_LIMIT = 65536  # bytes that are kept to be sent again
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
 
-class Routed(Hearer):
-    """Between `Hearer` and `Requester`: where a request goes. `router` is None if there is no choice."""
+class Routed(Judge):
+    """Between `Judge` and `Requester`: where a request goes, and goes again."""
 
     def __init__(self, login: "Login", pool: Pool) -> None:
-        Hearer.__init__(self, login, pool)
+        Judge.__init__(self, login, pool)
         self.replay = Replay()
-        self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
         self.read_only: bool = login.read_only  # by its entry
         self.host: Any = None  # of the replica that answers
         self.batch: list[bytes] = []  # what that was sent
         self.reads: list[Statement] = []  # and what was asked there
-        self.judged: list[Statement] = []  # what was looked at last
         self.moving = False  # parked until the replica is done
         self.detours = 0
-        self.wanted_host = ""  # by a hint
         self.waited = False  # for a replica to be fresh enough
         self.awaits = 0
         self.avoided: Any = None  # a host that a request was rescued from
@@ -54,18 +49,6 @@ class Routed(Hearer):
         self.wrote = False  # perhaps, in the loan at hand
         self.wrote_at = 0.0
         self.writes = False  # what it is about to send to the primary may write
-
-    def classify(self, chunk: bytes, at: int) -> Statement:
-        """Of the Query at `at`."""
-        length = length_at(chunk, at)
-        if length > STATEMENT_NEED:
-            return UNREAD
-        classifier = self.pool.classifier
-        start, stop = at + 5, at + length - 1
-        found = classifier.alike.find(chunk, start, stop)
-        if found is None:
-            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
-        return found
 
     # --- where to ---
 
@@ -94,62 +77,6 @@ class Routed(Hearer):
         pool: Pool = router.pool_of(host)  # type: ignore[union-attr]
         self.waits_in = pool
         return pool
-
-    def judge(self, framer: Framer, index: int) -> str:
-        """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
-        chunk, end = framer.chunk, framer.end
-        if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
-            return "part of a request"
-        judged = self.judged = []
-        self.wanted_host = ""
-        named: dict[bytes, Statement] = {}
-        unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
-        verdict = READS
-        statement: Statement | None
-        last = 0
-        while index < framer.count:
-            mark = framer.mark_at(index)
-            index += 1
-            last = mark & 255
-            at = mark >> 8
-            if last == ord("Q"):
-                statement = self.classify(chunk, at)
-            elif last == ord("B"):
-                where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
-                if where is None:
-                    return "not readable"
-                name = cut(chunk, where[0], where[1])
-                statement = unnamed if not name else named.get(name) or self.effects_of(name)
-            elif last == ord("P"):
-                parts = parse_parts(chunk, at, at + length_at(chunk, at))
-                if parts is None:
-                    return "not readable"
-                statement = self.state.classify(parts[1])
-                if self.prepared.knows(parts[0]):
-                    return "a name that is in use"  # to be sent again it would have to be given up
-                if parts[0]:
-                    named[parts[0]] = statement
-                else:
-                    unnamed = statement
-                continue
-            elif last in b"DECSH":
-                continue
-            else:
-                return "no statement"
-            if verdict is not READ_ONLY:
-                found = self.router.judge(statement, self)  # type: ignore[union-attr]
-                if found is not READS:
-                    verdict = found
-                    if found is not READ_ONLY and found is not HINT:
-                        return verdict
-            judged.append(statement)  # type: ignore[arg-type]  # None is no read
-        if last != ord("Q") and last != ord("S"):
-            return "part of a request"
-        return verdict if judged else "no statement"
-
-    def effects_of(self, name: bytes) -> Statement | None:
-        known = self.prepared.statements.get(name)
-        return known.effects if known is not None else None
 
     def stays(self) -> bool:
         """Whether what has come while a server is held goes there, too."""
@@ -269,7 +196,7 @@ class Routed(Hearer):
         host = self.host
         if server is None or not self.may_go_on(server, told):
             self.leave_host(0.0)
-            Hearer.server_lost(self, error, told)
+            Judge.server_lost(self, error, told)
             return
         if host is not None and not self.detours:
             self.note_rescue(LOST)
@@ -315,4 +242,4 @@ class Routed(Hearer):
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
         if not self.closed:
             self.leave_host(0.0)
-        Hearer.disconnect(self, reason, error)
+        Judge.disconnect(self, reason, error)

@@ -1,0 +1,19 @@
+cimport cython
+
+from dbproxy.session.hearing cimport Hearer
+from dbproxy.sql.cache cimport StatementCache
+from dbproxy.wire.extended cimport cut, length_at
+from dbproxy.wire.framer cimport Framer
+
+cdef int STATEMENT_NEED
+
+
+cdef class Judge(Hearer):
+    cdef public object router
+    cdef readonly list judged
+    cdef public str wanted_host
+
+    @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
+    cdef classify(self, bytes chunk, Py_ssize_t at)
+    @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict)
+    cdef judge(self, Framer framer, Py_ssize_t index)

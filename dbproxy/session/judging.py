@@ -1,0 +1,94 @@
+"""What a client asks for at once, seen as one: whether all of it is a read, and if not, why not."""
+
+from typing import TYPE_CHECKING
+
+from dbproxy.pool.pool import Pool
+from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
+from dbproxy.session.hearing import Hearer
+from dbproxy.sql.statement import UNKNOWN, Statement
+from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
+from dbproxy.wire.framer import STATEMENT_NEED, Framer
+
+if TYPE_CHECKING:
+    from dbproxy.session.startup import Login
+
+UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
+BATCH_LIMIT = 65536  # bytes that are kept to be sent again
+
+
+class Judge(Hearer):
+    """Between `Hearer` and `Routed`. `router` is None if there is no choice: then only `classify` is called."""
+
+    def __init__(self, login: "Login", pool: Pool) -> None:
+        Hearer.__init__(self, login, pool)
+        self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+        self.judged: list[Statement] = []  # what was looked at last
+        self.wanted_host = ""  # by a hint in it
+
+    def classify(self, chunk: bytes, at: int) -> Statement:
+        """Of the Query at `at`."""
+        length = length_at(chunk, at)
+        if length > STATEMENT_NEED:
+            return UNREAD
+        classifier = self.pool.classifier
+        start, stop = at + 5, at + length - 1
+        found = classifier.alike.find(chunk, start, stop)
+        if found is None:
+            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+        return found
+
+    def judge(self, framer: Framer, index: int) -> str:
+        """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
+        chunk, end = framer.chunk, framer.end
+        if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
+            return "part of a request"
+        judged = self.judged = []
+        self.wanted_host = ""
+        named: dict[bytes, Statement] = {}
+        unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
+        verdict = READS
+        statement: Statement | None
+        last = 0
+        while index < framer.count:
+            mark = framer.mark_at(index)
+            index += 1
+            last = mark & 255
+            at = mark >> 8
+            if last == ord("Q"):
+                statement = self.classify(chunk, at)
+            elif last == ord("B"):
+                where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
+                if where is None:
+                    return "not readable"
+                name = cut(chunk, where[0], where[1])
+                statement = unnamed if not name else named.get(name) or self.effects_of(name)
+            elif last == ord("P"):
+                parts = parse_parts(chunk, at, at + length_at(chunk, at))
+                if parts is None:
+                    return "not readable"
+                statement = self.state.classify(parts[1])
+                if self.prepared.knows(parts[0]):
+                    return "a name that is in use"  # to be sent again it would have to be given up
+                if parts[0]:
+                    named[parts[0]] = statement
+                else:
+                    unnamed = statement
+                continue
+            elif last in b"DECSH":
+                continue
+            else:
+                return "no statement"
+            if verdict is not READ_ONLY:
+                found = self.router.judge(statement, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
+                if found is not READS:
+                    verdict = found
+                    if found is not READ_ONLY and found is not HINT:
+                        return verdict
+            judged.append(statement)  # type: ignore[arg-type]  # None is no read
+        if last != ord("Q") and last != ord("S"):
+            return "part of a request"
+        return verdict if judged else "no statement"
+
+    def effects_of(self, name: bytes) -> Statement | None:
+        known = self.prepared.statements.get(name)
+        return known.effects if known is not None else None
