@@ -40,6 +40,7 @@ class Hosts:
         self.cluster = Cluster(settings)
         self.cluster.on_primary = self.primary_changed
         self.cluster.on_out = self.host_out
+        self.cluster.on_in = self.host_in
         self.positions = Positions()
         self.cluster.on_lead = self.positions.sample
         self.room = Room(self.cluster)
@@ -149,14 +150,19 @@ class Hosts:
         for server in pool.servers():
             if server.address != primary.url.address:
                 server.close(f"the primary is {primary.url.address} now")
-        pool.retry_at = 0.0
-        pool.open_more(now)
+        pool.try_again(now)
 
     def host_out(self, member: Member) -> None:
         for router in self.routers.values():
             pool = router.pools.get(member.name)
             if pool is not None:
                 self.give_up(pool, f"{member.name} is {member.state}", active=member.state in GONE)
+
+    def host_in(self, member: Member) -> None:
+        for router in self.routers.values():
+            pool = router.pools.get(member.name)
+            if pool is not None:
+                pool.try_again(monotonic())
 
     def give_up(self, pool: Pool, why: str, *, active: bool = True) -> None:
         """Close what is idle; with `active` also what is lent: reads that have not been answered go elsewhere."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+REPLICA_RETRY = 1.0  # seconds: whether it is worth trying at all, the cluster knows
 QUIET = 0.01  # seconds after which a server is looked at before it is lent
 
 
@@ -260,7 +261,8 @@ class Pool:
         """A login has failed: wait before the next; nobody waits for what cannot be."""
         self.opening -= 1
         self.failures += 1
-        self.retry_at = now + backoff(self.failures, self.settings.server_login_retry)
+        longest = self.settings.server_login_retry
+        self.retry_at = now + backoff(self.failures, min(longest, REPLICA_RETRY) if self.primary else longest)
         self.last_error = error
         if self.size() > self.opening:
             return
@@ -268,6 +270,12 @@ class Pool:
         for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
             self.leave(client)
             client.refuse(error)
+
+    def try_again(self, now: float) -> None:
+        """What was wrong is over."""
+        self.failures = 0
+        self.retry_at = 0.0
+        self.open_more(now)
 
     def opening_ended(self) -> None:
         """An attempt was given up."""

@@ -17,6 +17,7 @@ cdef class Routed(Judge):
     cdef readonly object host
     cdef list batch
     cdef readonly list reads
+    cdef readonly int answered
     cdef readonly bint moving
     cdef readonly int detours
     cdef readonly object avoided

@@ -39,6 +39,7 @@ class Routed(Judge):
         self.host: Any = None  # of the replica that answers
         self.batch: list[bytes] = []  # what that was sent
         self.reads: list[Statement] = []  # and what was asked there
+        self.answered = 0  # requests of the loan that were answered before the batch began
         self.moving = False  # parked until the replica is done
         self.detours = 0
         self.waited = False  # for a replica to be fresh enough
@@ -68,9 +69,8 @@ class Routed(Judge):
         self.waits_in = self.pool
         if self.wrote:
             return self.pool
-        self.routed = True
-        self.reads = self.judged
-        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+        self.answered = 0
+        self.keep(framer, index)
         if host is None:
             return self.pool
         self.host = host
@@ -90,6 +90,10 @@ class Routed(Judge):
             self.routed = False
             if self.router.positions.asks:  # type: ignore[union-attr]
                 server.traces.effects |= WRITES
+        elif not self.routed and server.pipeline.only_ours():  # all has been answered but a question of ours
+            self.answered = server.served
+            self.keep(self.framer, 0)
+            return True
         if not self.routed:
             return True
         if not reads:
@@ -97,6 +101,12 @@ class Routed(Judge):
         self.reads += self.judged
         self.batch.append(cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end))
         return True
+
+    def keep(self, framer: Framer, index: int) -> None:
+        """Begin a batch of reads: what there is from mark `index` on."""
+        self.routed = True
+        self.reads = self.judged
+        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
 
     def committed(self, position: int) -> None:
         router = self.router
@@ -132,14 +142,14 @@ class Routed(Judge):
 
     def note_rescue(self, reason: str) -> None:
         server: Server = self.server  # type: ignore[assignment]  # it is held
-        failed = min(server.served, len(self.reads) - 1)
+        failed = min(server.served - self.answered, len(self.reads) - 1)
         self.router.note_rescue(self.host, reason, self.reads[failed])  # type: ignore[union-attr]
 
     def rescue(self) -> bytes:
         """The server is to be given up: what it has not answered, to be sent again."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
         self.take_back(server)
-        data = self.unanswered(server.served)
+        data = self.unanswered(server.served - self.answered)
         self.forget_parsed(data)
         if self.moving:  # waits behind it
             self.moving = False
@@ -200,6 +210,8 @@ class Routed(Judge):
             return
         if host is not None and not self.detours:
             self.note_rescue(LOST)
+        if server.traces.unplaced:
+            self.wrote_at = LONG_AGO
         self.avoided = host
         self.detours += 1
         data = self.rescue()
@@ -211,6 +223,9 @@ class Routed(Judge):
 
     def may_go_on(self, server: Server, told: bool) -> bool:
         """Whether what a lost server has not begun to answer is sent again: a read that has not cost a primary, too."""
+        traces = server.traces
+        if self.host is None and (traces.asked or traces.effects or traces.pins):
+            return False  # what the session has become is not known
         spent = self.detours > 0 if self.host is None else self.detours > DETOURS
         return self.routed and not (told or server.forwarded or self.closed or spent)
 
@@ -234,9 +249,10 @@ class Routed(Judge):
             self.leave_host(0.0)
             return False
         self.router.note_rescue(self.host, UNREACHABLE, self.reads[0])  # type: ignore[union-attr]
-        self.avoided = self.host
+        host = self.avoided = self.host
         self.detours += 1
         self.leave_host(0.0)
+        self.router.cluster.report_failure(host, error.message, monotonic())  # type: ignore[union-attr]
         return True
 
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:

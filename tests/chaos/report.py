@@ -5,6 +5,7 @@ from tests.chaos.stage import Outcome
 HEAD = (
     "fault",
     "through",
+    "reads by replicas",
     "per second before",
     "under it",
     "errors",
@@ -33,6 +34,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     return (
         outcome.fault,
         outcome.pooler,
+        f"{100 * (1 - outcome.hosts['primary'] / max(outcome.hosts.total(), 1)):.0f} %",
         f"{outcome.before:,.0f}",
         f"{outcome.under:,.0f}",
         errors,

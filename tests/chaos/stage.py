@@ -24,7 +24,7 @@ SETTINGS = {
     "health.lag_limit": "2s",
     "health.lag_warn": "1s",
 }
-EVERY = 5  # statements, of which one is a write
+EVERY = 3  # statements of a client who writes, of which one is a write
 LOST = {
     "08006",
     "08007",

@@ -410,3 +410,20 @@ async def test_name_that_is_in_use_means_what_it_did_when_its_parse_fails():
         await client.receives(missing, IDLE)
         assert scene.house.inside(client).knows(b"mine")
         assert scene.rescues() == {}
+
+
+async def test_read_behind_a_commit_that_is_being_placed_is_sent_again():
+    async with playing(**{"routing.consistency": "session"}) as scene:
+        client, primary = await scene.enter()
+        client.send(query("DELETE FROM t"))
+        await primary.answers(complete("DELETE 1"), IDLE, to=query("DELETE FROM t"))
+        await client.receives(complete("DELETE 1"), IDLE)
+        assert str((await primary.receive()).body.query).startswith(POSITION)
+        client.send(query(READ), query("SELECT 43"))
+        await primary.receives(query(READ), query("SELECT 43"))
+        primary.send(rows("2000"), IDLE, *ANSWER)
+        await client.receives(*ANSWER)
+        primary.cut()
+        _, primary = await scene.asked("primary")
+        await primary.answers(rows("43"), IDLE, to=query("SELECT 43"))
+        await client.receives(rows("43"), IDLE)

@@ -24,7 +24,10 @@ PAUSE = 0.05  # seconds until a client whose connection was refused tries again
 
 
 class Crowd:
-    """`size` clients in autocommit; of `every` statements one is a write (0: they only read)."""
+    """`size` clients in autocommit, half of whom only read; of `every` of the others' statements one is a write.
+
+    0: all of them only read.
+    """
 
     def __init__(self, dsn: str, size: int, *, every: int = 0) -> None:
         self.dsn = dsn
@@ -61,14 +64,14 @@ class Crowd:
         turn = 0
         while not stop.is_set():
             turn += 1
-            writes = self.every > 0 and turn % self.every == 0
+            writes = self.every > 0 and number % 2 == 0 and turn % self.every == 0
             began = time.monotonic()
             try:
                 if connection is None:
                     connection = await psycopg.AsyncConnection.connect(
                         self.dsn,
                         autocommit=True,
-                        prepare_threshold=5 if self.prepares and number % 2 else None,
+                        prepare_threshold=5 if self.prepares and number % 4 < 2 else None,
                     )
                 await (self._write(connection, number, turn) if writes else self._read(connection))
                 self.answers += 1

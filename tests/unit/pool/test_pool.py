@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.errors import ServerRefused, ServerUnavailable
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, TESTED
 from dbproxy.sql import statement as sql
 from tests.unit.pool.fakes import FakeClient, FakePool
@@ -467,3 +468,34 @@ def test_claim_of_a_client_that_has_gone_is_void():
     gone.closed = True
     one.claimed_by = gone
     assert fake.lend(FakeClient()) is one
+
+
+# --- a replica's pool ---------------------------------------------------------------------------------------
+
+
+def replica_pool() -> Pool:
+    """Beside a primary's; it opens nothing by itself."""
+    primary = FakePool().pool
+    return Pool(
+        "shop", "app", primary.settings, lambda _: None, lambda _: None, 1.0, primary=primary, host=object()
+    )
+
+
+def test_whoever_waits_for_a_replica_is_told_at_once_that_it_cannot_be_reached():
+    pool, client = replica_pool(), FakeClient()
+    assert pool.checkout(client, 0) is None
+    pool.open_failed(UNREACHABLE, 0)
+    assert client.refusal is UNREACHABLE
+    assert not pool.waiting
+
+
+def test_replica_that_failed_for_long_is_tried_again_soon_and_at_once_when_it_is_back():
+    pool = replica_pool()
+    for _ in range(20):
+        pool.open_more(pool.retry_at)
+        pool.checkout(FakeClient(), pool.retry_at)
+        pool.open_failed(UNREACHABLE, 100)
+    assert pool.retry_at <= 101
+    pool.try_again(100)
+    assert pool.retry_at == 0.0
+    assert pool.failures == 0
