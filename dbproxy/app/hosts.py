@@ -166,7 +166,8 @@ class Hosts:
 
     def give_up(self, pool: Pool, why: str, *, active: bool = True) -> None:
         """Close what is idle; with `active` also what is lent: reads that have not been answered go elsewhere."""
-        for server in pool.servers() if active else list(pool.idle):
+        pool.retire(why)
+        for server in pool.servers() if active else ():
             server.close(why)
         for client in list(pool.waiting):
             pool.leave(client)
@@ -179,14 +180,13 @@ class Hosts:
 
     # --- catalogs ---
 
-    def stale_catalogs(self, now: float) -> Iterator[Router]:
-        """Those that are to be read (again) now."""
-        for router in self.routers.values():
-            age = now - router.catalog_read_at
-            wanted = CATALOG_RETRY if router.catalog is None or router.catalog_stale else CATALOG_AGE
-            if age >= wanted and router.primary.settings.read_functions:
-                router.catalog_read_at = now
-                yield router
+    def claim_catalog(self, router: Router, now: float) -> bool:
+        """Whether it is to be read (again) now; whoever asks does it."""
+        age = CATALOG_RETRY if router.catalog is None or router.catalog_stale else CATALOG_AGE
+        if now - router.catalog_read_at < age or not router.primary.settings.read_functions:
+            return False
+        router.catalog_read_at = now
+        return True
 
     def schema_changed(self, database: str) -> None:
         for router in self.routers.values():

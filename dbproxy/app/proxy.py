@@ -97,8 +97,7 @@ class Proxy:
 
     def find_router(self, database: str, user: str) -> Router | None:
         router = self.hosts.find_router(database, user, self.find_pool(database, user))
-        if router is not None and not router.catalog_read_at and router.primary.settings.read_functions:
-            router.catalog_read_at = monotonic()
+        if router is not None and self.hosts.claim_catalog(router, monotonic()):
             self.spawn(refresh_catalog(router))
         return router
 
@@ -381,8 +380,9 @@ class Proxy:
             for pool in self.pools.values():
                 if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:
                     self.spawn(refresh_routines(pool))
-            for router in self.hosts.stale_catalogs(now):
-                self.spawn(refresh_catalog(router))
+            for router in self.routers.values():
+                if self.hosts.claim_catalog(router, now):
+                    self.spawn(refresh_catalog(router))
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:

@@ -70,7 +70,7 @@ def rescue(server: "Relay", payload: bytes) -> bool:
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """
     fields = parse_error_response(payload)
-    if server.pipeline.empty() or not server.client.may_rescue(fields):
+    if server.status != ord("I") or server.pipeline.empty() or not server.client.may_rescue(fields):
         return False
     server.stats.error_count += 1
     if fields.get("V") in ("FATAL", "PANIC"):

@@ -46,7 +46,9 @@ class Target:
 
 
 async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | None:
-    """Open one connection and give it to the pool, or tell the pool why not."""
+    """Open one connection and give it to the pool, or tell the pool why not. The pool may cancel it (`Pool.retire`)."""
+    attempt = asyncio.current_task()
+    pool.attempts.add(attempt)
     server = Server(pool)
     server.address = target.address
     server.endpoint = target.host, target.port
@@ -65,7 +67,7 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
         return None
     except BaseException:
         server.close("cancelled")
-        pool.opening_ended()
+        pool.opening_ended(monotonic(), given_up=server.generation != pool.generation)
         raise
     else:
         now = monotonic()
@@ -75,6 +77,8 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
                  user=pool.user, pid=server.pid)  # fmt: skip
         pool.opened(server, now)
         return server
+    finally:
+        pool.attempts.discard(attempt)
 
 
 def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyError:

@@ -37,7 +37,9 @@ cdef class Pool:
     cdef public dict welcome
     cdef public bint paused
     cdef readonly int generation
+    cdef readonly str retired_for
     cdef readonly int opening
+    cdef readonly set attempts
     cdef readonly int failures
     cdef public double retry_at
     cdef public object last_error

@@ -82,7 +82,9 @@ class Pool:
         self.welcome: dict[str, str] = {}
         self.paused = False
         self.generation = 0
+        self.retired_for = ""
         self.opening = 0
+        self.attempts: set[Any] = set()  # tasks that open a connection
         self.failures = 0
         self.retry_at = 0.0
         self.last_error: ProxyError | None = None
@@ -101,6 +103,10 @@ class Pool:
     def size(self) -> int:
         """Connections open or being opened."""
         return self.opening + sum(map(len, self.lists[IDLE:CLOSED]))
+
+    def is_shut(self, now: float) -> bool:
+        """Whether whoever asks would wait for the next attempt: the last has failed, and nothing is open."""
+        return now < self.retry_at and not self.size()
 
     def servers(self) -> list["Server"]:
         return [server for servers in self.lists for server in servers]
@@ -177,7 +183,7 @@ class Pool:
         elif server.cancels:
             self.move(server, BEING_CANCELED)
         elif server.generation != self.generation or self.paused:
-            server.close("paused" if self.paused else "settings changed")
+            server.close("paused" if self.paused else self.retired_for)
         elif now >= server.expires_at:
             server.close("server_lifetime")
         elif self.waiting:
@@ -277,9 +283,11 @@ class Pool:
         self.retry_at = 0.0
         self.open_more(now)
 
-    def opening_ended(self) -> None:
-        """An attempt was given up."""
+    def opening_ended(self, now: float, *, given_up: bool) -> None:
+        """An attempt was cancelled; `given_up`: by `retire`, so that others are begun."""
         self.opening -= 1
+        if given_up:
+            self.open_more(now)
 
     def lost(self, server: "Server", reason: str) -> None:
         """A connection is closed, for this reason; open another if somebody waits."""
@@ -301,11 +309,14 @@ class Pool:
         )
         self.open_more(monotonic())
 
-    def retire(self) -> None:
-        """Every connection is closed once it is free, and replaced."""
+    def retire(self, why: str = "settings changed") -> None:
+        """Every connection is closed once it is free, and replaced; what is being opened is given up."""
         self.generation += 1
+        self.retired_for = why
+        for attempt in self.attempts:
+            attempt.cancel()
         for server in list(self.idle):
-            server.close("settings changed")
+            server.close(why)
 
     def pause(self) -> None:
         """Lend no more; what is lent is closed when it comes back."""

@@ -31,11 +31,14 @@ from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 log = structlog.get_logger()
 
 WAIT = object()
-READS, READ_ONLY, HINT = "read", "read-only transaction", "hint"
+SHUT = "no replica can be connected to"
+READS, READ_ONLY = "read", "read-only transaction"
+HINT, SERIALIZABLE = "hint", "serializable"  # reads, but on the primary
 OFF, TOO_OFTEN = "routing is off", "rescued too often"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
 )  # fmt: skip
+AT_PRIMARY = frozenset({HINT, SERIALIZABLE})
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted
 
@@ -74,7 +77,7 @@ class Router:
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
-        self.catalog_read_at = 0.0
+        self.catalog_read_at = float("-inf")
         self.catalog_stale = False
         self.objections: dict[int, tuple[Statement, str]] = {}  # by a statement's id
         self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
@@ -98,7 +101,7 @@ class Router:
     # --- one statement ---
 
     def judge(self, statement: Statement | None, session: Session) -> str:
-        """READS, READ_ONLY, HINT (a read that is wanted on the primary), or why it is for the primary."""
+        """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
         if self.settings.mode == "off":
             return OFF
         if statement is None:
@@ -110,7 +113,7 @@ class Router:
         if statement.effects & SHOWS_TOKEN:
             hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
-            return "hint" if hint == PRIMARY else "serializable" if wishes.serializable else READ_ONLY
+            return HINT if hint == PRIMARY else SERIALIZABLE if wishes.serializable else READ_ONLY
         if not statement.reads:
             return "not a read"
         if hint and hint != PRIMARY:  # its author knows what it calls
@@ -124,7 +127,7 @@ class Router:
             known = self.rescued.get(id(statement))
             if known is not None and known[1] >= RESCUED_LIMIT:
                 return TOO_OFTEN
-        return HINT if hint or wishes.serializable else READS
+        return HINT if hint else SERIALIZABLE if wishes.serializable else READS
 
     def advise(self, statement: Statement, settings: Parameters) -> str:
         """What the plugin or a rule says, as a hint would."""
@@ -206,7 +209,7 @@ class Router:
             return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
             avoided = session.avoided or (cluster.primary if reader else None)
-            host = cluster.pick(session.arrived, lsn, avoided)
+            host = self.pick(session.arrived, lsn, avoided)
         if host is not None:
             return host, verdict
         reason = self.explain_none(lsn, session.avoided)
@@ -214,11 +217,21 @@ class Router:
         session.awaits = lsn if waits and reason is STALE else 0
         return None, reason
 
+    def pick(self, now: float, lsn: int, avoided: Any) -> Any:
+        """A replica that this user can connect to, as far as is known; one that refused just now is not waited for."""
+        host = self.cluster.pick(now, lsn, avoided)
+        if host is None or not self.pool_of(host).is_shut(now):
+            return host
+        host = self.cluster.pick(now, lsn, host)
+        return host if host is not None and not self.pool_of(host).is_shut(now) else None
+
     def explain_none(self, lsn: int, avoided: Any) -> str:
         """Why no replica answers a read that must see `lsn`."""
         readers = [host for host in self.cluster.readers if host is not avoided]
         if not readers:
             return NO_REPLICA
+        if all(self.pool_of(host).is_shut(monotonic()) for host in readers):
+            return SHUT
         return SHARE if any(host.lsn >= lsn for host in readers) else STALE
 
     def find_named(self, name: str, lsn: int) -> tuple[Any, str]:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from dbproxy.pool.pool import Pool
-from dbproxy.routing.router import HINT, READ_ONLY, READS, Router
+from dbproxy.routing.router import AT_PRIMARY, READ_ONLY, READS, Router
 from dbproxy.session.hearing import Hearer
 from dbproxy.sql.statement import UNKNOWN, Statement
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
@@ -66,9 +66,9 @@ class Judge(Hearer):
                 parts = parse_parts(chunk, at, at + length_at(chunk, at))
                 if parts is None:
                     return "not readable"
-                statement = self.state.classify(parts[1])
                 if self.prepared.knows(parts[0]):
                     return "a name that is in use"  # to be sent again it would have to be given up
+                statement = self.state.classify(parts[1])
                 if parts[0]:
                     named[parts[0]] = statement
                 else:
@@ -82,7 +82,7 @@ class Judge(Hearer):
                 found = self.router.judge(statement, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
                 if found is not READS:
                     verdict = found
-                    if found is not READ_ONLY and found is not HINT:
+                    if found is not READ_ONLY and found not in AT_PRIMARY:
                         return verdict
             judged.append(statement)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):

@@ -14,7 +14,7 @@ from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import HINT, READS, WAIT
+from dbproxy.routing.router import AT_PRIMARY, READS, WAIT
 from dbproxy.session.judging import BATCH_LIMIT, Judge
 from dbproxy.session.replay import Replay
 from dbproxy.sql.statement import WRITES, Statement
@@ -64,7 +64,7 @@ class Routed(Judge):
             self.waits_in = router.room  # type: ignore[union-attr]
             router.room.enter(self, self.awaits, router.settings.consistency_wait, self.arrived)  # type: ignore[union-attr]
             return None
-        self.wrote = host is None and verdict is not READS and verdict is not HINT
+        self.wrote = host is None and verdict is not READS and verdict not in AT_PRIMARY
         self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
         self.waits_in = self.pool
         if self.wrote:
@@ -226,6 +226,8 @@ class Routed(Judge):
         traces = server.traces
         if self.host is None and (traces.asked or traces.effects or traces.pins):
             return False  # what the session has become is not known
+        if server.status != ord("I"):
+            return False  # part of a transaction that has begun
         spent = self.detours > 0 if self.host is None else self.detours > DETOURS
         return self.routed and not (told or server.forwarded or self.closed or spent)
 

@@ -13,11 +13,12 @@ from dbproxy.routing import rescue
 from dbproxy.routing.router import RESCUED_LIMIT, Router
 from tests.support.house import House
 from tests.support.raw_client import RawClient
-from tests.support.scripted_server import Backend, ScriptedServer
+from tests.support.scripted_server import Backend, ScriptedServer, refuse
 from tests.support.speech import (
     BIND_COMPLETE,
     CLOSE_COMPLETE,
     IDLE,
+    INERROR,
     INTRANS,
     PARSE_COMPLETE,
     SYNC,
@@ -427,3 +428,61 @@ async def test_read_behind_a_commit_that_is_being_placed_is_sent_again():
         _, primary = await scene.asked("primary")
         await primary.answers(rows("43"), IDLE, to=query("SELECT 43"))
         await client.receives(rows("43"), IDLE)
+
+
+async def test_transaction_that_has_begun_on_a_replica_is_not_sent_again():
+    async with playing() as scene:
+        client, _ = await scene.enter()
+        scene.house.proxy.hosts.cluster.disable("replica2", monotonic())
+        client.send(query("BEGIN READ ONLY"), query(READ), query("COMMIT"))
+        _, replica = await scene.asked("replica1")
+        await replica.receives(query("BEGIN READ ONLY"), query(READ), query("COMMIT"))
+        replica.send(complete("BEGIN"), INTRANS, CONFLICT, INERROR, complete("ROLLBACK"), IDLE)
+        await client.receives(complete("BEGIN"), INTRANS, CONFLICT, INERROR, complete("ROLLBACK"), IDLE)
+        client.send(query("BEGIN READ ONLY"), query(READ))
+        await replica.receives(query("BEGIN READ ONLY"), query(READ))
+        replica.send(complete("BEGIN"), INTRANS)
+        await client.receives(complete("BEGIN"), INTRANS)
+        replica.cut()
+        await client.fails("08007")
+        assert scene.rescues() == {}
+
+
+async def test_connection_that_is_being_opened_to_a_lost_host_is_not_waited_for():
+    async with playing() as scene:
+        client, primary = await scene.enter()
+        cluster = scene.house.proxy.hosts.cluster
+        cluster.disable("replica2", monotonic())
+        answers, scene.hosts["replica1"].greeting = scene.hosts["replica1"].greeting, say_nothing
+        client.send(query(READ))
+        await scene.house.until(lambda: scene.hosts["replica1"].logins == 1)
+        cluster.disable("replica1", monotonic())
+        await primary.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+        scene.hosts["replica1"].greeting = answers
+        cluster.enable("replica1", monotonic())
+        follow(scene, "replica1", 1000)
+        client.send(query(READ))
+        _, replica = await scene.asked("replica1")
+        await replica.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+
+
+async def say_nothing(backend: Backend) -> None:
+    """A host that hangs."""
+    await backend.hears_the_end()
+
+
+async def test_replica_that_refuses_the_login_is_not_waited_for():
+    async with playing() as scene:
+        client, primary = await scene.enter()
+        scene.house.proxy.hosts.cluster.disable("replica2", monotonic())
+        scene.hosts["replica1"].greeting = refuse(error("28000", "no pg_hba.conf entry", severity="FATAL"))
+        client.send(query(READ))
+        await primary.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+        follow(scene, "replica1", 1000)  # it answers probes
+        client.send(query(READ))
+        await primary.answers(*ANSWER, to=query(READ))
+        await client.receives(*ANSWER)
+        assert scene.router.decisions["primary", "no replica can be connected to"] == 1

@@ -353,8 +353,27 @@ def test_given_up_attempt_makes_room():
     fake = FakePool(size=1)
     fake.lend(FakeClient())
     assert fake.pool.size() == 1
-    fake.pool.opening_ended()
+    fake.pool.opening_ended(0, given_up=False)
     assert fake.pool.size() == 0
+
+
+def test_attempts_of_a_pool_that_is_retired_are_given_up_and_others_begun():
+    fake = FakePool(size=1)
+    attempt = FakeAttempt()
+    fake.pool.attempts.add(attempt)
+    fake.lend(FakeClient())
+    launched = fake.launched
+    fake.pool.retire("the host is down")
+    assert attempt.cancelled
+    fake.pool.opening_ended(0, given_up=True)
+    assert fake.launched == launched + 1
+
+
+class FakeAttempt:
+    cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 def test_pool_is_forgettable_when_nothing_would_be_lost():
@@ -496,6 +515,7 @@ def test_replica_that_failed_for_long_is_tried_again_soon_and_at_once_when_it_is
         pool.checkout(FakeClient(), pool.retry_at)
         pool.open_failed(UNREACHABLE, 100)
     assert pool.retry_at <= 101
+    assert pool.is_shut(100)
     pool.try_again(100)
-    assert pool.retry_at == 0.0
+    assert not pool.is_shut(100)
     assert pool.failures == 0
