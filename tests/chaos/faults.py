@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-import psutil
-
 from dbproxy.demo.postgres import Postgres
 from tests.support.faults import Line
+from tests.support.hosts import family
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Hosts:
     lines: list[Line]
 
 
+DECISION = 1.0  # seconds until whoever promotes has noticed and decided: part of the story, no condition
 Fault = Callable[[Hosts], AbstractAsyncContextManager[None]]
 
 
@@ -29,10 +29,6 @@ Fault = Callable[[Hosts], AbstractAsyncContextManager[None]]
 class Case:
     fault: Fault
     primary: bool = False  # it is the primary that is lost: writes wait, and those under way are
-
-
-def family(server: Postgres) -> list[int]:
-    return [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
 
 
 @asynccontextmanager
@@ -124,7 +120,7 @@ async def kill_both_replicas(hosts: Hosts) -> AsyncIterator[None]:
 async def kill_primary(hosts: Hosts) -> AsyncIterator[None]:
     """And a second later the first replica is promoted."""
     os.kill(hosts.primary.pid, signal.SIGKILL)
-    await asyncio.sleep(1)  # what notices and decides takes its time, too
+    await asyncio.sleep(DECISION)
     await asyncio.to_thread(hosts.replicas[0].promote)
     yield
 
@@ -135,7 +131,7 @@ async def stop_primary(hosts: Hosts) -> AsyncIterator[None]:
     stopped = family(hosts.primary)
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    await asyncio.sleep(1)
+    await asyncio.sleep(DECISION)
     await asyncio.to_thread(hosts.replicas[0].promote)
     try:
         yield

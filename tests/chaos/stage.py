@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from benchmarks.targets import PGBOUNCER, pgbouncer, pgbouncer_version
 from dbproxy.demo.postgres import Postgres
 from tests.chaos.faults import Case, Hosts
-from tests.support.crowd import TABLE, Crowd, read_ledger
+from tests.support.crowd import TABLE, Crowd, read_ledger, wait_for_standby
 from tests.support.faults import Line
-from tests.support.postgres import PASSWORD, create_cluster, wait_for_replay
+from tests.support.hosts import create_hosts
+from tests.support.postgres import PASSWORD, wait_for_replay
 from tests.support.proxy import Proxy
 
 SETTINGS = {
@@ -60,19 +61,14 @@ class Outcome:
 
 @contextmanager
 def servers(*, synchronous: bool) -> Iterator[list[Postgres]]:
-    """A primary and two replicas that say who they are."""
-    with (
-        create_cluster(**{"test.host": "primary", "max_connections": 200}) as primary,
-        primary.create_replica("replica1", settings={"test.host": "replica1"}) as one,
-        primary.create_replica("replica2", settings={"test.host": "replica2"}) as two,
-    ):
+    with create_hosts(max_connections=200) as hosts:
+        primary, *replicas = hosts
         primary.psql(TABLE)
-        if synchronous:  # the replica that will be promoted has what was acknowledged
-            primary.psql("ALTER SYSTEM SET synchronous_standby_names = 'replica1'")
-            primary.psql("SELECT pg_reload_conf()")
-        for replica in (one, two):
+        if synchronous:
+            wait_for_standby(primary)
+        for replica in replicas:
             wait_for_replay(primary, replica)
-        yield [primary, one, two]
+        yield hosts
 
 
 @asynccontextmanager

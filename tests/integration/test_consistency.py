@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from dbproxy.demo.postgres import Postgres
-from tests.integration.test_routing import SETTINGS, host, urls, wait_for_replica
-from tests.support.postgres import Database, connect, create_cluster, wait_for_replay
+from tests.support.hosts import SETTINGS, create_hosts, host, urls, wait_for_answer
+from tests.support.postgres import Database, connect, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 from tests.support.two_servers import open_client
@@ -21,17 +21,14 @@ HOST = "SELECT current_setting('test.host')"
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[list[Postgres]]:
-    with (
-        create_cluster(**{"test.host": "primary"}) as primary,
-        primary.create_replica("replica1", settings={"test.host": "replica1", **DELAY}) as one,
-        primary.create_replica("replica2", settings={"test.host": "replica2", **DELAY}) as two,
-    ):
+    with create_hosts(replicas=DELAY) as servers:
+        primary, *replicas = servers
         with connect(primary) as owner:
             owner.execute("CREATE TABLE pairs (id int PRIMARY KEY, number int); GRANT ALL ON pairs TO app")
             owner.execute("INSERT INTO pairs SELECT id, 0 FROM generate_series(1, 100) AS id")
-        for replica in (one, two):
+        for replica in replicas:
             wait_for_replay(primary, replica)
-        yield [primary, one, two]
+        yield servers
 
 
 def serve(hosts: list[Postgres], consistency: str) -> Iterator[Proxy]:
@@ -40,7 +37,7 @@ def serve(hosts: list[Postgres], consistency: str) -> Iterator[Proxy]:
     settings = {**SETTINGS, "replicas": urls(database, replicas), "routing.consistency": consistency}
     with serving(database, settings) as running:
         with open_client(running.dsn()) as client:
-            wait_for_replica(client, f"{HOST} FROM pairs")
+            wait_for_answer(client, f"{HOST} FROM pairs")
         yield running
 
 
@@ -112,7 +109,7 @@ def test_a_session_returns_to_the_replicas_once_they_have_its_commit(proxy: Prox
         client.execute("UPDATE pairs SET number = -1 WHERE id = 1")
         began = time.monotonic()
         assert host(client, HOST) == "primary"
-        wait_for_replica(client)
+        wait_for_answer(client)
         assert time.monotonic() - began > 1  # no sooner than they had replayed it
         assert client.execute("SELECT number FROM pairs WHERE id = 1").fetchone() == (-1,)
 

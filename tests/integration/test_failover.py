@@ -5,14 +5,13 @@ import os
 import signal
 from collections.abc import Iterator
 
-import psutil
 import psycopg
 import pytest
 
 from dbproxy.demo.postgres import Postgres
-from tests.integration.test_routing import SETTINGS, create_replica, urls, wait_for_replicas
-from tests.support.crowd import TABLE, Crowd, read_ledger
-from tests.support.postgres import Database, connect, create_cluster, wait_for_replay
+from tests.support.crowd import TABLE, Crowd, read_ledger, wait_for_standby
+from tests.support.hosts import SETTINGS, create_hosts, family, urls, wait_for_replicas
+from tests.support.postgres import Database, connect, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 
@@ -25,14 +24,9 @@ LOST |= {"write None", "read None"}
 @pytest.fixture
 def hosts() -> Iterator[list[Postgres]]:
     """The primary waits for replica1 at each commit: what it has acknowledged is there after a promotion."""
-    with (
-        create_cluster(**{"test.host": "primary"}) as primary,
-        create_replica(primary, "replica1") as one,
-        create_replica(primary, "replica2") as two,
-    ):
-        primary.psql("ALTER SYSTEM SET synchronous_standby_names = 'replica1'")
-        primary.psql("SELECT pg_reload_conf()")
-        yield [primary, one, two]
+    with create_hosts() as servers:
+        wait_for_standby(servers[0])
+        yield servers
 
 
 @pytest.fixture
@@ -41,15 +35,12 @@ def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
     database = Database(primary, "postgres")
     with connect(primary) as owner:
         owner.execute(TABLE)
+        owner.execute("CREATE TABLE ready (); GRANT ALL ON ready TO app")
     for replica in replicas:
         wait_for_replay(primary, replica)
     with serving(database, {**FAST, "replicas": urls(database, replicas)}) as running:
-        wait_for_replicas(running)
+        wait_for_replicas(running.dsn())
         yield running
-
-
-def family(server: Postgres) -> list[int]:
-    return [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
 
 
 async def test_replica_that_is_killed_costs_no_read(proxy: Proxy, hosts: list[Postgres]):

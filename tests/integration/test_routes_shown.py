@@ -10,16 +10,8 @@ from psycopg.rows import dict_row
 
 from dbproxy.demo.postgres import Postgres
 from tests.integration.test_console import until
-from tests.integration.test_routing import (
-    REPLICAS,
-    SETTINGS,
-    create_replica,
-    host,
-    urls,
-    wait_for_replica,
-    wait_for_replicas,
-)
-from tests.support.postgres import Database, connect, create_cluster, create_database, wait_for_replay
+from tests.support.hosts import REPLICAS, SETTINGS, TABLES, host, urls, wait_for_answer, wait_for_replicas
+from tests.support.postgres import Database, connect, create_database, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 from tests.support.two_servers import open_client
@@ -28,22 +20,12 @@ Row = dict[str, object]
 CONFIG = '[routing]\nmode = "on"\n'
 
 
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[Postgres]]:
-    with (
-        create_cluster(**{"test.host": "primary"}) as primary,
-        create_replica(primary, "replica1") as one,
-        create_replica(primary, "replica2") as two,
-    ):
-        yield [primary, one, two]
-
-
 @pytest.fixture
 def database(hosts: list[Postgres]) -> Iterator[Database]:
     primary, *replicas = hosts
     with create_database(primary) as database:
         with connect(primary, database.name) as owner:
-            owner.execute("CREATE TABLE items (id int PRIMARY KEY, name text); GRANT ALL ON items TO app")
+            owner.execute(TABLES)
         for replica in replicas:
             wait_for_replay(primary, replica)
         yield database
@@ -51,9 +33,8 @@ def database(hosts: list[Postgres]) -> Iterator[Database]:
 
 @pytest.fixture
 def proxy(hosts: list[Postgres], database: Database) -> Iterator[Proxy]:
-    given = {key: value for key, value in SETTINGS.items() if key != "routing.mode"}
-    with serving(database, {**given, "replicas": urls(database, hosts[1:])}, config=CONFIG) as running:
-        wait_for_replicas(running)
+    with serving(database, {**SETTINGS, "replicas": urls(database, hosts[1:])}, config=CONFIG) as running:
+        wait_for_replicas(running.dsn())
         yield running
 
 
@@ -220,12 +201,12 @@ def test_routing_is_moved_step_by_step_and_taken_back_at_once(
     config = {row["key"]: row["value"] for row in show(console, "CONFIG")}
     assert config["routing.mode"] == "observe"
     console.execute("SET routing = 'on'; SET routing.percent = '50'")
-    wait_for_replica(client)
+    wait_for_answer(client)
     until(lambda: host(client) == "primary")
     console.execute("SET routing.percent = 0")
     assert {host(client) for _ in range(20)} == {"primary"}
     console.execute("RELOAD")
-    wait_for_replica(client)
+    wait_for_answer(client)
     assert {host(client) for _ in range(30)} <= REPLICAS
 
 
@@ -271,7 +252,7 @@ def test_pause_closes_what_is_open_to_replicas(
     console.execute("PAUSE")
     assert show(console, "SERVERS") == []
     console.execute("RESUME")
-    wait_for_replica(client)
+    wait_for_answer(client)
 
 
 def test_clients_that_are_there_get_replicas_that_a_reload_adds_and_loses(
@@ -293,7 +274,7 @@ def test_clients_that_are_there_get_replicas_that_a_reload_adds_and_loses(
         plain = proxy.config_path.read_text()
         proxy.config_path.write_text(plain + tables)
         console.execute("RELOAD")
-        wait_for_replica(client)
+        wait_for_answer(client)
         proxy.config_path.write_text(plain)
         console.execute("RELOAD")
         assert {host(client) for _ in range(10)} == {"primary"}

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
+from dbproxy.demo.postgres import Postgres
 from tests.support.postgres import connect
 
 PATIENCE = 15.0
@@ -120,6 +121,12 @@ class Crowd:
         return self.acknowledged - found
 
 
-def read_ledger(server: object) -> set[tuple[int, int]]:
-    with connect(server) as direct:  # type: ignore[arg-type]  # a Postgres
+def read_ledger(server: Postgres) -> set[tuple[int, int]]:
+    with connect(server) as direct:
         return set(direct.execute("SELECT client, number FROM ledger").fetchall())
+
+
+def wait_for_standby(primary: Postgres) -> None:
+    """From now on a commit waits for replica1: what is acknowledged is there after its promotion."""
+    primary.psql("ALTER SYSTEM SET synchronous_standby_names = 'replica1'")
+    primary.psql("SELECT pg_reload_conf()")

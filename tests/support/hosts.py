@@ -1,13 +1,14 @@
 """A primary and two replicas, each of which says who it is, and a proxy that routes between them."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
+import psutil
 import psycopg
 
 from dbproxy.demo.postgres import Postgres
-from tests.support.postgres import connect, create_cluster, create_database, wait_for_replay
+from tests.support.postgres import Database, connect, create_cluster, create_database, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
 from tests.support.two_servers import open_client
@@ -27,14 +28,28 @@ READY = "SELECT current_setting('test.host') FROM (SELECT count(*) FROM ready) A
 
 
 @contextmanager
-def create_hosts() -> Iterator[list[Postgres]]:
-    """The primary and its replicas, as `REPLICAS` names them."""
-    with create_cluster(**{"test.host": "primary"}) as primary:
-        one, two = (
-            primary.create_replica(name, settings={"test.host": name}) for name in ("replica1", "replica2")
-        )
-        with one, two:
-            yield [primary, one, two]
+def create_hosts(
+    *, replicas: Mapping[str, str] | None = None, **settings: str | int
+) -> Iterator[list[Postgres]]:
+    """The primary and its replicas, as `REPLICAS` names them; `settings` are all hosts', `replicas` theirs alone."""
+    with create_cluster(**{"test.host": "primary"}, **settings) as primary, ExitStack() as stack:
+        names = sorted(REPLICAS)
+        given = [{"test.host": name, **(replicas or {})} for name in names]
+        created = [
+            stack.enter_context(primary.create_replica(name, settings=own))
+            for name, own in zip(names, given, strict=True)
+        ]
+        yield [primary, *created]
+
+
+def urls(database: Database, replicas: Sequence[Postgres]) -> str:
+    """As DATABASE_READ_REPLICAS has them."""
+    return ",".join(replica.dsn(database.name, database.user, database.password) for replica in replicas)
+
+
+def family(server: Postgres) -> list[int]:
+    """The process ids of the postmaster and all its children."""
+    return [server.pid, *(child.pid for child in psutil.Process(server.pid).children(recursive=True))]
 
 
 @contextmanager
@@ -55,9 +70,10 @@ def routing(
             owner.execute(TABLES)
         for replica in replicas:
             wait_for_replay(primary, replica)
-        urls = ",".join(replica.dsn(database.name, database.user, database.password) for replica in replicas)
         config = config.replace("DATABASE", database.name)
-        with serving(database, {**SETTINGS, "replicas": urls, **(settings or {})}, config=config) as running:
+        with serving(
+            database, {**SETTINGS, "replicas": urls(database, replicas), **(settings or {})}, config=config
+        ) as running:
             if "replicas" not in (settings or {}):
                 wait_for_replicas(running.dsn(entry))
             yield running
