@@ -10,9 +10,9 @@ from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.config import Host, Settings
 from dbproxy.errors import ProxyError, ServerUnavailable
+from dbproxy.pool.commits import Commits
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.positions import Positions
 from dbproxy.routing.consistency import EVENTUAL
 from dbproxy.routing.plugins import Plugin, load_plugin
 from dbproxy.routing.room import Room
@@ -41,8 +41,8 @@ class Hosts:
         self.cluster.on_primary = self.primary_changed
         self.cluster.on_out = self.host_out
         self.cluster.on_in = self.host_in
-        self.positions = Positions()
-        self.cluster.on_lead = self.positions.sample
+        self.commits = Commits()
+        self.cluster.on_lead = self.commits.sample
         self.room = Room(self.cluster)
         self.cluster.on_position = self.room.moved
         self.routers: dict[tuple[str, str], Router] = {}
@@ -53,7 +53,7 @@ class Hosts:
         self.settings = settings
         self.plugin = plugin
         self.cluster.apply(settings, monotonic())
-        self.ask_positions(settings)
+        self.follow_commits(settings)
         known = {member.name for member in self.cluster.members}
         for (database, user), router in self.routers.items():
             routing = settings.routing_for(database, user)
@@ -67,15 +67,15 @@ class Hosts:
         listed = self.settings.databases.get(database)
         return listed is None or listed.primary.url is None
 
-    def ask_positions(self, settings: Settings) -> None:
+    def follow_commits(self, settings: Settings) -> None:
         """Have commits followed by the question where they are, if reads may have to see them."""
         routes = any(routing.mode != "off" for routing in settings.routings())
         follows = any(routing.consistency != EVENTUAL for routing in settings.routings())
         wanted = bool(settings.replicas) and routes and follows
         if not wanted or not self.cluster.positions:
-            self.positions.asks = False
-        elif not self.positions.asks:
-            self.positions.want(monotonic())
+            self.commits.asks = False
+        elif not self.commits.asks:
+            self.commits.want(monotonic())
 
     def chooses(self, database: str) -> bool:
         """Whether there are replicas, one of which may become the database's primary."""
@@ -139,7 +139,7 @@ class Hosts:
         if primary is None:
             return  # who asks for a server waits
         now = monotonic()
-        self.positions.reset(primary.lsn)
+        self.commits.reset(primary.lsn)
         for pool in list(self.pools()):
             if pool.host is None and self.moves(pool.database):
                 self.move(pool, primary, now)
@@ -175,8 +175,8 @@ class Hosts:
 
     def sweep(self) -> None:
         """The janitor's: whether the primary tells positions is known only since it was asked."""
-        if self.positions.asks and not self.cluster.positions:
-            self.positions.asks = False
+        if self.commits.asks and not self.cluster.positions:
+            self.commits.asks = False
 
     # --- catalogs ---
 

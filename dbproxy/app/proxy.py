@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -11,70 +11,54 @@ import uvloop
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
-from dbproxy.app.hosts import Hosts, refresh_catalog
+from dbproxy.app.hosts import refresh_catalog
 from dbproxy.app.lifecycle import Lifecycle
+from dbproxy.app.pools import Pools, slow_after
 from dbproxy.auth.client_login import Authenticator
-from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
-from dbproxy.cluster.member import Member
-from dbproxy.config import PoolSettings, Settings
+from dbproxy.config import Settings
 from dbproxy.errors import ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.janitor import sweep
-from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
-from dbproxy.pool.server import Server
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
-from dbproxy.session.cancel import cancel_client, cancel_server
+from dbproxy.session.cancel import cancel_client
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
-from dbproxy.session.hub import STARTUP, Hub, limit
+from dbproxy.session.hub import limit
 from dbproxy.session.registry import Registry
-from dbproxy.session.senders import Senders
 from dbproxy.session.startup import Login
-from dbproxy.sql.cache import StatementCache
 from dbproxy.wire.extended import statement_text
 
 log = structlog.get_logger()
 
 SWEEP_INTERVAL = 0.2  # seconds
 SWEEPS_PER_SECOND = 5
-NEVER = float("inf")
 
 
-class Proxy:
-    """Pools by database and user, who may log in, who is connected.
+class Proxy(Pools):
+    """Who may log in, who is connected; over the pools.
 
-    Implements `session.startup.House` and `admin.house.House`.
+    Implements `session.house.House` and `admin.house.House`.
     """
 
     reload: Callable[[], None]  # app.lifecycle's
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.users = read_users(settings)
-        self.keys = KeyCache()
+        Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
         self.registry = Registry()
         self.slowlog = SlowLog(0, structlog.get_logger())
-        self.pools: dict[tuple[str, str], Pool] = {}
-        self.classifier = StatementCache(settings.pool.statement_cache_size)
-        self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
-        self.hubs: dict[str, Hub] = {}
-        self.senders = Senders()
-        self.learned: dict[str, Keys] = {}
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
         self.stopping = False
         self.behind = False  # with those who are over a limit
-        self.paused = False
-        self.paused_databases: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.watcher: asyncio.Task[Any] | None = None
 
@@ -86,34 +70,7 @@ class Proxy:
     def routers(self) -> Mapping[tuple[str, str], Router]:
         return self.hosts.routers
 
-    # --- session.startup.House ---
-
-    def find_pool(self, database: str, user: str) -> Pool:
-        pool = self.pools.get((database, user))
-        if pool is None:
-            limits = self.settings.pool_for(database, user)
-            pool = self.pools[database, user] = self.make_pool(database, user, limits, {})
-        return pool
-
-    def find_router(self, database: str, user: str) -> Router | None:
-        router = self.hosts.find_router(database, user, self.find_pool(database, user))
-        if router is not None and self.hosts.claim_catalog(router, monotonic()):
-            self.spawn(refresh_catalog(router))
-        return router
-
-    def find_hub(self, database: str, user: str) -> Hub:
-        """The hub of this database; it logs in as `user` if it has to."""
-        hub = self.hubs.get(database)
-        if hub is None:
-            hub = self.hubs[database] = Hub(
-                database,
-                lambda user: self.make_pool(
-                    database, user, limit(self.settings.pool_for(database, user)), STARTUP
-                ),
-                lambda address, pid: self.senders.find(address, pid, monotonic()),
-            )
-        hub.user = user
-        return hub
+    # --- session.house.House ---
 
     def hear(self, client: Client, channels: list[str]) -> None:
         """Let the hub hear these, and the client go on then (`Client.heard`)."""
@@ -168,106 +125,10 @@ class Proxy:
             if user and self.settings.pool_for(database, user).min_pool_size:
                 self.find_pool(database, user).open_more(monotonic())
 
-    def make_pool(
-        self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
-    ) -> Pool:
-        """`parameters` are for the start-up packets of its connections."""
-        pool = Pool(
-            database,
-            user,
-            limits,
-            lambda pool: self.spawn(self.open(pool, parameters)),
-            lambda server: self.cancel_query(server),
-            slow_after(self.settings),
-            self.classifier,
-            lambda: self.forget_statements(database),
-            self.hosts.positions,
-        )
-        pool.moves = self.hosts.chooses(database)
-        pool.paused = self.is_paused(database)
-        return pool
-
-    def make_replica_pool(self, host: Member, primary: Pool) -> Pool:
-        pool = Pool(
-            primary.database,
-            primary.user,
-            primary.settings,
-            lambda pool: self.spawn(self.open(pool, {})),
-            lambda server: self.cancel_query(server),
-            primary.slow_after,
-            self.classifier,
-            primary.forget_statements,
-            self.hosts.positions,
-            primary,
-            host,
-        )
-        pool.paused = primary.paused
-        return pool
-
     def watch_hosts(self) -> None:
         """From when there are several on."""
         if self.watcher is None and self.hosts.watches():
             self.watcher = self.spawn(self.hosts.run())
-
-    def vacate(self, databases: tuple[str, ...]) -> None:
-        """Close what is idle there: DROP DATABASE waits for all others to leave."""
-        for hub in self.hubs.values():
-            if not hub.subscriptions.names and hub.server is not None and self.is_at(hub.database, databases):
-                hub.server.close("the database is to be dropped")
-        for pool in self.pools.values():
-            if self.is_at(pool.database, databases):
-                for server in list(pool.idle):
-                    server.close("the database is to be dropped")
-
-    def is_at(self, database: str, names: tuple[str, ...]) -> bool:
-        """Whether this database has one of these names on its server."""
-        return self.settings.server_for(database).dbname in names
-
-    def forget_statements(self, database: str) -> None:
-        """After DDL: in all pools of the database."""
-        self.hosts.schema_changed(database)
-        for pool in self.pools.values():
-            if pool.database == database:
-                pool.statements.forget()
-
-    async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
-        try:
-            target = self.target(pool, parameters)
-        except ProxyError as error:
-            pool.open_failed(error, monotonic())
-            return
-        server = await open_server(pool, target, self.keys)
-        if server is not None:
-            self.senders.add(server)
-
-    def all_pools(self) -> Iterator[Pool]:
-        """The clients', those to replicas, and the hubs'."""
-        yield from self.pools.values()
-        yield from self.hosts.replica_pools()
-        for hub in self.hubs.values():
-            if hub.pool is not None:
-                yield hub.pool
-
-    def target(self, pool: Pool, parameters: Mapping[str, str]) -> Target:
-        host = self.hosts.address_of(pool)
-        secret = self.users.get(pool.user)
-        usable = secret is not None and secret.kind != "scram-sha-256"
-        return Target(
-            host=host.host,
-            port=host.port,
-            address=host.address,
-            database=host.dbname,
-            user=pool.user,
-            credentials=secret if usable else self.learned.get(pool.user, secret),
-            parameters=parameters,
-            writable=pool.host is None and self.hosts.chooses(pool.database),
-        )
-
-    def cancel_query(self, server: Server) -> asyncio.Task[None]:
-        """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
-        server.cancels += 1
-        timeout = server.pool.settings.cancel_wait_timeout
-        return self.spawn(cancel_server(server, *server.endpoint, timeout))
 
     # --- what administrators ask for ---
 
@@ -299,44 +160,6 @@ class Proxy:
         client = login.client
         if client is not None and client.shares and client.mode == "transaction":
             client.router = login.router
-
-    def host_of(self, pool: Pool) -> str:
-        """The name of the host that it connects to; "" if that is none of the cluster's, or unknown."""
-        primary = self.hosts.cluster.primary if self.hosts.moves(pool.database) else None
-        host: Member | None = pool.host or primary
-        return host.name if host is not None else ""
-
-    def place(self, settings: Settings, users: Users, pool: Pool) -> object:
-        """What decides where a pool's connections go."""
-        host = settings.server_for(pool.database)
-        if pool.host is not None:
-            host = pool.host.url.with_dbname(host.dbname)
-        return host.host, host.port, host.dbname, users.get(pool.user)
-
-    def is_paused(self, database: str) -> bool:
-        return self.paused or database in self.paused_databases
-
-    def pause(self, database: str) -> None:
-        """Lend no more servers of this database (`""`: of any), and close each when it comes back."""
-        if database:
-            self.paused_databases.add(database)
-        else:
-            self.paused = True
-        for pool in self.all_pools():
-            if self.is_paused(pool.database):
-                pool.pause()
-        for hub in self.hubs.values():
-            hub.renew()
-
-    def resume(self, database: str) -> None:
-        """Take back `pause(database)`; what was paused by another stays so."""
-        if database:
-            self.paused_databases.discard(database)
-        else:
-            self.paused = False
-        for pool in self.all_pools():
-            if pool.paused and not self.is_paused(pool.database):
-                pool.resume(monotonic())
 
     # --- tasks ---
 
@@ -416,11 +239,6 @@ def read_users(settings: Settings) -> Users:
         if host.user and password:
             users.add(host.user, password)
     return users
-
-
-def slow_after(settings: Settings) -> float:
-    """Seconds from which on a query is slow."""
-    return settings.slow_query.threshold if settings.slow_query.enabled else NEVER
 
 
 def serve(load: Callable[[], Settings]) -> int:

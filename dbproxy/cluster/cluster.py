@@ -23,7 +23,7 @@ PRIMARY = "primary"  # the name of DATABASE_URL's host, whatever its role
 PATIENCE = 1.0  # seconds that a wanted position is polled for, unless it is wanted again
 
 
-def ignore(_: Member | None) -> None: ...
+def ignore(*_: object) -> None: ...
 
 
 class Cluster:
@@ -41,9 +41,7 @@ class Cluster:
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
-        self.on_lead: Callable[[int, float], None] = lambda lsn, now: (
-            None
-        )  # a probe was told where the primary is
+        self.on_lead: Callable[[int, float], None] = ignore  # the primary said where its WAL ends, and when
         self.changed = asyncio.Event()  # for the monitor: there are other members
         self._announced: Member | None = None  # what on_primary was last told
         self._positions = Positions()
@@ -71,11 +69,6 @@ class Cluster:
     def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
         """A fit replica that has replayed `lsn`, by load and weight; None: the primary takes the read."""
         return self._readers.pick(now, lsn, avoid)
-
-    @property
-    def readable(self) -> bool:
-        """Whether any replica takes reads: where none does, no position is worth waiting for."""
-        return self._readers.replicas > 0
 
     @property
     def readers(self) -> list[Member]:

@@ -33,7 +33,7 @@ def inquire(server: "Relay") -> None:
     traces.touched = set()
     if audit.effects & WRITES and not traces.unplaced:
         traces.unplaced = True
-        server.pool.positions.begin()
+        server.pool.commits.begin()
     ask(server, audit)
 
 
@@ -84,7 +84,7 @@ def conclude(server: "Server", audit: Audit) -> None:
     traces.tries = 0
     if answer.position is not None:
         traces.unplaced = False
-        server.pool.positions.end(answer.position)
+        server.pool.commits.end(answer.position)
         if server.client is not None:
             server.client.committed(answer.position)
         if audit.effects == WRITES:

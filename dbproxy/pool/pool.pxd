@@ -17,7 +17,7 @@ cdef class Pool:
     cdef readonly Pool primary
     cdef readonly object host
     cdef public bint moves
-    cdef readonly object positions
+    cdef readonly object commits
     cdef readonly object statements
     cdef readonly object launch
     cdef readonly object forget_statements

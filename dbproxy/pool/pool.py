@@ -15,9 +15,9 @@ import structlog
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.net.direct import has_news
+from dbproxy.pool.commits import Commits
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
-from dbproxy.pool.positions import Positions
 from dbproxy.pool.prepared import Statements
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED, Members
 from dbproxy.pool.stats import PoolStats
@@ -47,7 +47,7 @@ class Pool:
         slow_after: float,
         classifier: StatementCache | None = None,
         forget_statements: Callable[[], object] | None = None,
-        positions: Positions | None = None,
+        commits: Commits | None = None,
         primary: "Pool | None" = None,
         host: Any = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Pool:
         self.host = host
         self.moves = False  # to another host, if that becomes the primary: it is waited for
         self.moves = False  # to another host, if that becomes the primary: worth waiting for
-        self.positions = positions or Positions()
+        self.commits = commits or Commits()
         self.statements: Statements = (
             primary.statements if primary else Statements(settings.statement_cache_size)
         )
@@ -293,9 +293,9 @@ class Pool:
         """A connection is closed, for this reason; open another if somebody waits."""
         was = NAMES[server.state]
         if server.traces.unplaced:
-            self.positions.lose(monotonic())
+            self.commits.lose(monotonic())
         elif server.traces.effects & WRITES:
-            self.positions.lost_at = monotonic()
+            self.commits.lost_at = monotonic()
         if server.state != CLOSED:
             self.lists[server.state].remove(server)
             server.state = CLOSED

@@ -11,7 +11,7 @@ import re
 from typing import Protocol
 
 from dbproxy.cluster.lag import settle
-from dbproxy.pool.positions import UNKNOWN, Positions
+from dbproxy.pool.commits import UNKNOWN, Commits
 
 EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
@@ -25,22 +25,22 @@ class Writer(Protocol):
     wrote_at: float  # when its last transaction ended that may have written (monotonic seconds); 0: never
 
 
-def needed(consistency: str, writer: Writer, positions: Positions) -> int:
+def needed(consistency: str, writer: Writer, commits: Commits) -> int:
     """The LSN that a replica must have replayed."""
     if consistency == EVENTUAL:
         return 0
     everybody = consistency != SESSION
-    if writer.wrote_at and writer.wrote_at < positions.since:
+    if writer.wrote_at and writer.wrote_at < commits.since:
         everybody = True  # nobody asked where that is
-    if everybody and (positions.pending or positions.lost_at):
+    if everybody and (commits.pending or commits.lost_at):
         return UNKNOWN
-    own = own_position(writer, positions)
-    return settle(max(own, positions.newest) if everybody else own)
+    own = own_position(writer, commits)
+    return settle(max(own, commits.newest) if everybody else own)
 
 
-def own_position(writer: Writer, positions: Positions) -> int:
+def own_position(writer: Writer, commits: Commits) -> int:
     """Behind the session's last commit, as far as it is still there on this timeline."""
-    return writer.position if writer.epoch == positions.epoch else min(writer.position, positions.base)
+    return writer.position if writer.epoch == commits.epoch else min(writer.position, commits.base)
 
 
 def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:

@@ -155,7 +155,7 @@ def needed_lsn(router: Router) -> int:
     """What a newcomer has to see."""
     if not router.cluster.positions:
         return 0
-    return needed(router.settings.consistency, Newcomer(), router.positions)
+    return needed(router.settings.consistency, Newcomer(), router.commits)
 
 
 def object_to_host(router: Router, member: Member, statement: Statement, lsn: int) -> str:

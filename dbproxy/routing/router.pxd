@@ -2,7 +2,7 @@ cdef class Router:
     cdef readonly object primary
     cdef readonly object room
     cdef readonly object cluster
-    cdef readonly object positions
+    cdef readonly object commits
     cdef public object settings
     cdef public object rules
     cdef public object plugin

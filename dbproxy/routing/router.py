@@ -17,9 +17,9 @@ from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
 from dbproxy.observe.slowlog import show_statement
+from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.positions import UNKNOWN, Positions
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
@@ -70,7 +70,7 @@ class Router:
         self.primary = primary
         self.room = room or Room(cluster)
         self.cluster = cluster
-        self.positions: Positions = primary.positions
+        self.commits: Commits = primary.commits
         self.settings = settings
         self.rules = Rules(settings.rules)
         self.plugin = plugin
@@ -161,8 +161,8 @@ class Router:
         if known is not None and known[0] is settings:
             return known[1]
         wishes = Wishes(settings.values, self.settings.consistency)
-        if wishes.consistency != EVENTUAL and not self.positions.asks and self.cluster.positions:
-            self.positions.want(monotonic())
+        if wishes.consistency != EVENTUAL and not self.commits.asks and self.cluster.positions:
+            self.commits.want(monotonic())
         for name, _ in wishes.complaints:
             log.warning("setting not understood", setting=name, database=self.primary.database,
                         user=self.primary.user, hint="The strictest is done instead.")  # fmt: skip
@@ -203,7 +203,7 @@ class Router:
                 return None, "too soon after a write"
             lsn = UNKNOWN if wishes.token else 0
         else:
-            lsn = max(needed(consistency, session, self.positions), settle(wishes.token))
+            lsn = max(needed(consistency, session, self.commits), settle(wishes.token))
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)

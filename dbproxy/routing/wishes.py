@@ -6,7 +6,7 @@ a start-up parameter); where it cannot (`set_config($1, $2, false)`), it counts 
 
 from collections.abc import Mapping
 
-from dbproxy.pool.positions import UNKNOWN
+from dbproxy.pool.commits import UNKNOWN
 from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, parse_lsn
 from dbproxy.sql.hint import read_hint
 from dbproxy.sql.settings import OURS, TOKEN

@@ -65,7 +65,7 @@ class Routed(Judge):
             router.room.enter(self, self.awaits, router.settings.consistency_wait, self.arrived)  # type: ignore[union-attr]
             return None
         self.wrote = host is None and verdict is not READS and verdict not in AT_PRIMARY
-        self.writes = self.wrote and router.positions.asks  # type: ignore[union-attr]
+        self.writes = self.wrote and router.commits.asks  # type: ignore[union-attr]
         self.waits_in = self.pool
         if self.wrote:
             return self.pool
@@ -88,7 +88,7 @@ class Routed(Judge):
         if self.host is None and not reads:
             self.wrote = True
             self.routed = False
-            if self.router.positions.asks:  # type: ignore[union-attr]
+            if self.router.commits.asks:  # type: ignore[union-attr]
                 server.traces.effects |= WRITES
         elif not self.routed and server.pipeline.only_ours():  # all has been answered but a question of ours
             self.answered = server.served
@@ -112,7 +112,7 @@ class Routed(Judge):
         router = self.router
         if router is not None:
             self.position = position
-            self.epoch = router.positions.epoch
+            self.epoch = router.commits.epoch
             router.cluster.note_primary_lsn(settle(position), monotonic())
 
     # --- a replica's answer ---

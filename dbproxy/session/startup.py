@@ -7,14 +7,10 @@ console) takes its place. The login stays as the record of who the client is.
 import asyncio
 from itertools import count
 from time import monotonic, time
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from dbproxy.auth.client_login import Authenticator
-from dbproxy.auth.scram import Keys
-from dbproxy.auth.users import Users
-from dbproxy.config.settings import Settings
 from dbproxy.errors import (
     AdminShutdown,
     FeatureNotSupported,
@@ -31,11 +27,12 @@ from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
 from dbproxy.routing.wishes import complain
+from dbproxy.session.application_name import NAME_LIMIT, name_with_host
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
+from dbproxy.session.house import House
 from dbproxy.session.hub import Hub
 from dbproxy.session.inbox import Inbox
-from dbproxy.session.registry import Registry
 from dbproxy.wire import build
 from dbproxy.wire.startup import (
     MINOR,
@@ -54,40 +51,6 @@ CONSOLES = frozenset({"dbproxy", "pgbouncer"})
 # What a session of a read-only entry asks for. libpq's target_session_attrs goes by this one (`read-only`), and by
 # in_hot_standby (`standby`): by all that its session can see, the entry is one, if it has replicas behind it.
 READ_ONLY = {"default_transaction_read_only": "on"}
-NAME_LIMIT = 63  # bytes of an application_name (PostgreSQL's NAMEDATALEN - 1)
-
-
-def name_with_host(name: str, address: str, port: int) -> str:
-    """As PgBouncer writes it. One that is too long loses its own end, not the address."""
-    place = f" - {f'[{address}]' if ':' in address else address}:{port}" if port else " - unix"
-    room = NAME_LIMIT - len(place)
-    return (name or "app").encode(errors="surrogateescape")[:room].decode(errors="ignore") + place
-
-
-class House(Protocol):
-    """What a login needs of the proxy."""
-
-    @property
-    def settings(self) -> Settings: ...
-    @property
-    def users(self) -> Users: ...
-    @property
-    def authenticator(self) -> Authenticator: ...
-    @property
-    def registry(self) -> Registry: ...
-    @property
-    def stopping(self) -> bool: ...
-    def find_pool(self, database: str, user: str) -> Pool: ...
-    def find_router(self, database: str, user: str) -> Router | None: ...
-    def find_hub(self, database: str, user: str) -> Hub: ...
-    def hear(self, client: Client, channels: list[str]) -> None: ...
-    def vacate(self, databases: tuple[str, ...]) -> None: ...
-    def learn(self, user: str, keys: Keys) -> None: ...
-    def cancel(self, pid: int, key: bytes) -> "asyncio.Task[None] | None": ...
-    def open_console(self, login: "Login") -> Any: ...
-    def log_slow(
-        self, client: Client, request: tuple[bytes, int, float], wait: float, run: float
-    ) -> None: ...
 
 
 class Login(Link):

@@ -6,9 +6,9 @@ older. PostgreSQL itself answers: ahead of the SHOW the setting is given its val
 
 from typing import Any
 
+from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
-from dbproxy.pool.positions import UNKNOWN
 from dbproxy.pool.server import Server
 from dbproxy.routing.consistency import format_lsn, own_position
 from dbproxy.sql.settings import TOKEN
@@ -38,10 +38,10 @@ def find_position(client: Any, server: Server) -> tuple[int, bool]:
     router: Any = client.router
     if router is None:
         return 0, False
-    positions = router.positions
+    commits = router.commits
     token = router.wishes_of(client.settings).token
-    position = max(own_position(client, positions), token if token < UNKNOWN else 0)
-    asked = positions.asks and not (client.wrote_at and client.wrote_at < positions.since)
+    position = max(own_position(client, commits), token if token < UNKNOWN else 0)
+    asked = commits.asks and not (client.wrote_at and client.wrote_at < commits.since)
     return position, asked and (client.host is not None or is_fresh(client, server))
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from dbproxy.pool.positions import UNKNOWN, Positions
+from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, format_lsn, needed, parse_lsn, too_soon
 
 HERE = 1 << 24  # no page's header lies there
@@ -19,11 +19,11 @@ class Writer:
     token: int = 0
 
 
-def known(newest: int = THERE) -> Positions:
-    positions = Positions()
-    positions.begin()
-    positions.end(newest)
-    return positions
+def known(newest: int = THERE) -> Commits:
+    commits = Commits()
+    commits.begin()
+    commits.end(newest)
+    return commits
 
 
 @pytest.mark.parametrize(("consistency", "expected"), [(EVENTUAL, 0), (SESSION, HERE), (GLOBAL, THERE)])
@@ -37,31 +37,31 @@ def test_who_has_written_nothing_needs_nothing():
 
 @pytest.mark.parametrize("consistency", [EVENTUAL, SESSION])
 def test_others_commits_under_way_do_not_matter_to_a_session(consistency: str):
-    positions = known()
-    positions.begin()
-    assert needed(consistency, Writer(position=HERE), positions) < UNKNOWN
+    commits = known()
+    commits.begin()
+    assert needed(consistency, Writer(position=HERE), commits) < UNKNOWN
 
 
 def test_only_the_primary_is_fresh_enough_for_all_while_a_commit_is_not_known():
-    positions = known()
-    positions.begin()
-    assert needed(GLOBAL, Writer(), positions) == UNKNOWN
-    positions.lose(now=1.0)
-    assert needed(GLOBAL, Writer(), positions) == UNKNOWN
+    commits = known()
+    commits.begin()
+    assert needed(GLOBAL, Writer(), commits) == UNKNOWN
+    commits.lose(now=1.0)
+    assert needed(GLOBAL, Writer(), commits) == UNKNOWN
 
 
 def test_who_wrote_before_anybody_asked_must_see_all():
-    positions = known()
-    positions.since = 10.0
-    assert needed(SESSION, Writer(wrote_at=9.0), positions) == THERE
-    assert needed(SESSION, Writer(wrote_at=11.0, position=HERE), positions) == HERE
+    commits = known()
+    commits.since = 10.0
+    assert needed(SESSION, Writer(wrote_at=9.0), commits) == THERE
+    assert needed(SESSION, Writer(wrote_at=11.0, position=HERE), commits) == HERE
 
 
 def test_positions_of_an_older_timeline_are_no_further_than_where_the_new_primary_was():
-    positions = known()
-    positions.reset(HERE)
-    assert needed(SESSION, Writer(position=THERE, epoch=0), positions) == HERE
-    assert needed(SESSION, Writer(position=THERE, epoch=1), positions) == THERE
+    commits = known()
+    commits.reset(HERE)
+    assert needed(SESSION, Writer(position=THERE, epoch=0), commits) == HERE
+    assert needed(SESSION, Writer(position=THERE, epoch=1), commits) == THERE
 
 
 @pytest.mark.parametrize(("consistency", "wrote_at", "expected"), [

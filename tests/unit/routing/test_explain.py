@@ -96,7 +96,7 @@ def test_a_host_that_cannot_answer_says_why() -> None:
 
 def test_a_global_read_needs_what_anybody_has_committed() -> None:
     own = router(consistency="global")
-    own.positions.newest = 0x4000000
+    own.commits.newest = 0x4000000
     verdict, *_ = explain_route(own, ITEMS)
     assert verdict == "It goes to the primary: no replica can answer."
 

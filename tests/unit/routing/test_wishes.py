@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.pool.positions import UNKNOWN
+from dbproxy.pool.commits import UNKNOWN
 from dbproxy.routing.wishes import Wishes, complain
 
 

@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
+from dbproxy.pool.commits import Commits
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.positions import Positions
 from dbproxy.routing.wishes import Wishes
 from dbproxy.session.token import find_position
 
 
 def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
     """One whose last commit is at 100."""
-    positions = Positions()
+    commits = Commits()
     if asks:
-        positions.want(10.0)
+        commits.want(10.0)
     wishes = Wishes({"dbproxy.causal_token": token}, "session")
-    router = SimpleNamespace(positions=positions, wishes_of=lambda settings: wishes)
+    router = SimpleNamespace(commits=commits, wishes_of=lambda settings: wishes)
     usual = {
         "position": 100,
         "epoch": 0,
@@ -70,7 +70,7 @@ def test_a_replicas_session_has_committed_nothing_since():
 
 def test_what_was_cut_off_by_a_promotion_is_not_asked_for():
     client = make_client()
-    client.router.positions.reset(70)
+    client.router.commits.reset(70)
     assert find_position(client, make_server()) == (70, True)
 
 

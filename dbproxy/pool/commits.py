@@ -8,7 +8,7 @@ next that is read from the primary itself.
 UNKNOWN = 1 << 63  # behind every real position
 
 
-class Positions:
+class Commits:
     """`newest`: of all commits; `lost_at`: when one was lost that nothing has passed yet (monotonic seconds).
 
     After a change of the timeline nothing that is still there is behind `base`; `epoch` counts such changes.

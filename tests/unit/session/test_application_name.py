@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.session.startup import NAME_LIMIT, name_with_host
+from dbproxy.session.application_name import NAME_LIMIT, name_with_host
 
 
 @pytest.mark.parametrize(
