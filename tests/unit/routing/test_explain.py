@@ -6,10 +6,14 @@ from dbproxy.cluster.catalog import Catalog, Definition
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.finding import Finding
 from dbproxy.config import RuleSettings, Settings, load
+from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
-from dbproxy.routing.explain import explain_route, explain_text
-from dbproxy.routing.router import RESCUED_LIMIT, Router
+from dbproxy.routing.explain import Newcomer, explain_route, explain_text
+from dbproxy.routing.router import READ_ONLY, READS, RESCUED_LIMIT, Router
 from dbproxy.sql.parser import classify
+from tests.support.other_sql import OTHERS
+from tests.support.reads_sql import READS as READ_TEXTS
+from tests.support.reads_sql import lines
 
 ENVIRONMENT = {
     "DATABASE_URL": "postgresql://app:secret@primary.example/app",
@@ -146,3 +150,20 @@ def test_what_a_rule_says_is_told() -> None:
     told = explain_route(own, ITEMS)
     assert told[0].startswith("It goes to replica2:")
     assert "a rule's or the plugin's" in told[1]
+
+
+@pytest.mark.parametrize(
+    "text", [text for _, text in (*lines(READ_TEXTS), *lines(OTHERS))], ids=lambda text: text[:60]
+)
+def test_what_is_told_is_what_is_done(text: str) -> None:
+    found = router(slow_start="0s")
+    statement = classify(text.encode())
+    goes = found.judge(statement, Session()) in (READS, READ_ONLY)
+    assert explain_route(found, text.encode())[0].startswith("It goes to replica") is goes
+
+
+class Session(Newcomer):
+    """As a client that has just logged in."""
+
+    settings = NOTHING
+    wanted_host = ""
