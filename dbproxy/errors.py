@@ -98,6 +98,12 @@ class QueryWaitTimeout(ProxyError):
     sqlstate = "53300"
 
 
+class TooManyWaiting(ProxyError):
+    """More wait for a server already than may; the request was not sent and the connection goes on."""
+
+    sqlstate = "53300"
+
+
 class QueryCanceled(ProxyError):
     """The client cancelled a request that was still waiting for a server."""
 

@@ -144,6 +144,11 @@ class PoolKeys(Section):
     query_wait_timeout: Duration = setting(
         "120s", "How long a client waits for a server before it gets an error; 0 is for ever."
     )
+    max_waiting: Count = setting(
+        0,
+        "Clients that may wait for a server of one pool, the primary's failover included: those who come later get an "
+        "error; 0 is as many as are connected.",
+    )
     client_idle_timeout: Duration = setting("0s", "A client idle for longer is disconnected; 0 is never.")
     idle_transaction_timeout: Duration = setting(
         "0s", "A client idle inside a transaction for longer is disconnected; 0 is never."

@@ -1,8 +1,8 @@
 """Deadlines of pools: one sweep, a few times a second, compares numbers, so that no query needs a timer."""
 
-from itertools import takewhile
+from itertools import islice, takewhile
 
-from dbproxy.errors import QueryWaitTimeout
+from dbproxy.errors import QueryWaitTimeout, TooManyWaiting
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import IDLE, TESTED
 
@@ -10,6 +10,7 @@ from dbproxy.pool.states import IDLE, TESTED
 def sweep(pool: Pool, now: float) -> None:
     """Time out waiting clients, then idle, old and silent servers; open what is missing."""
     refuse_late_waiters(pool, now)
+    refuse_newest_waiters(pool)
     close_old_servers(pool, now)
     check_quiet_servers(pool, now)
     pool.match(now)
@@ -25,6 +26,20 @@ def refuse_late_waiters(pool: Pool, now: float) -> None:
             QueryWaitTimeout(
                 f"query_wait_timeout: no server connection became free within {timeout:g} s",
                 detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, all in use",
+            )
+        )
+
+
+def refuse_newest_waiters(pool: Pool) -> None:
+    """Those beyond `max_waiting`: who came first keeps its place."""
+    most = pool.settings.max_waiting
+    for client in list(islice(pool.waiting, most, None)) if most else ():
+        pool.leave(client)
+        client.refuse(
+            TooManyWaiting(
+                f"max_waiting: {most} clients wait for a server connection already",
+                detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, none of them free",
+                hint="Try again later.",
             )
         )
 

@@ -57,7 +57,6 @@ class Pool:
         self.settings = settings
         self.primary = primary
         self.host = host
-        self.moves = False  # to another host, if that becomes the primary: it is waited for
         self.moves = False  # to another host, if that becomes the primary: worth waiting for
         self.commits = commits or Commits()
         self.statements: Statements = (

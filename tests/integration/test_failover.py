@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 
 import psycopg
 import pytest
@@ -30,7 +31,7 @@ def hosts() -> Iterator[list[Postgres]]:
 
 
 @pytest.fixture
-def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
+def proxy(hosts: list[Postgres], request: pytest.FixtureRequest) -> Iterator[Proxy]:
     primary, *replicas = hosts
     database = Database(primary, "postgres")
     with connect(primary) as owner:
@@ -38,9 +39,23 @@ def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
         owner.execute("CREATE TABLE ready (); GRANT ALL ON ready TO app")
     for replica in replicas:
         wait_for_replay(primary, replica)
-    with serving(database, {**FAST, "replicas": urls(database, replicas)}) as running:
+    settings = {**FAST, "replicas": urls(database, replicas), **getattr(request, "param", {})}
+    with serving(database, settings) as running:
         wait_for_replicas(running.dsn())
         yield running
+
+
+async def wait_for_number(
+    tasks: list[asyncio.Task], number: int
+) -> tuple[set[asyncio.Task], set[asyncio.Task]]:
+    """Those that are done once so many are, and the others."""
+    done: set[asyncio.Task] = set()
+    pending = set(tasks)
+    while len(done) < number:
+        finished, pending = await asyncio.wait(pending, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        assert finished, f"only {len(done)} of {number} were done in time"
+        done |= finished
+    return done, pending
 
 
 async def test_replica_that_is_killed_costs_no_read(proxy: Proxy, hosts: list[Postgres]):
@@ -105,6 +120,32 @@ async def test_login_while_there_is_no_primary_waits_for_one(proxy: Proxy, hosts
     finally:
         await connection.close()
     assert read_ledger(hosts[1]) == {(1, 1)}
+
+
+@pytest.mark.parametrize("proxy", [{"pool.max_waiting": 2}], indirect=True)
+async def test_only_so_many_wait_for_a_primary(proxy: Proxy, hosts: list[Postgres]):
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(
+                await psycopg.AsyncConnection.connect(proxy.dsn(), autocommit=True, prepare_threshold=None)
+            )
+            for _ in range(4)
+        ]
+        os.kill(hosts[0].pid, signal.SIGKILL)
+        await Crowd(proxy.dsn(), 1).until(lambda: "primary lost" in proxy.log())
+        writes = [
+            asyncio.create_task(connection.execute("INSERT INTO ledger VALUES (%s, 1)", [number]))
+            for number, connection in enumerate(connections)
+        ]
+        refused, _ = await wait_for_number(writes, 2)
+        for write in refused:
+            with pytest.raises(psycopg.errors.TooManyConnections, match="max_waiting: 2 clients wait"):
+                await write
+        await asyncio.to_thread(hosts[1].promote)
+        await asyncio.gather(*(write for write in writes if write not in refused))
+        for connection in connections:  # those that were refused, too, are still there
+            await connection.execute("SELECT 1")
+    assert len(read_ledger(hosts[1])) == 2
 
 
 async def test_transaction_that_is_open_on_the_lost_primary_gets_one_clear_error(

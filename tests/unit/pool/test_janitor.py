@@ -1,4 +1,4 @@
-from dbproxy.errors import ProxyError, QueryWaitTimeout
+from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.states import IDLE, TESTED
 from tests.unit.pool.fakes import FakeClient, FakePool
@@ -62,6 +62,39 @@ def test_query_wait_timeout_of_nothing_is_for_ever():
     fake.lend(client, 0.0)
     sweep(fake.pool, 1e9)
     assert client.refusal is None
+
+
+def test_who_came_first_keeps_its_place_when_too_many_wait():
+    fake = FakePool(size=1, max_waiting=2)
+    opened(fake, 1)
+    fake.lend(FakeClient())
+    waiting = [FakeClient() for _ in range(4)]
+    for client in waiting:
+        fake.lend(client, 0.0)
+    sweep(fake.pool, 0.1)
+    assert list(fake.pool.waiting) == waiting[:2]
+    assert [type(client.refusal) for client in waiting[2:]] == [TooManyWaiting] * 2
+    assert "max_waiting: 2 clients" in waiting[3].refusal.message
+
+
+def test_who_waits_again_at_once_is_not_refused_in_the_same_sweep_for_the_number():
+    fake = FakePool(size=1, max_waiting=1)
+    opened(fake, 1)
+    fake.lend(FakeClient())
+    fake.lend(FakeClient(), 0.0)
+    client = Persistent(fake)
+    fake.lend(client, 0.0)
+    sweep(fake.pool, 0.1)
+    assert client.refusals == 1
+
+
+def test_max_waiting_of_nothing_is_no_limit():
+    fake = FakePool(size=1, max_waiting=0)
+    waiting = [FakeClient() for _ in range(100)]
+    for client in waiting:
+        fake.lend(client, 0.0)
+    sweep(fake.pool, 0.1)
+    assert len(fake.pool.waiting) == 100
 
 
 def test_idle_servers_are_closed_down_to_the_minimum_the_longest_idle_first():
