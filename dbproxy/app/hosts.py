@@ -41,6 +41,7 @@ class Hosts:
         self.cluster.on_primary = self.primary_changed
         self.cluster.on_out = self.host_out
         self.cluster.on_in = self.host_in
+        self.cluster.on_moved = self.host_moved
         self.commits = Commits()
         self.cluster.on_lead = self.commits.sample
         self.room = Room(self.cluster)
@@ -150,6 +151,8 @@ class Hosts:
         for server in pool.servers():
             if server.address != primary.url.address:
                 server.close(f"the primary is {primary.url.address} now")
+            elif server.connected_at <= primary.moved_at:
+                server.close(f"{primary.url.address} is another server now")
         pool.try_again(now)
 
     def host_out(self, member: Member) -> None:
@@ -157,6 +160,19 @@ class Hosts:
             pool = router.pools.get(member.name)
             if pool is not None:
                 self.give_up(pool, f"{member.name} is {member.state}", active=member.state in GONE)
+
+    def host_moved(self, member: Member) -> None:
+        """Connections to the server that had its address before are of no use, whatever it does now."""
+        if member is self.cluster.primary:
+            self.primary_changed(member)
+        why = f"{member.name} is another server now"
+        for router in self.routers.values():
+            pool = router.pools.get(member.name)
+            if pool is not None:
+                pool.retire(why)
+                for server in pool.servers():
+                    if server.connected_at <= member.moved_at:
+                        server.close(why)
 
     def host_in(self, member: Member) -> None:
         for router in self.routers.values():

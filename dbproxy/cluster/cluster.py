@@ -40,6 +40,7 @@ class Cluster:
         self.on_primary: Callable[[Member | None], None] = ignore  # another host is the primary, or none is
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
+        self.on_moved: Callable[[Member], None] = ignore  # another server has its address
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
         self.on_lead: Callable[[int, float], None] = ignore  # the primary said where its WAL ends, and when
         self.changed = asyncio.Event()  # for the monitor: there are other members
@@ -161,14 +162,20 @@ class Cluster:
         if member not in self.members:
             return
         returned = member.failures > 0
+        moved = member.recognise(finding.server, now)
         health.succeed(member, now, self.settings.health)
         member.role, member.timeline, member.positions = finding.role, finding.timeline, finding.positions
         self._elect(now)
+        if moved and member is self.primary:
+            self._positions.turn(self.members)
         if member is self.primary:
             self._lead(member, finding, now, returned=returned)
         elif member.role == "replica":
             self._follow(member, finding, now)
         self._judge(now)
+        if moved:
+            journal.tell_moved(member)
+            self.on_moved(member)
 
     def refused(self, member: Member, reason: str, now: float) -> None:
         """It is there, but will not have our probe: what was known or assumed of it stays."""
@@ -232,7 +239,9 @@ class Cluster:
     def _follow(self, member: Member, finding: Finding, now: float) -> None:
         before, late = member.lsn, member.late
         until = now if self.primary_lost_at is None else self.primary_lost_at  # there is nothing after that
-        rival = any(m.role == "primary" and m is not self.primary and not m.down for m in self.members)
+        primary = self.primary
+        others = [m for m in self.members if m is not primary and not m.is_one_with(primary)]
+        rival = any(m.role == "primary" and not m.down for m in others)
         seconds = self._positions.follow(member, finding, until, rival=rival)
         health.lag(member, seconds, now, self.settings.health)
         if member.late and not late:

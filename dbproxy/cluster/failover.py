@@ -3,7 +3,8 @@
 Whoever says that it is not in recovery is writable. Of two, the newer timeline wins, as each promotion begins a new
 one; the other is what came back of an old primary, and writes there would be lost. So a writable host is no candidate
 either while any other is known to have been on a newer timeline: better no primary than that one. An operator who
-knows better disables that other: who is disabled takes no part.
+knows better disables that other: who is disabled takes no part. Two names of one server are no two hosts: a name may
+follow the primary about.
 """
 
 from collections.abc import Iterable
@@ -25,7 +26,8 @@ def elect(members: Iterable[Member], primary: Member | None) -> Election:
     newest = max((member.timeline for member in known), default=0)
     candidates = [member for member in writable if member.timeline in (0, newest)]
     chosen = _choose(known, candidates, primary)
-    return Election(chosen, frozenset(member for member in writable if member is not chosen))
+    others = (member for member in writable if member is not chosen and not member.is_one_with(chosen))
+    return Election(chosen, frozenset(others))
 
 
 def _choose(known: tuple[Member, ...], candidates: list[Member], primary: Member | None) -> Member | None:

@@ -10,6 +10,8 @@ class Finding:
     """`lsn` is what a replica has replayed, or a primary has written; 0 where the server tells no positions.
 
     `received` is what a replica has received by streaming; unless `exact`, it may be on a later timeline than it says.
+    `server` is a number of its own for each run of a server, 0 where that is not told: hosts that tell the same one are
+    one server by two names.
     """
 
     role: Role
@@ -18,3 +20,4 @@ class Finding:
     timeline: int = 0
     received: int = 0
     exact: bool = True
+    server: int = 0

@@ -40,6 +40,12 @@ def tell_fenced(member: Member, primary: Member | None) -> None:
     )
 
 
+def tell_moved(member: Member) -> None:
+    log.warning(
+        "host is another server", **_place(member), hint="it was restarted, or its name leads elsewhere now"
+    )
+
+
 def tell_late(replica: Member) -> None:
     log.warning("replica lags", **_place(replica), **_lag(replica))
 

@@ -11,9 +11,9 @@ cdef class Member:
     cdef public bint heard, down, suspect, refused
     cdef public long long failures, successes
     cdef public str last_error
-    cdef public double started_at
+    cdef public double started_at, heard_at, moved_at
     cdef public bint positions
-    cdef public long long lsn, timeline, ceiling, followed, lag_bytes
+    cdef public long long server, lsn, timeline, ceiling, followed, lag_bytes
     cdef public double lag_seconds
     cdef public bint late, lagging, fenced, alarmed
     cdef public object due

@@ -42,6 +42,11 @@ class Member:
         self.refused = False  # the last one was not let in
         self.last_error = ""
         self.started_at = float("-inf")  # when its slow start began
+        self.heard_at = float("-inf")  # the last answer
+        self.server = 0  # which server that was; 0: not told
+        self.moved_at = float(
+            "-inf"
+        )  # connections opened up to then lead to the server that had its address before
         self.suspect = False  # a query failed there: no reads until a probe succeeds
         # Where it is.
         self.positions = True  # whether it tells positions at all
@@ -68,6 +73,18 @@ class Member:
 
     def __repr__(self) -> str:
         return f"<Member {self.name} {self.url.address} {self.role} {self.state}>"
+
+    def recognise(self, server: int, now: float) -> bool:
+        """Note which server has answered; True if it is another than before: restarted, or the name leads elsewhere."""
+        moved = 0 not in (self.server, server) and server != self.server
+        if moved:
+            self.moved_at = self.heard_at
+        self.server, self.heard_at = server or self.server, now
+        return moved
+
+    def is_one_with(self, other: "Member | None") -> bool:
+        """Whether both are names of one server."""
+        return other is not None and self.server != 0 and self.server == other.server
 
     def judge(self, now: float, slow_start: float) -> State:
         """The word for what is known."""

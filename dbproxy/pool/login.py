@@ -51,10 +51,10 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
     pool.attempts.add(attempt)
     server = Server(pool)
     server.address = target.address
-    server.endpoint = target.host, target.port
     try:
         async with asyncio.timeout(pool.settings.server_connect_timeout or None):
             await connect(lambda: server, target.host, target.port)
+            server.endpoint = find_endpoint(server, target)
             await log_in(server, target, keys)
             if target.writable and server.parameters.get(STANDBY) == "on":
                 raise ServerUnavailable("the server is a standby: it takes no writes")
@@ -79,6 +79,12 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
         return server
     finally:
         pool.attempts.discard(attempt)
+
+
+def find_endpoint(server: Server, target: Target) -> tuple[str, int]:
+    """Where cancel requests for it go: a name may lead elsewhere by then."""
+    peer = server.transport.get_extra_info("peername")  # type: ignore[union-attr]  # it is connected
+    return peer[:2] if isinstance(peer, tuple) else (target.host, target.port)
 
 
 def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyError:

@@ -108,6 +108,21 @@ async def pause_replay(hosts: Hosts) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def delay_replay(hosts: Hosts) -> AsyncIterator[None]:
+    """Less than what takes them out: reads of who has just written wait, or are the primary's."""
+    for replica in hosts.replicas:
+        await asyncio.to_thread(set_delay, replica, "500ms")
+    yield
+    for replica in hosts.replicas:
+        await asyncio.to_thread(set_delay, replica, "0")
+
+
+def set_delay(replica: Postgres, delay: str) -> None:
+    replica.psql(f"ALTER SYSTEM SET recovery_min_apply_delay = '{delay}'")
+    replica.psql("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
 async def kill_both_replicas(hosts: Hosts) -> AsyncIterator[None]:
     for replica in hosts.replicas:
         os.kill(replica.pid, signal.SIGKILL)
@@ -148,6 +163,7 @@ FAULTS: dict[str, Case] = {
     "replica's line deaf": Case(deafen_line),
     "replica's answers lost": Case(drop_bytes),
     "replica's answers late": Case(delay_line),
+    "replay 0.5 s late": Case(delay_replay),
     "replay paused": Case(pause_replay),
     "both replicas killed": Case(kill_both_replicas),
     "primary killed": Case(kill_primary, primary=True),

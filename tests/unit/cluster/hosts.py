@@ -34,12 +34,12 @@ def settings(number: int = 2, **sections: Any) -> Settings:
     return Settings.model_validate(hosts | sections)
 
 
-def writable(lsn: int = 1000, timeline: int = 1) -> Finding:
-    return Finding("primary", True, lsn, timeline)
+def writable(lsn: int = 1000, timeline: int = 1, server: int = 0) -> Finding:
+    return Finding("primary", True, lsn, timeline, server=server)
 
 
-def following(lsn: int = 1000, timeline: int = 1) -> Finding:
-    return Finding("replica", True, lsn, timeline)
+def following(lsn: int = 1000, timeline: int = 1, server: int = 0) -> Finding:
+    return Finding("replica", True, lsn, timeline, server=server)
 
 
 def running(number: int = 2, **sections: Any) -> Cluster:

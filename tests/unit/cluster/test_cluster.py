@@ -71,6 +71,24 @@ def test_without_replicas_all_is_the_primarys():
     assert cluster.pick(1.0) is None
 
 
+# --- names that lead elsewhere ---
+
+
+def test_another_server_at_the_primarys_address_is_told_and_nobody_is_known_to_be_anywhere():
+    cluster = running()
+    moved: list[str] = []
+    cluster.on_moved = lambda member: moved.append(member.name)
+    cluster.learn(cluster.member("primary"), writable(2000, server=7), 2.0)
+    cluster.learn(cluster.member("replica1"), following(2000, server=8), 2.1)
+    assert names(cluster, 2000) == {"replica1"}
+    cluster.learn(cluster.member("primary"), writable(1500, timeline=1, server=9), 3.0)
+    assert moved == ["primary"]
+    assert names(cluster, 1) == set()
+    cluster.learn(cluster.member("replica1"), following(1400, server=8), 3.1)
+    assert names(cluster, 1400) == {"replica1"}
+    assert moved == ["primary"]
+
+
 # --- replicas out and in ---
 
 

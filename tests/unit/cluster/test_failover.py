@@ -39,6 +39,12 @@ def test_of_equal_timelines_the_one_that_was_primary_stays():
     assert elect([one, two], two).fenced == {one}
 
 
+def test_a_second_name_of_the_primary_is_not_fenced():
+    one, two = primary("one", server=7), primary("two", server=7)
+    assert elect([one, two], two).primary is two
+    assert elect([one, two], two).fenced == frozenset()
+
+
 def test_an_old_primary_is_none_even_if_the_new_one_is_down():
     old, new = primary(timeline=1), primary("replica1", timeline=2, down=True, failures=9)
     election = elect([old, new], new)

@@ -39,3 +39,22 @@ def test_without_a_slow_start_the_share_is_whole_at_once():
 
 def test_a_member_is_shown_without_its_password():
     assert repr(member("replica1")) == "<Member replica1 replica1.internal:5432 replica up>"
+
+
+def test_a_host_is_another_server_once_it_says_so():
+    found = member(server=0)
+    assert not found.recognise(0, 1.0)  # it does not tell
+    assert not found.recognise(7, 2.0)
+    assert not found.recognise(7, 3.0)
+    assert not found.recognise(0, 4.0)
+    assert found.recognise(8, 5.0)
+    assert found.moved_at == 4.0  # what was opened up to then leads to the one before
+    assert not found.recognise(8, 6.0)
+
+
+def test_two_names_of_one_server_are_known_by_what_it_says():
+    one, two = member("one", server=7), member("two", server=7)
+    assert one.is_one_with(two)
+    assert not one.is_one_with(member("three", server=8))
+    assert not member(server=0).is_one_with(member(server=0))
+    assert not one.is_one_with(None)

@@ -107,7 +107,7 @@ class Server:
         for name in self.missing:
             if name in question:
                 raise asyncpg.UndefinedFunctionError(f"function {name} does not exist")
-        return (False, 100, 1, None, True)
+        return (False, 100, 1, None, True, 0)
 
     def terminate(self) -> None:
         self.closed = True
@@ -117,7 +117,13 @@ class Server:
 
 
 @pytest.mark.parametrize(
-    ("missing", "positions"), [((), True), (("pg_walfile_name",), True), (("pg_current_wal_lsn",), False)]
+    ("missing", "positions"),
+    [
+        ((), True),
+        (("pg_walfile_name",), True),
+        (("pg_current_wal_lsn",), False),
+        (("pg_current_wal_lsn", "pg_postmaster_start_time"), False),
+    ],
 )
 async def test_a_server_is_asked_for_what_it_can_tell_and_not_again_for_what_it_cannot(
     missing: tuple[str, ...], positions: bool
