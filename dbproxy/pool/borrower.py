@@ -49,6 +49,9 @@ class Borrower(Link):
     def committed(self, position: int) -> None:
         """Whatever it has committed is in the primary's WAL ahead of this position."""
 
+    def misplaced(self) -> None:
+        """Where in the WAL it has committed last will not be known."""
+
     def caught_up(self) -> None:
         """All that was asked for has been answered, and no Sync has been sent after it."""
 

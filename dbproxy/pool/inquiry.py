@@ -4,7 +4,10 @@ No transaction is open and nothing is due, but the client's next request may be 
 answer that PostgreSQL did not give is asked for again.
 """
 
+from time import monotonic
 from typing import TYPE_CHECKING
+
+import structlog
 
 from dbproxy.errors import ProtocolViolation, SessionLost
 from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
     from dbproxy.pool.relay import Relay
     from dbproxy.pool.server import Server
 
+log = structlog.get_logger()
+
+# Said by a server that tells no positions to this user (Aurora; functions that were revoked), or is a replica by now.
+SILENT = frozenset({"0A000", "42501", "42883", "55000"})
 TRIES = 3  # an audit may be hit by a cancel or a timeout that was meant for what ran before it
 
 
@@ -60,6 +67,9 @@ def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
     note = server.pipeline.oldest_note()
     if server.pipeline.peek() & TAIL:
         return True  # the transaction has failed before
+    if isinstance(note, Audit) and note.effects & WRITES and fields.get("C") in SILENT:
+        misplace(server, note, fields)
+        return True
     if isinstance(note, Audit) and server.traces.tries < TRIES:
         return True
     if note is OPTIONAL:
@@ -72,6 +82,26 @@ def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
     raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
 
 
+def misplace(server: "Relay", audit: Audit, fields: dict[str, str]) -> None:
+    """The server does not tell where the commit is: only what everybody has is known to have it."""
+    audit.effects &= ~WRITES
+    server.traces.unplaced = False
+    pool = server.pool
+    pool.commits.lose(monotonic())
+    if server.client is not None:
+        server.client.misplaced()
+    if pool.tells_positions:
+        pool.tells_positions = False
+        log.warning(
+            "commits are not told apart: the server does not say where its WAL ends",
+            database=pool.database,
+            user=pool.user,
+            reason=fields.get("M"),
+            hint="GRANT EXECUTE ON FUNCTION pg_current_wal_insert_lsn() to the user; until then a session's reads stay "
+            "on the primary for longer after it wrote",
+        )
+
+
 def conclude(server: "Server", audit: Audit) -> None:
     """The question is over: take over the answer, or ask again."""
     traces = server.traces
@@ -79,7 +109,10 @@ def conclude(server: "Server", audit: Audit) -> None:
     traces.asked = 0
     answer = audit.answer
     if answer is None:
-        ask_later(server, audit)
+        if audit.effects:
+            ask_later(server, audit)
+        else:
+            traces.tries = 0
         return
     traces.tries = 0
     if answer.position is not None:

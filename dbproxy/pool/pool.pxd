@@ -33,6 +33,7 @@ cdef class Pool:
     cdef public dict routines
     cdef public double routines_read_at
     cdef public bint sets_unseen
+    cdef public bint tells_positions
     cdef public bint recalls
     cdef public dict welcome
     cdef public bint paused

@@ -77,6 +77,7 @@ class Pool:
         self.routines: dict[str, tuple[int, frozenset[str]]] = {}
         self.routines_read_at = 0.0
         self.sets_unseen = False  # some of them set settings: a trigger may call them
+        self.tells_positions = True  # its servers say where a commit is
         self.recalls = False  # somebody here uses currval or lastval
         self.welcome: dict[str, str] = {}
         self.paused = False

@@ -20,7 +20,7 @@ _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 class Writer(Protocol):
     """A session, as far as it writes."""
 
-    position: int  # behind its own last commit, in `epoch`; 0: it has none
+    position: int  # behind its own last commit, in `epoch`; 0: it has none; UNKNOWN: it will not be known
     epoch: int
     wrote_at: float  # when its last transaction ended that may have written (monotonic seconds); 0: never
 
@@ -29,9 +29,7 @@ def needed(consistency: str, writer: Writer, commits: Commits) -> int:
     """The LSN that a replica must have replayed."""
     if consistency == EVENTUAL:
         return 0
-    everybody = consistency != SESSION
-    if writer.wrote_at and writer.wrote_at < commits.since:
-        everybody = True  # nobody asked where that is
+    everybody = consistency != SESSION or not is_placed(writer, commits)
     if everybody and (commits.pending or commits.lost_at):
         return UNKNOWN
     own = own_position(writer, commits)
@@ -40,7 +38,14 @@ def needed(consistency: str, writer: Writer, commits: Commits) -> int:
 
 def own_position(writer: Writer, commits: Commits) -> int:
     """Behind the session's last commit, as far as it is still there on this timeline."""
-    return writer.position if writer.epoch == commits.epoch else min(writer.position, commits.base)
+    position = min(writer.position, commits.newest) if writer.position == UNKNOWN else writer.position
+    return position if writer.epoch == commits.epoch else min(position, commits.base)
+
+
+def is_placed(writer: Writer, commits: Commits) -> bool:
+    """Whether it is known where the session's last commit is: it was asked for, and answered."""
+    asked = not writer.wrote_at or writer.wrote_at >= commits.since
+    return asked and (writer.position != UNKNOWN or writer.epoch != commits.epoch)
 
 
 def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:

@@ -55,7 +55,7 @@ def _judge_route(value: str) -> str:
 
 def _judge_token(value: str) -> str:
     try:
-        valid = 0 <= parse_lsn(value) < UNKNOWN
+        valid = 0 <= parse_lsn(value) <= UNKNOWN
     except ValueError:
         valid = False
     return "" if valid else f'{TOKEN} is what SHOW {TOKEN} has said, such as 0/16B3748, not "{value}"'

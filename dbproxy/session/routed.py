@@ -11,6 +11,7 @@ from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
@@ -25,7 +26,6 @@ from dbproxy.wire.pipeline import KIND, SKIP
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
-LONG_AGO = 1e-9  # when it wrote, if nobody knows where that is: as if nobody had asked
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
 
@@ -115,6 +115,10 @@ class Routed(Judge):
             self.epoch = router.commits.epoch
             router.cluster.note_primary_lsn(settle(position), monotonic())
 
+    def misplaced(self) -> None:
+        if self.router is not None:
+            self.position, self.epoch = UNKNOWN, self.router.commits.epoch
+
     # --- a replica's answer ---
 
     def leave_host(self, seconds: float) -> None:
@@ -200,7 +204,7 @@ class Routed(Judge):
         server = self.server
         if server is not None and not told and self.is_done_with(server):
             self.server = None
-            self.wrote_at = LONG_AGO
+            self.misplaced()
             self.free(PARTNER_FULL)
             return
         host = self.host
@@ -211,7 +215,7 @@ class Routed(Judge):
         if host is not None and not self.detours:
             self.note_rescue(LOST)
         if server.traces.unplaced:
-            self.wrote_at = LONG_AGO
+            self.misplaced()
         self.avoided = host
         self.detours += 1
         data = self.rescue()

@@ -10,7 +10,7 @@ from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
-from dbproxy.routing.consistency import format_lsn, own_position
+from dbproxy.routing.consistency import format_lsn, is_placed, own_position
 from dbproxy.sql.settings import TOKEN
 from dbproxy.sql.statement import SETS
 
@@ -40,8 +40,10 @@ def find_position(client: Any, server: Server) -> tuple[int, bool]:
         return 0, False
     commits = router.commits
     token = router.wishes_of(client.settings).token
-    position = max(own_position(client, commits), token if token < UNKNOWN else 0)
-    asked = commits.asks and not (client.wrote_at and client.wrote_at < commits.since)
+    if not (router.cluster.positions and client.pool.tells_positions):
+        return (UNKNOWN if client.wrote_at or token else 0), True
+    position = max(own_position(client, commits), token)
+    asked = commits.asks and is_placed(client, commits)
     return position, asked and (client.host is not None or is_fresh(client, server))
 
 

@@ -106,6 +106,8 @@ class Line:
         """Reset every open connection, on both sides."""
         for writer in self._open:
             line: socket.socket = writer.get_extra_info("socket")
+            if line.fileno() < 0:
+                continue  # closed by itself, a moment ago
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 

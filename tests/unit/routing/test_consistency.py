@@ -57,6 +57,25 @@ def test_who_wrote_before_anybody_asked_must_see_all():
     assert needed(SESSION, Writer(wrote_at=11.0, position=HERE), commits) == HERE
 
 
+def test_whose_position_was_not_told_must_see_all():
+    commits = known()
+    lost = Writer(wrote_at=9.0, position=UNKNOWN)
+    assert needed(SESSION, lost, commits) == THERE
+    commits.begin()
+    commits.lose(now=9.0)
+    assert needed(SESSION, lost, commits) == UNKNOWN
+    assert needed(EVENTUAL, lost, commits) == 0
+
+
+def test_a_position_that_was_not_told_is_on_its_own_timeline():
+    commits = known(newest=HERE)
+    lost = Writer(wrote_at=9.0, position=UNKNOWN)
+    commits.reset(HERE)
+    commits.begin()
+    commits.end(THERE)
+    assert needed(SESSION, lost, commits) == HERE
+
+
 def test_positions_of_an_older_timeline_are_no_further_than_where_the_new_primary_was():
     commits = known()
     commits.reset(HERE)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbproxy.pool.commits import Commits
+from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.routing.wishes import Wishes
 from dbproxy.session.token import find_position
@@ -17,7 +17,9 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
     if asks:
         commits.want(10.0)
     wishes = Wishes({"dbproxy.causal_token": token}, "session")
-    router = SimpleNamespace(commits=commits, wishes_of=lambda settings: wishes)
+    router = SimpleNamespace(
+        commits=commits, wishes_of=lambda settings: wishes, cluster=SimpleNamespace(positions=True)
+    )
     usual = {
         "position": 100,
         "epoch": 0,
@@ -25,6 +27,7 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
         "host": None,
         "settings": NOTHING,
         "router": router,
+        "pool": SimpleNamespace(tells_positions=True),
     }
     return SimpleNamespace(**usual | facts, prepared=SimpleNamespace(executes=facts.get("executes", False)))
 
@@ -44,8 +47,19 @@ def test_token_is_not_behind_the_one_that_was_given():
     assert find_position(make_client("0/1"), make_server()) == (100, True)
 
 
-def test_token_that_is_none_is_not_passed_on():
-    assert find_position(make_client("nonsense"), make_server()) == (100, True)
+def test_token_that_is_none_is_passed_on_as_the_strictest():
+    assert find_position(make_client("nonsense"), make_server()) == (UNKNOWN, True)
+
+
+@pytest.mark.parametrize(
+    ("facts", "position"), [({}, UNKNOWN), ({"wrote_at": 0.0}, 0)], ids=["wrote", "did not"]
+)
+def test_where_no_positions_are_told_the_token_of_who_wrote_leads_to_the_primary(facts: Any, position: int):
+    client = make_client(**facts)
+    client.router.cluster.positions = False
+    assert find_position(client, make_server()) == (position, True)
+    client.router.cluster.positions, client.pool.tells_positions = True, False
+    assert find_position(client, make_server()) == (position, True)
 
 
 @pytest.mark.parametrize(
