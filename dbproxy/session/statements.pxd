@@ -1,40 +1,22 @@
 cimport cython
 
-from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
-from dbproxy.pool.stats cimport PoolStats
+from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.wire.extended cimport (
     bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
 
 
-cdef class ClientStatements:
-    cdef readonly Pool pool
-    cdef readonly PoolStats stats
-    cdef readonly bint shares
-    cdef readonly bytes scope
-    cdef bytes own_scope
-    cdef readonly dict statements
-    cdef readonly list promised
-    cdef readonly list faked
-    cdef readonly dict described
+cdef class ClientStatements(Vocabulary):
     cdef public bint asks
     cdef public list restores
     cdef public object restored
-    cdef public bytes unnamed
-    cdef readonly object state
-    cdef public object unnamed_effects
-    cdef readonly dict by_sql
     cdef readonly object names
-    cdef readonly bint describes
-    cdef public bint begun
     cdef public bint executes
     cdef readonly bytes seen
     cdef readonly Py_ssize_t seen_at
 
-    @cython.locals(stop=Py_ssize_t)
-    cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
@@ -44,5 +26,3 @@ cdef class ClientStatements:
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes unnamed_on(self, Server server)
-    cpdef borrow(self, Server server)
-    cpdef end_request(self)

@@ -1,4 +1,4 @@
-"""What a client's statement names mean, and what is sent for its Parse, Bind, Describe and Close.
+"""What a server is sent for a client's Parse, Bind, Describe and Close.
 
 A named statement is shared: the server knows it by a name of ours (pool.prepared), gets it when somebody binds it
 there, and is not sent a Parse of what it has. The unnamed statement stays the client's own: it is prepared again on a
@@ -6,8 +6,7 @@ server that has another one. Each message that is answered leaves an entry in th
 what to undo if the server discards it: (client's name, what that meant before, server's name, statement).
 """
 
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbproxy.errors import MessageTooLarge
 from dbproxy.pool.parameters import NOTHING, Parameters
@@ -15,7 +14,8 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
 from dbproxy.pool.server import Server
 from dbproxy.session.names import Names
-from dbproxy.sql.statement import DISCARDS, EXECUTES, HARMLESS, LOOKS
+from dbproxy.session.vocabulary import Vocabulary
+from dbproxy.sql.statement import DISCARDS, EXECUTES, LOOKS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
@@ -30,7 +30,6 @@ from dbproxy.wire.extended import (
     write_describe,
     write_parse,
 )
-from dbproxy.wire.pipeline import faked_reply
 
 if TYPE_CHECKING:
     from dbproxy.session.state import SessionState
@@ -38,79 +37,21 @@ if TYPE_CHECKING:
 REFUSED = (
     b"refused by the proxy\0\0\0"  # no SQL: PostgreSQL fails it where the refused statement would have run
 )
-SYNC = build.sync()
-_scopes = count()
-FORGOTTEN = 1  # the columns that a client was told before a Close that failed: equal to no others
 FLUSH = build.flush()
-PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
 
 
-class ClientStatements:
-    """One client's statements. `shares`: whether they are shared at all (not in session mode); `scope`: search_path."""
+class ClientStatements(Vocabulary):
+    """One client's statements, and what a server is sent for them."""
 
     def __init__(self, pool: Pool, shares: bool, scope: bytes, state: "SessionState") -> None:
-        self.pool = pool
-        self.state = state
-        self.stats = pool.stats
-        self.shares = shares
-        self.scope = self.own_scope = scope
-        self.statements: dict[bytes, Statement] = {}
-        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
-        self.faked = self.promised  # those of the request at hand
-        self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
+        Vocabulary.__init__(self, pool, shares, scope, state)
+        self.names = Names(self)
         self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
         self.asks = False  # what comes next is not sent until the server has told a statement's columns
-        self.unnamed: bytes | None = None
-        self.unnamed_effects = HARMLESS  # what the unnamed statement may do to the session
-        self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
-        self.names = Names(self)
-        self.describes = False  # the request at hand asks for its columns
-        self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
         self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
         self.seen_at = -1
-
-    def __len__(self) -> int:
-        return len(self.statements)
-
-    def promise(self, kind: int, chunk: bytes, at: int) -> bool:
-        """Deal with a Parse or Close without a server, if none need be asked: its reply is faked in its turn.
-
-        Without this a driver that prepares in one connection, and keeps transactions open in as many others as
-        there are servers, would wait for itself.
-        """
-        if len(self.promised) >= PROMISE_LIMIT:
-            return False
-        stop = at + length_at(chunk, at)
-        previous = statement = None
-        if kind == ord("P"):
-            parts = parse_parts(chunk, at, stop)
-            if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
-                return False
-            name, body = parts
-            effects = self.state.classify(body)
-            if effects.listens or effects.executes or self.state.refusal(effects) is not None:
-                return False
-            statement = self.pool.statements.find(body, self.scope, effects)
-            if not statement.parsed:
-                return False
-            self.stats.client_parse_count += 1
-            self.statements[name] = statement
-            self.begun = True
-        else:
-            name = target_name(chunk, at, stop) or b""
-            if not name or name in self.by_sql:
-                return False
-            previous = self.forget(name)
-        self.promised.append((kind, (name, previous, b"", None), statement))
-        return True
-
-    def keep_promises(self) -> bytes:
-        """The replies promised without a server."""
-        replies = b"".join([faked_reply(kind) for kind, _, _ in self.promised])
-        self.promised.clear()
-        return replies
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
@@ -279,10 +220,6 @@ class ClientStatements:
         server.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
 
-    def forget(self, name: bytes) -> Statement | None:
-        self.described.pop(name, None)
-        return self.statements.pop(name, None)
-
     def unnamed_on(self, server: Server) -> bytes:
         """Messages that make the server's unnamed statement this client's, or make it have none."""
         if self.unnamed is server.statements.unnamed:
@@ -295,33 +232,6 @@ class ClientStatements:
         self.stats.server_parse_count += 1
         return write_parse(b"", self.unnamed)
 
-    def restore(self, name: bytes, previous: Any) -> None:
-        """A Parse or Close of this name did not happen after all."""
-        if not name:
-            self.unnamed = previous
-            self.unnamed_effects = self.state.classify(previous) if previous is not None else HARMLESS
-        elif type(previous) is bytes:
-            self.by_sql[name] = previous
-        elif previous is None:
-            self.statements.pop(name, None)
-        elif self.statements.get(name) is not previous:
-            self.statements[name] = previous
-            self.described[name] = FORGOTTEN
-
-    def forget_all(self, spared: set[bytes]) -> None:
-        """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
-        self.by_sql.clear()
-        for name in self.statements.keys() - spared:
-            self.forget(name)
-
-    def share_no_more(self) -> None:
-        """Until the transaction ends equal words may mean other tables than elsewhere."""
-        self.scope = b"%s\0%d\0" % (self.own_scope, next(_scopes))
-
-    def search(self, path: str) -> None:
-        """The session's search_path is this one now."""
-        self.scope = self.own_scope = path.encode(errors="surrogateescape")
-
     # --- names that SQL uses too (session.names) ---
 
     def names_on(self, server: Server, effects: Effects) -> bytes:
@@ -332,43 +242,3 @@ class ClientStatements:
             self.asks = True
             return FLUSH
         return self.names.use(server, effects, EXECUTES, simple=False)
-
-    def knows(self, name: bytes) -> bool:
-        return name in self.statements or name in self.by_sql
-
-    def define(self, name: bytes, body: bytes) -> None:
-        """The name means this, as a server says."""
-        known = self.statements.get(name)
-        if known is None or known.body != body:
-            self.forget(name)
-            self.statements[name] = self.find(body, self.state.classify(body))
-
-    def find(self, body: bytes, effects: Effects) -> Statement:
-        # What EXECUTE runs is the client's own: equal texts are not equal statements.
-        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
-        return self.pool.statements.find(body, scope, effects)
-
-    # --- a loan ---
-
-    def borrow(self, server: Server) -> None:
-        """A loan begins: what was promised is answered in its turn."""
-        self.scope = self.own_scope
-        if self.promised:
-            for kind, note, _ in self.promised:
-                server.pipeline.fake(kind, note)
-            self.faked, self.promised = self.promised, []
-
-    def end_request(self) -> None:
-        """All that was sent has been answered."""
-        if self.faked:
-            self.faked = []
-        self.describes = False
-
-    def spell_faked(self) -> bytes:
-        """The messages that were dealt with before there was a server, as they were sent."""
-        return b"".join(
-            [
-                write_close(note[0]) if statement is None else write_parse(note[0], statement.body)
-                for _, note, statement in self.faked
-            ]
-        )

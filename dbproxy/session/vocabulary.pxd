@@ -1,0 +1,30 @@
+cimport cython
+
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.prepared cimport Statement
+from dbproxy.pool.server cimport Server
+from dbproxy.pool.stats cimport PoolStats
+from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_parse
+
+
+cdef class Vocabulary:
+    cdef readonly Pool pool
+    cdef readonly PoolStats stats
+    cdef readonly bint shares
+    cdef readonly bytes scope
+    cdef bytes own_scope
+    cdef readonly dict statements
+    cdef readonly list promised
+    cdef readonly list faked
+    cdef readonly dict described
+    cdef public bytes unnamed
+    cdef readonly object state
+    cdef public object unnamed_effects
+    cdef readonly dict by_sql
+    cdef readonly bint describes
+    cdef public bint begun
+
+    @cython.locals(stop=Py_ssize_t)
+    cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    cpdef borrow(self, Server server)
+    cpdef end_request(self)

@@ -1,0 +1,157 @@
+"""What a client's statement names mean, whichever server knows them.
+
+A named statement is shared by all clients that prepare the same text (pool.prepared); the unnamed one is the client's
+own. What is parsed or closed while there is no server is *promised*: it counts at once, and is answered in its turn.
+"""
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statement
+from dbproxy.pool.server import Server
+from dbproxy.sql.statement import HARMLESS
+from dbproxy.sql.statement import Statement as Effects
+from dbproxy.wire.extended import length_at, parse_parts, target_name, write_close, write_parse
+from dbproxy.wire.pipeline import faked_reply
+
+if TYPE_CHECKING:
+    from dbproxy.session.state import SessionState
+
+_scopes = count()
+FORGOTTEN = 1  # the columns that a client was told before a Close that failed: equal to no others
+PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
+
+
+class Vocabulary:
+    """Of one client. `shares`: whether statements are shared at all (not in session mode); `scope`: search_path."""
+
+    def __init__(self, pool: Pool, shares: bool, scope: bytes, state: "SessionState") -> None:
+        self.pool = pool
+        self.state = state
+        self.stats = pool.stats
+        self.shares = shares
+        self.scope = self.own_scope = scope
+        self.statements: dict[bytes, Statement] = {}
+        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
+        self.faked = self.promised  # those of the request at hand
+        self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
+        self.unnamed: bytes | None = None
+        self.unnamed_effects = HARMLESS  # what the unnamed statement may do to the session
+        self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
+        self.describes = False  # the request at hand asks for its columns
+        self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
+
+    def __len__(self) -> int:
+        return len(self.statements)
+
+    # --- what they mean ---
+
+    def knows(self, name: bytes) -> bool:
+        return name in self.statements or name in self.by_sql
+
+    def define(self, name: bytes, body: bytes) -> None:
+        """The name means this, as a server says."""
+        known = self.statements.get(name)
+        if known is None or known.body != body:
+            self.forget(name)
+            self.statements[name] = self.find(body, self.state.classify(body))
+
+    def find(self, body: bytes, effects: Effects) -> Statement:
+        # What EXECUTE runs is the client's own: equal texts are not equal statements.
+        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
+        return self.pool.statements.find(body, scope, effects)
+
+    def forget(self, name: bytes) -> Statement | None:
+        self.described.pop(name, None)
+        return self.statements.pop(name, None)
+
+    def restore(self, name: bytes, previous: Any) -> None:
+        """A Parse or Close of this name did not happen after all."""
+        if not name:
+            self.unnamed = previous
+            self.unnamed_effects = self.state.classify(previous) if previous is not None else HARMLESS
+        elif type(previous) is bytes:
+            self.by_sql[name] = previous
+        elif previous is None:
+            self.statements.pop(name, None)
+        elif self.statements.get(name) is not previous:
+            self.statements[name] = previous
+            self.described[name] = FORGOTTEN
+
+    def forget_all(self, spared: set[bytes]) -> None:
+        """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
+        self.by_sql.clear()
+        for name in self.statements.keys() - spared:
+            self.forget(name)
+
+    def share_no_more(self) -> None:
+        """Until the transaction ends equal words may mean other tables than elsewhere."""
+        self.scope = b"%s\0%d\0" % (self.own_scope, next(_scopes))
+
+    def search(self, path: str) -> None:
+        """The session's search_path is this one now."""
+        self.scope = self.own_scope = path.encode(errors="surrogateescape")
+
+    # --- without a server ---
+
+    def promise(self, kind: int, chunk: bytes, at: int) -> bool:
+        """Deal with a Parse or Close without a server, if none need be asked: its reply is faked in its turn.
+
+        Without this a driver that prepares in one connection, and keeps transactions open in as many others as
+        there are servers, would wait for itself.
+        """
+        if len(self.promised) >= PROMISE_LIMIT:
+            return False
+        stop = at + length_at(chunk, at)
+        previous = statement = None
+        if kind == ord("P"):
+            parts = parse_parts(chunk, at, stop)
+            if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
+                return False
+            name, body = parts
+            effects = self.state.classify(body)
+            if effects.listens or effects.executes or self.state.refusal(effects) is not None:
+                return False
+            statement = self.pool.statements.find(body, self.scope, effects)
+            if not statement.parsed:
+                return False
+            self.stats.client_parse_count += 1
+            self.statements[name] = statement
+            self.begun = True
+        else:
+            name = target_name(chunk, at, stop) or b""
+            if not name or name in self.by_sql:
+                return False
+            previous = self.forget(name)
+        self.promised.append((kind, (name, previous, b"", None), statement))
+        return True
+
+    def keep_promises(self) -> bytes:
+        """The replies promised without a server."""
+        replies = b"".join([faked_reply(kind) for kind, _, _ in self.promised])
+        self.promised.clear()
+        return replies
+
+    def borrow(self, server: Server) -> None:
+        """A loan begins: what was promised is answered in its turn."""
+        self.scope = self.own_scope
+        if self.promised:
+            for kind, note, _ in self.promised:
+                server.pipeline.fake(kind, note)
+            self.faked, self.promised = self.promised, []
+
+    def end_request(self) -> None:
+        """All that was sent has been answered."""
+        if self.faked:
+            self.faked = []
+        self.describes = False
+
+    def spell_faked(self) -> bytes:
+        """The messages that were dealt with before there was a server, as they were sent."""
+        return b"".join(
+            [
+                write_close(note[0]) if statement is None else write_parse(note[0], statement.body)
+                for _, note, statement in self.faked
+            ]
+        )
