@@ -30,7 +30,7 @@ from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client
 from dbproxy.session.client import Client
-from dbproxy.session.deadlines import sweep_logins
+from dbproxy.session.deadlines import sweep_hub, sweep_logins
 from dbproxy.session.hub import limit
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
@@ -198,7 +198,7 @@ class Proxy(Pools):
                 sweep(hub.pool, now)
         if clients:
             for hub in self.hubs.values():
-                hub.sweep(now)
+                sweep_hub(hub, now)
             self.senders.sweep()
             for pool in self.pools.values():
                 if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:

@@ -6,20 +6,19 @@ primary is elected, each member's state named, and what `pick` chooses from made
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from dbproxy.cluster import health, journal
 from dbproxy.cluster.balancer import observe
 from dbproxy.cluster.failover import elect
 from dbproxy.cluster.finding import Finding
-from dbproxy.cluster.member import Member, Order, State
+from dbproxy.cluster.member import PRIMARY, Member, Order, State, list_members
 from dbproxy.cluster.monitor import watch
 from dbproxy.cluster.positions import Positions
 from dbproxy.cluster.readers import Readers
 from dbproxy.config import Settings
 from dbproxy.errors import CommandFailed
 
-PRIMARY = "primary"  # the name of DATABASE_URL's host, whatever its role
 PATIENCE = 1.0  # seconds that a wanted position is polled for, unless it is wanted again
 
 
@@ -294,12 +293,3 @@ class Cluster:
         for other in self.members:
             if other is not member:
                 other.due.set()
-
-
-def list_members(settings: Settings) -> Iterator[Member]:
-    """The hosts that are configured."""
-    if settings.primary.url:
-        yield Member(PRIMARY, settings.primary.url)
-    for replica in settings.replicas:
-        assert replica.url is not None  # ReplicaSettings checks that
-        yield Member(replica.name, replica.url, replica.weight)

@@ -9,14 +9,16 @@ Its state is a word, worked out from facts that others note here: the operator's
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Literal
 
-from dbproxy.config.url import Host
+from dbproxy.config import Host, Settings
 
 Role = Literal["primary", "replica", "unknown"]
 State = Literal["unknown", "up", "starting", "lagging", "down", "fenced", "disabled", "draining"]
 Order = Literal["", "disabled", "draining"]
 
+PRIMARY = "primary"  # the name of DATABASE_URL's host, whatever its role
 LEAST_SHARE = (
     0.05  # of its weight, for one that has just come back: more than nothing, or it would never be warm
 )
@@ -109,3 +111,12 @@ class Member:
         """Its share of reads: its weight, growing from nearly nothing through its slow start."""
         age = now - self.started_at
         return self.weight * (max(age / slow_start, LEAST_SHARE) if age < slow_start else 1.0)
+
+
+def list_members(settings: Settings) -> Iterator[Member]:
+    """The hosts that are configured."""
+    if settings.primary.url:
+        yield Member(PRIMARY, settings.primary.url)
+    for replica in settings.replicas:
+        assert replica.url is not None  # ReplicaSettings checks that
+        yield Member(replica.name, replica.url, replica.weight)

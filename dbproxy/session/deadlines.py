@@ -1,13 +1,17 @@
-"""Deadlines of logins and clients: numbers that the janitor compares a few times a second."""
+"""Deadlines of logins, clients and hubs: numbers that the janitor compares a few times a second."""
 
 from dbproxy.config.settings import Settings
 from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
+from dbproxy.session.channels import quote
 from dbproxy.session.client import Client
+from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 
 AT_ONCE = 100  # disconnected in one sweep
 STALL_LIMIT = 300.0  # seconds that a client may leave an answer unread while it holds a server
+UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given up
+RELEASE_AFTER = 60.0  # seconds without channels until a hub's connection is closed
 
 
 def sweep_logins(registry: Registry, settings: Settings, now: float) -> bool:
@@ -58,3 +62,41 @@ def judge(client: Client, now: float) -> ProxyError | None:
     elif limits.client_idle_timeout and idle >= limits.client_idle_timeout:
         return AdminShutdown("terminating connection due to idle-session timeout", sqlstate="57P05")
     return None
+
+
+def sweep_hub(hub: Hub, now: float) -> None:
+    """Once a second: give up what nobody uses, ask again for what is missing."""
+    unused = hub.subscriptions.take_unused(now, UNUSED_LIMIT)
+    hub.run([(f"UNLISTEN {quote(channel.name)}", None) for channel in unused])
+    hub.renew()
+    if hub.channels:
+        hub.unneeded_since = 0.0
+        hub.listen(hub.channels.values())
+        check_hub(hub, now)
+    else:
+        release_hub(hub, now)
+
+
+def check_hub(hub: Hub, now: float) -> None:
+    """A connection that is only heard on may be dead without a word: ask it now and then."""
+    if hub.server is None or hub.pool is None:
+        return
+    settings = hub.pool.settings
+    quiet = now - max(hub.heard_at, hub.asked_at)
+    if hub.sent and settings.server_connect_timeout and quiet >= settings.server_connect_timeout:
+        hub.server.close("no answer to a check or LISTEN")
+    elif not hub.sent and settings.server_check_delay and quiet >= settings.server_check_delay:
+        hub.run([("", None)])
+
+
+def release_hub(hub: Hub, now: float) -> None:
+    """Nobody listens: after a while the connection is closed, and its pool forgotten."""
+    if hub.pool is not None:
+        hub.pool.leave(hub)
+    if not hub.unneeded_since:
+        hub.unneeded_since = now
+    elif now - hub.unneeded_since >= RELEASE_AFTER:
+        if hub.server is not None:
+            hub.server.close("nobody listens")
+        if hub.pool is not None and hub.pool.forgettable(now):
+            hub.pool = None

@@ -42,9 +42,7 @@ from dbproxy.wire.startup import parse_error_response
 log = structlog.get_logger()
 
 STARTUP = {"client_encoding": "UTF8", "application_name": "dbproxy LISTEN"}  # of the connection
-UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given up
 SHORT_LIFE = 1.0  # seconds: a connection that was lost sooner is opened again by the sweep, not at once
-RELEASE_AFTER = 60.0  # seconds without channels until the connection is closed
 LOST = build.notice_response(
     "notifications may have been lost: the listening connection to the server was re-established",
     severity="WARNING",
@@ -280,48 +278,11 @@ class Hub(Borrower):
     def free(self, reason: int) -> None:
         """As above."""
 
-    # --- deadlines ---
-
-    def sweep(self, now: float) -> None:
-        """The janitor's, once a second: give up what nobody uses, ask again for what is missing."""
-        unused = self.subscriptions.take_unused(now, UNUSED_LIMIT)
-        self.run([(f"UNLISTEN {quote(channel.name)}", None) for channel in unused])
-        self.renew()
-        if self.channels:
-            self.unneeded_since = 0.0
-            self.listen(self.channels.values())
-            self.check(now)
-        else:
-            self.release(now)
-
     def renew(self) -> None:
         """Give up a connection that is not to be used any more: the pool is paused, or its settings have changed."""
         server, pool = self.server, self.pool
         if server is not None and pool is not None and (pool.paused or server.generation != pool.generation):
             server.close("paused" if pool.paused else "settings changed")
-
-    def check(self, now: float) -> None:
-        """A connection that is only heard on may be dead without a word: ask it now and then."""
-        if self.server is None or self.pool is None:
-            return
-        settings = self.pool.settings
-        quiet = now - max(self.heard_at, self.asked_at)
-        if self.sent and settings.server_connect_timeout and quiet >= settings.server_connect_timeout:
-            self.server.close("no answer to a check or LISTEN")
-        elif not self.sent and settings.server_check_delay and quiet >= settings.server_check_delay:
-            self.run([("", None)])
-
-    def release(self, now: float) -> None:
-        """Nobody listens: after a while the connection is closed, and its pool forgotten."""
-        if self.pool is not None:
-            self.pool.leave(self)
-        if not self.unneeded_since:
-            self.unneeded_since = now
-        elif now - self.unneeded_since >= RELEASE_AFTER:
-            if self.server is not None:
-                self.server.close("nobody listens")
-            if self.pool is not None and self.pool.forgettable(now):
-                self.pool = None
 
     def close(self) -> None:
         """The proxy stops."""

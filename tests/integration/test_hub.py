@@ -12,7 +12,7 @@ from dbproxy.app.proxy import Proxy
 from dbproxy.config.load import load
 from dbproxy.errors import ProxyError
 from dbproxy.net.listen import listen_tcp
-from dbproxy.session import hub as hub_module
+from dbproxy.session import deadlines
 from dbproxy.session.hub import Hub
 from dbproxy.session.startup import Login
 from tests.support.listening import Ear
@@ -153,19 +153,19 @@ async def test_who_comes_and_goes_hears_everything_or_is_told(
     hub: Hub, notifier: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On few channels, which are given up as soon as nobody uses them."""
-    monkeypatch.setattr(hub_module, "UNUSED_LIMIT", 0.0)
+    monkeypatch.setattr(deadlines, "UNUSED_LIMIT", 0.0)
 
     async def come_and_go(n: int) -> int:
         ear, channel = Ear(), f"channel {n % 3}"
         await hub.hear([channel])
         hub.subscribe(ear, [channel])
-        hub.sweep(monotonic())
+        deadlines.sweep_hub(hub, monotonic())
         await notify(notifier, channel, str(n))
         async with asyncio.timeout(10):
             while str(n) not in ear.payloads and not ear.notices:
                 await ear.has_more()
         hub.leave(ear)
-        hub.sweep(monotonic())
+        deadlines.sweep_hub(hub, monotonic())
         return not ear.notices
 
     heard = 0
@@ -178,8 +178,8 @@ async def test_who_comes_and_goes_hears_everything_or_is_told(
 async def test_an_unused_channel_is_unlistened(
     hub: Hub, notifier: psycopg.AsyncConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "UNUSED_LIMIT", 0.0)
-    monkeypatch.setattr(hub_module, "RELEASE_AFTER", 0.0)
+    monkeypatch.setattr(deadlines, "UNUSED_LIMIT", 0.0)
+    monkeypatch.setattr(deadlines, "RELEASE_AFTER", 0.0)
     ear = Ear()
     await hub.hear(["kept", "unused"])
     hub.subscribe(ear, ["kept"])

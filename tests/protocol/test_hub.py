@@ -9,7 +9,8 @@ import pytest
 from dbproxy.admin.figures import read_figures
 from dbproxy.admin.show import SHOWS
 from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRefused, ServerUnavailable
-from dbproxy.session.hub import RELEASE_AFTER, UNUSED_LIMIT, Hub
+from dbproxy.session.deadlines import RELEASE_AFTER, UNUSED_LIMIT, sweep_hub
+from dbproxy.session.hub import Hub
 from dbproxy.wire import messages
 from dbproxy.wire.codes import Backend as Kind
 from tests.support.house import House
@@ -64,7 +65,7 @@ async def listens(client: RawClient, backend: Backend, server: ScriptedServer) -
 
 
 def sweep(hub: Hub, later: float = 0) -> None:
-    hub.sweep(monotonic() + later)
+    sweep_hub(hub, monotonic() + later)
 
 
 async def test_its_connection_says_how_texts_are_encoded(hub: Hub, server: ScriptedServer) -> None:
