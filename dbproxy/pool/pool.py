@@ -1,41 +1,33 @@
 """A pool: the server connections of one database and user, and the clients that wait for one.
 
 Servers are lent last in, first out, so that few stay warm; clients are served strictly first come, first served. The
-pool decides and keeps the lists; `launch`, handed in, opens connections beside the data path. Deadlines are numbers:
-pool.janitor looks at them.
+pool decides and keeps the lists; how connections come and go is in pool.supply. Deadlines are numbers: pool.janitor
+looks at them.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from dbproxy.config import PoolSettings
-from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.net.direct import has_news
 from dbproxy.pool.commits import Commits
-from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
-from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, LOGIN, MOVES, NAMES, TESTED, Members
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
 from dbproxy.pool.stats import PoolStats
+from dbproxy.pool.supply import Supply
 from dbproxy.sql.cache import StatementCache
-from dbproxy.sql.statement import WRITES
 
 if TYPE_CHECKING:
     from dbproxy.pool.borrower import Borrower
     from dbproxy.pool.server import Server
 
-log = structlog.get_logger()
-
-REPLICA_RETRY = 1.0  # seconds: whether it is worth trying at all, the cluster knows
 QUIET = 0.01  # seconds after which a server is looked at before it is lent
 
 
-class Pool:
-    """Servers by state, and who waits. `launch(pool)` begins to open one connection; `cancel(server)` one cancel."""
+class Pool(Supply):
+    """Who is lent a server, and who waits. `launch(pool)` begins to open a connection, `cancel(server)` a cancel."""
 
     def __init__(
         self,
@@ -52,25 +44,14 @@ class Pool:
         host: Any = None,
     ) -> None:
         """`primary`: whose clients the servers of a replica, `host`, answer, with their statements and settings."""
-        self.database = database
-        self.user = user
-        self.settings = settings
-        self.primary = primary
-        self.host = host
-        self.moves = False  # to another host, if that becomes the primary: worth waiting for
-        self.commits = commits or Commits()
+        Supply.__init__(self, database, user, settings, launch, commits or Commits(), primary, host)
         self.statements: Statements = (
             primary.statements if primary else Statements(settings.statement_cache_size)
         )
-        self.launch = launch
         self.forget_statements = forget_statements or self.statements.forget  # after DDL
         self.cancel = cancel
         self.slow_after = slow_after
         self.stats: PoolStats = primary.stats if primary else PoolStats()
-        self.lists: list[Members] = [Members() for _ in NAMES]
-        self.idle = self.lists[IDLE]
-        self.active = self.lists[ACTIVE]
-        self.waiting: OrderedDict[Any, float] = OrderedDict()
         self.parameter_sets: ParameterSets = primary.parameter_sets if primary else ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)
         # The database's own functions that change a session, by name: their effects, and the settings they name.
@@ -79,37 +60,11 @@ class Pool:
         self.sets_unseen = False  # some of them set settings: a trigger may call them
         self.tells_positions = True  # its servers say where a commit is
         self.recalls = False  # somebody here uses currval or lastval
-        self.welcome: dict[str, str] = {}
-        self.paused = False
-        self.generation = 0
-        self.retired_for = ""
-        self.opening = 0
-        self.attempts: set[Any] = set()  # tasks that open a connection
-        self.failures = 0
-        self.retry_at = 0.0
-        self.last_error: ProxyError | None = None
-
-    def __repr__(self) -> str:
-        return f"<Pool {self.database}/{self.user} {self.counts()} waiting={len(self.waiting)}>"
 
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""
         wanted = self.settings.read_functions and self.settings.mode != "session"
         return not wanted or self.routines_read_at > 0
-
-    def counts(self) -> dict[str, int]:
-        return {name: len(servers) for name, servers in zip(NAMES[:-1], self.lists, strict=False)}
-
-    def size(self) -> int:
-        """Connections open or being opened."""
-        return self.opening + sum(map(len, self.lists[IDLE:CLOSED]))
-
-    def is_shut(self, now: float) -> bool:
-        """Whether whoever asks would wait for the next attempt: the last has failed, and nothing is open."""
-        return now < self.retry_at and not self.size()
-
-    def servers(self) -> list["Server"]:
-        return [server for servers in self.lists for server in servers]
 
     # --- lending ---
 
@@ -172,10 +127,6 @@ class Pool:
             self.active.add(server)
             self.checkin(server, now)
 
-    def leave(self, client: "Borrower") -> None:
-        """The client does not wait any more."""
-        self.waiting.pop(client, None)
-
     def checkin(self, server: "Server", now: float) -> None:
         """The server is clean: to whoever waits longest, or to the idle ones."""
         if server.doubtful:
@@ -202,15 +153,6 @@ class Pool:
             else:
                 self.move(server, IDLE)
 
-    def move(self, server: "Server", state: int) -> None:
-        """The only way from one list to another."""
-        if state not in MOVES[server.state]:
-            raise AssertionError(f"server {server.id}: {NAMES[server.state]} to {NAMES[state]}")
-        self.lists[server.state].remove(server)
-        server.state = state
-        if state != CLOSED:
-            self.lists[state].add(server)
-
     def cleaning(self, server: "Server") -> list[str]:
         """SQL that makes a server, taken from a client that left, as good as new."""
         statements = ["ROLLBACK"] if server.status != ord("I") else []
@@ -232,103 +174,3 @@ class Pool:
         server.checked_at = now
         self.move(server, TESTED)
         server.run_ours("")
-
-    # --- opening and losing ---
-
-    def open_more(self, now: float) -> None:
-        """Begin to open as many connections as there is need and room for."""
-        if self.paused or now < self.retry_at:
-            return
-        longest = now - next(iter(self.waiting.values())) if self.waiting else 0.0
-        number = wanted(
-            size=self.size(),
-            opening=self.opening,
-            waiting=len(self.waiting),
-            longest_wait=longest,
-            probing=self.failures > 0,
-            limits=self.settings,
-        )
-        for _ in range(number):
-            self.opening += 1
-            self.launch(self)
-
-    def opened(self, server: "Server", now: float) -> None:
-        """A login has succeeded."""
-        self.opening -= 1
-        self.failures = 0
-        self.retry_at = 0.0
-        self.last_error = None
-        self.lists[LOGIN].add(server)
-        self.welcome = dict(server.parameters)
-        self.move(server, ACTIVE)
-        self.checkin(server, now)
-
-    def open_failed(self, error: ProxyError, now: float) -> None:
-        """A login has failed: wait before the next; nobody waits for what cannot be."""
-        self.opening -= 1
-        self.failures += 1
-        longest = self.settings.server_login_retry
-        self.retry_at = now + backoff(self.failures, min(longest, REPLICA_RETRY) if self.primary else longest)
-        self.last_error = error
-        if self.size() > self.opening:
-            return
-        final = isinstance(error, ServerRefused) or self.primary is not None  # which answers, too
-        for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
-            self.leave(client)
-            client.refuse(error)
-
-    def try_again(self, now: float) -> None:
-        """What was wrong is over."""
-        self.failures = 0
-        self.retry_at = 0.0
-        self.open_more(now)
-
-    def opening_ended(self, now: float, *, given_up: bool) -> None:
-        """An attempt was cancelled; `given_up`: by `retire`, so that others are begun."""
-        self.opening -= 1
-        if given_up:
-            self.open_more(now)
-
-    def lost(self, server: "Server", reason: str) -> None:
-        """A connection is closed, for this reason; open another if somebody waits."""
-        was = NAMES[server.state]
-        if server.traces.unplaced:
-            self.commits.lose(monotonic())
-        elif server.traces.effects & WRITES:
-            self.commits.lost_at = monotonic()
-        if server.state != CLOSED:
-            self.lists[server.state].remove(server)
-            server.state = CLOSED
-        log.info(
-            "server closed",
-            server=server.id,
-            database=self.database,
-            user=self.user,
-            state=was,
-            reason=reason,
-        )
-        self.open_more(monotonic())
-
-    def retire(self, why: str = "settings changed") -> None:
-        """Every connection is closed once it is free, and replaced; what is being opened is given up."""
-        self.generation += 1
-        self.retired_for = why
-        for attempt in self.attempts:
-            attempt.cancel()
-        for server in list(self.idle):
-            server.close(why)
-
-    def pause(self) -> None:
-        """Lend no more; what is lent is closed when it comes back."""
-        self.paused = True
-        for server in list(self.idle):
-            server.close("paused")
-
-    def resume(self, now: float) -> None:
-        self.paused = False
-        self.open_more(now)
-
-    def forgettable(self, now: float) -> bool:
-        """Whether nothing would be lost with this pool: no connection, nobody who waits, no back-off."""
-        kept = self.paused or self.settings.min_pool_size > 0
-        return not kept and not self.size() and not self.waiting and now >= self.retry_at

@@ -32,6 +32,8 @@ Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish i
 RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
 DISCARD = "DISCARD ALL"  # what it takes from the settings asked for at login is back behind the next Sync
 BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
+# In one text, behind the end of a transaction.
+NAMES_BEHIND = re.compile(rb"\b(END|ROLLBACK|COMMIT|ABORT)\b[^;\0]*;[^\0]*\b(PREPARE|EXECUTE|DEALLOCATE)\b")
 SLEEP = "/* dbproxy: primary */ SELECT pg_sleep(30)"
 
 
@@ -54,6 +56,11 @@ class Deed:
     def tells_beginning(self) -> bool:
         """The answer depends on where its transaction began."""
         return bool(BEGINNING.search(self.messages))
+
+    @property
+    def names_behind(self) -> bool:
+        """It uses a prepared statement in the text that ends its transaction."""
+        return bool(NAMES_BEHIND.search(self.messages))
 
     def __str__(self) -> str:
         said = spell(split(self.messages), FRONTEND_MESSAGE)

@@ -116,6 +116,10 @@ class Stage:
         twins = self.clients.get(step.number)
         if twins and twins.only_prepares and step.deed.tells_beginning:  # docs/compatibility.md, "Flush"
             return
+        if (
+            twins and twins.direct.status == "E" and step.deed.names_behind
+        ):  # docs/compatibility.md, "in *one* text"
+            return
         self.done.append(step)
         if step.number not in self.clients:
             self.clients[step.number] = self.enter(step.start)

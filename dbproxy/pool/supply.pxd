@@ -1,0 +1,32 @@
+from dbproxy.pool.states cimport Member, Members
+
+cdef int CLOSED, IDLE
+
+
+cdef class Supply:
+    cdef readonly str database
+    cdef readonly str user
+    cdef public object settings
+    cdef readonly Supply primary
+    cdef readonly object host
+    cdef public bint moves
+    cdef readonly object launch
+    cdef readonly object commits
+    cdef readonly list lists
+    cdef readonly Members idle
+    cdef readonly Members active
+    cdef readonly object waiting
+    cdef public dict welcome
+    cdef public bint paused
+    cdef readonly int generation
+    cdef readonly str retired_for
+    cdef readonly int opening
+    cdef readonly set attempts
+    cdef readonly int failures
+    cdef public double retry_at
+    cdef public object last_error
+
+    cpdef leave(self, client)
+    cpdef checkin(self, Member server, double now)
+    cpdef move(self, Member server, int state)
+    cpdef open_more(self, double now)
