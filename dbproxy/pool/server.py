@@ -87,11 +87,14 @@ class Server(Relay):
             self.write(build.query(sql))
 
     def settle(self) -> bool:
-        """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing."""
+        """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing.
+
+        A server that is not to be lent again is closed with what is left there.
+        """
         traces = self.traces
         if traces.effects:
             inquire(self)
-        elif (traces.named or traces.listens) and not traces.pins:
+        elif (traces.named or traces.listens) and not traces.pins and self.expires_at:
             self.send_ours(traces.leftovers())
         else:
             return False

@@ -1,0 +1,42 @@
+"""A Query among messages of the extended protocol that lack their Sync: odd, but the client's own business."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from dbproxy.wire import build
+from tests.support.blocking_client import BlockingClient, error_of
+from tests.support.postgres import Database
+from tests.support.proxy import Proxy
+from tests.support.serving import serving
+from tests.support.speech import FLUSH, SYNC, bind, execute, parse, query
+
+
+@pytest.fixture(scope="module")
+def proxy(module_database: Database) -> Iterator[Proxy]:
+    with serving(module_database, {"pool.size": 1, "pool.reserve_size": 0, "auth.type": "trust"}) as running:
+        yield running
+
+
+def enter(proxy: Proxy, database: Database) -> BlockingClient:
+    return BlockingClient(proxy.host, proxy.port, user=database.user, database=database.name)
+
+
+def begin(client: BlockingClient) -> None:
+    """An Execute that is answered, but not over."""
+    client.send(parse("", "SELECT generate_series(1, 5)"), bind(portal="p"), execute("p", 2), FLUSH)
+    while client.read()[0] != "s":
+        pass
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1", "EXECUTE one"], ids=["plain", "by a name that goes with it"])
+def test_the_next_client_does_not_pay_for_it(proxy: Proxy, module_database: Database, sql: str):
+    """PostgreSQL 14 to 18 fail the next command on such a connection with XX000."""
+    with enter(proxy, module_database) as odd, enter(proxy, module_database) as other:
+        odd.ask(build.parse("one", "SELECT 1"), SYNC)
+        begin(odd)
+        assert not error_of(odd.ask(query(sql)))
+        assert not error_of(odd.ask(SYNC))
+        assert odd.status == "I"
+        assert other.values("SELECT 2") == ["2"]
+        assert odd.values("SELECT 3") == ["3"]
