@@ -278,6 +278,8 @@ class Relay(Connection):
         answered = self.pipeline.head == len(self.pipeline.due)
         if answered and self.client is not None and self.payload(chunk, at) in ENDS:
             self.client.transaction_ended()
+            if self.status == ord("E"):
+                self.status = ord("T")  # it is over, or back in a savepoint: the next ReadyForQuery says
 
     def read_row(self, chunk: bytes, at: int) -> None:
         note = self.pipeline.oldest_note()

@@ -40,3 +40,17 @@ def test_the_next_client_does_not_pay_for_it(proxy: Proxy, module_database: Data
         assert odd.status == "I"
         assert other.values("SELECT 2") == ["2"]
         assert odd.values("SELECT 3") == ["3"]
+
+
+def test_names_can_be_used_again_once_a_failed_transaction_was_rolled_back_without_a_sync(
+    proxy: Proxy, module_database: Database
+):
+    with enter(proxy, module_database) as client:
+        client.ask(build.parse("one", "SELECT 1"), SYNC)
+        client.ask(query("BEGIN"))
+        assert error_of(client.ask(query("SELECT 1/0")))
+        client.send(parse("", "ROLLBACK"), bind(), execute(), FLUSH)
+        while client.read()[0] != "C":
+            pass
+        assert not error_of(client.ask(query("DEALLOCATE one")))
+        assert client.status == "I"
