@@ -3,6 +3,9 @@ cimport cython
 from dbproxy.cluster.member cimport Member
 
 
+cpdef object begin(Member member)
+cpdef object end(Member member, double seconds, double now)
+
 @cython.locals(kept=double)
 cpdef object observe(Member member, double seconds, double now)
 

@@ -18,6 +18,18 @@ TOLERANCE = 2.0  # times the other's cost, until which the one drawn first is ta
 Pick = Callable[[tuple[Member, ...], float], Member]
 
 
+def begin(member: Member) -> None:
+    """A read starts there."""
+    member.active += 1
+
+
+def end(member: Member, seconds: float, now: float) -> None:
+    """A read that began there is over; `seconds` (best: until the first byte): what it took, 0 if that says nothing."""
+    member.active -= 1
+    if seconds > 0.0:
+        observe(member, seconds, now)
+
+
 def observe(member: Member, seconds: float, now: float) -> None:
     """A read there took so long."""
     kept = exp(min(0.0, member.latency_at - now) / DECAY)

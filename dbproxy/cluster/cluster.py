@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 
 from dbproxy.cluster import health, journal
-from dbproxy.cluster.balancer import observe
 from dbproxy.cluster.failover import elect
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.member import PRIMARY, Member, Order, State, list_members
@@ -45,7 +44,7 @@ class Cluster:
         self.changed = asyncio.Event()  # for the monitor: there are other members
         self._announced: Member | None = None  # what on_primary was last told
         self._positions = Positions()
-        self._readers = Readers()
+        self.readers = Readers()  # who answers a read is picked there
         self._wanted = 0
         self._wanted_until = 0.0
         self.apply(settings, now)
@@ -64,30 +63,6 @@ class Cluster:
         names = ", ".join(member.name for member in self.members)
         raise CommandFailed(f'there is no host "{name}"; there are {names}')
 
-    # --- a read ---
-
-    def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
-        """A fit replica that has replayed `lsn`, by load and weight; None: the primary takes the read."""
-        return self._readers.pick(now, lsn, avoid)
-
-    @property
-    def readers(self) -> list[Member]:
-        """The replicas that take reads, as fresh as they are."""
-        return [member for member in self._readers.members if member is not self.primary]
-
-    def begin(self, member: Member) -> None:
-        """A read starts there."""
-        member.active += 1
-
-    def end(self, member: Member, seconds: float, now: float) -> None:
-        """A read that began there was answered, after so long (best: until the first byte)."""
-        member.active -= 1
-        observe(member, seconds, now)
-
-    def drop(self, member: Member) -> None:
-        """A read that began there came to nothing: its time says nothing."""
-        member.active -= 1
-
     # --- what others saw ---
 
     def note_primary_lsn(self, lsn: int, now: float) -> None:
@@ -102,7 +77,7 @@ class Cluster:
         self._wanted = lsn if asleep else max(lsn, self._wanted)
         self._wanted_until = now + PATIENCE
         if asleep:
-            for member in self._readers.members:
+            for member in self.readers.members:
                 member.due.set()
 
     def report_failure(self, member: Member, reason: str, now: float) -> None:
@@ -259,7 +234,7 @@ class Cluster:
         was_fit = [member.fit for member in self.members]
         for member in self.members:
             self._enter(member, member.judge(now, routing.slow_start), now)
-        self._readers.prepare(self.members, self.primary, routing, now)
+        self.readers.prepare(self.members, self.primary, routing, now)
         if self.primary is not self._announced:
             self._announced = self.primary
             self.on_primary(self.primary)

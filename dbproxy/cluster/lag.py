@@ -11,7 +11,8 @@ RESOLUTION = 0.05  # seconds: samples closer than this are merged, which makes a
 MOST = 1024  # samples
 
 PAGE = 8192
-HEADERS = (24, 40)  # of a WAL page, of a segment's first page
+HEADER, LONG_HEADER = 24, 40  # of a WAL page, of a segment's first page
+_PAGE = PAGE  # compiled, a C number
 
 
 def settle(lsn: int) -> int:
@@ -20,8 +21,8 @@ def settle(lsn: int) -> int:
     Where a record ended exactly at a page's end, pg_current_wal_insert_lsn() says where the next one will begin, behind
     the new page's header; a replica that has replayed everything says where the last one ended.
     """
-    inside = lsn % PAGE
-    return lsn - inside if inside in HEADERS else lsn
+    inside = lsn % _PAGE
+    return lsn - inside if inside == HEADER or inside == LONG_HEADER else lsn  # compiled, C numbers
 
 
 class History:

@@ -12,5 +12,5 @@ cdef class Readers:
     cdef object balance
 
     @cython.locals(picked=Member)
-    cpdef Member pick(self, double now, long long lsn, Member avoid)
+    cpdef Member pick(self, double now, long long lsn=*, Member avoid=*)
     cdef tuple _fresh(self, long long lsn, Member avoid)

@@ -30,8 +30,12 @@ class Readers:
         self.slowest = min((member.lsn for member in replicas), default=0)
         self.warmth = max((member.share / member.weight for member in replicas), default=1.0)
 
-    def pick(self, now: float, lsn: int, avoid: Member | None) -> Member | None:
-        """A replica that has replayed `lsn`; None if the primary is to answer."""
+    def list_replicas(self) -> list[Member]:
+        """Those that take reads, as fresh as they are."""
+        return [member for member in self.members if member is not self.primary]
+
+    def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
+        """A replica that has replayed `lsn`, by load and weight; None if the primary is to answer."""
         members = self.members
         if lsn > self.slowest or avoid is not None:
             members = self._fresh(lsn, avoid)

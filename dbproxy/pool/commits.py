@@ -5,7 +5,7 @@ said where it is. A position that will never be known, as the connection broke, 
 next that is read from the primary itself.
 """
 
-UNKNOWN = 1 << 63  # behind every real position
+UNKNOWN = (1 << 63) - 1  # behind every real position
 
 
 class Commits:

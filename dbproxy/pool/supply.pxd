@@ -1,3 +1,4 @@
+from dbproxy.pool.commits cimport Commits
 from dbproxy.pool.states cimport Member, Members
 
 cdef int CLOSED, IDLE
@@ -11,7 +12,7 @@ cdef class Supply:
     cdef readonly object host
     cdef public bint moves
     cdef readonly object launch
-    cdef readonly object commits
+    cdef readonly Commits commits
     cdef readonly list lists
     cdef readonly Members idle
     cdef readonly Members active
@@ -26,6 +27,8 @@ cdef class Supply:
     cdef public double retry_at
     cdef public object last_error
 
+    cpdef Py_ssize_t size(self) except -1
+    cpdef bint is_shut(self, double now) except -1
     cpdef leave(self, client)
     cpdef checkin(self, Member server, double now)
     cpdef move(self, Member server, int state)

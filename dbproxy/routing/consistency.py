@@ -38,13 +38,16 @@ def needed(consistency: str, writer: Writer, commits: Commits) -> int:
 
 def own_position(writer: Writer, commits: Commits) -> int:
     """Behind the session's last commit, as far as it is still there on this timeline."""
-    position = min(writer.position, commits.newest) if writer.position == UNKNOWN else writer.position
+    position = writer.position
+    if position == UNKNOWN:
+        position = commits.newest
     return position if writer.epoch == commits.epoch else min(position, commits.base)
 
 
 def is_placed(writer: Writer, commits: Commits) -> bool:
     """Whether it is known where the session's last commit is: it was asked for, and answered."""
-    asked = not writer.wrote_at or writer.wrote_at >= commits.since
+    wrote_at = writer.wrote_at
+    asked = not wrote_at or wrote_at >= commits.since
     return asked and (writer.position != UNKNOWN or writer.epoch != commits.epoch)
 
 

@@ -1,23 +1,52 @@
+cimport cython
+
+from dbproxy.cluster.balancer cimport begin
+from dbproxy.cluster.lag cimport settle
+from dbproxy.cluster.member cimport Member
+from dbproxy.cluster.readers cimport Readers
+from dbproxy.pool.commits cimport Commits
+from dbproxy.pool.pool cimport Pool
+from dbproxy.routing.consistency cimport needed, too_soon
+from dbproxy.routing.wishes cimport Wishes
+
+cdef int IS_OFF, IS_ON
+cdef long long UNKNOWN
+
+
 cdef class Router:
     cdef readonly object primary
     cdef readonly object room
     cdef readonly object cluster
-    cdef readonly object commits
+    cdef readonly Readers readers
+    cdef readonly Commits commits
     cdef public object settings
     cdef public object rules
     cdef public object plugin
+    cdef int mode
+    cdef double percent
+    cdef bint advised
     cdef readonly object make_pool
     cdef readonly dict pools
     cdef public object catalog
     cdef public double catalog_read_at
     cdef public bint catalog_stale
-    cdef readonly dict objections
     cdef readonly object decisions
     cdef readonly object rescues
     cdef readonly dict rescued
     cdef readonly dict wishes
+    cdef object known_settings
+    cdef Wishes known_wishes
+    cdef dict verdicts
 
-    cpdef judge(self, statement, session)
-    cpdef wishes_of(self, settings)
-    cpdef choose(self, verdict, session)
-    cpdef tuple find(self, verdict, session)
+    cpdef Pool pool_of(self, host)
+    @cython.locals(wishes=Wishes, known=tuple)
+    cpdef str judge(self, statement, session)
+    cdef str judge_wished(self, statement, session, Wishes wishes)
+    @cython.locals(known=tuple)
+    cpdef Wishes wishes_of(self, settings)
+    @cython.locals(reason=str)
+    cpdef choose(self, str verdict, session)
+    @cython.locals(wishes=Wishes, lsn=cython.longlong)
+    cdef tuple find(self, str verdict, session)
+    @cython.locals(host=Member)
+    cdef pick(self, double now, long long lsn, avoided)

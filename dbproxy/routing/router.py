@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from dbproxy.cluster.balancer import begin
 from dbproxy.cluster.catalog import Catalog, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
@@ -30,6 +31,8 @@ from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
+MODES = {"off": 0, "observe": 1, "on": 2}
+IS_OFF, IS_ON = 0, 2
 WAIT = object()
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"
@@ -70,27 +73,35 @@ class Router:
         self.primary = primary
         self.room = room or Room(cluster)
         self.cluster = cluster
+        self.readers = cluster.readers
         self.commits: Commits = primary.commits
-        self.settings = settings
-        self.rules = Rules(settings.rules)
-        self.plugin = plugin
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
         self.catalog_read_at = float("-inf")
         self.catalog_stale = False
-        self.objections: dict[int, tuple[Statement, str]] = {}  # by a statement's id
         self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
+        self.known_settings: Parameters | None = None  # whose wishes were asked for last
+        self.known_wishes: Wishes | None = None
+        self.verdicts: dict[
+            int, tuple[Statement, str]
+        ] = {}  # for sessions without wishes, as long as nothing changes
+        self.apply(settings, plugin)
 
     def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
         """Other settings, at once for all clients."""
         self.plugin = plugin
         self.settings = settings
         self.rules = Rules(settings.rules)
+        self.mode = MODES[settings.mode]
+        self.percent = settings.percent
+        self.advised = plugin is not None or bool(self.rules.rules)
         self.wishes.clear()  # they have its defaults
+        self.known_settings = None
+        self.verdicts.clear()
 
     def pool_of(self, host: Any) -> Pool:
         pool = self.pools.get(host.name)
@@ -102,13 +113,26 @@ class Router:
 
     def judge(self, statement: Statement | None, session: Session) -> str:
         """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
-        if self.settings.mode == "off":
+        if self.mode == IS_OFF:
             return OFF
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
+        if self.advised or not wishes.plain or statement.hint:
+            return self.judge_wished(statement, session, wishes)
+        known = self.verdicts.get(id(statement))
+        if known is not None and known[0] is statement:
+            return known[1]
+        verdict = self.judge_wished(statement, session, wishes)
+        if len(self.verdicts) >= LISTED:
+            self.verdicts.clear()
+        self.verdicts[id(statement)] = statement, verdict
+        return verdict
+
+    def judge_wished(self, statement: Statement, session: Session, wishes: Wishes) -> str:
+        """Given what its text, its session, the plugin and the rules want of it."""
         hint = statement.hint or wishes.route
-        if not hint and (self.plugin is not None or self.rules.rules):
+        if not hint and self.advised:
             hint = self.advise(statement, session.settings)
         if statement.effects & SHOWS_TOKEN:
             hint = PRIMARY  # which knows
@@ -123,10 +147,9 @@ class Router:
             objection = self.object_to(statement)
             if objection:
                 return objection
-        if self.rescued:
-            known = self.rescued.get(id(statement))
-            if known is not None and known[1] >= RESCUED_LIMIT:
-                return TOO_OFTEN
+        known = self.rescued.get(id(statement))
+        if known is not None and known[1] >= RESCUED_LIMIT:
+            return TOO_OFTEN
         return HINT if hint else SERIALIZABLE if wishes.serializable else READS
 
     def advise(self, statement: Statement, settings: Parameters) -> str:
@@ -142,24 +165,22 @@ class Router:
         """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
         if self.catalog is None:
             return NOT_READ
-        known = self.objections.get(id(statement))
-        if known is not None and known[0] is statement:
-            return known[1]
-        objection = kind_of(self.catalog.allows(statement))
-        if len(self.objections) >= LISTED:
-            self.objections.clear()
-        self.objections[id(statement)] = statement, objection
-        return objection
+        return kind_of(self.catalog.allows(statement))
 
     def learn(self, catalog: Catalog) -> None:
         """The database's catalog was read."""
         self.catalog = catalog
-        self.objections.clear()
+        self.verdicts.clear()
 
     def wishes_of(self, settings: Parameters) -> Wishes:
-        known = self.wishes.get(id(settings))
-        if known is not None and known[0] is settings:
-            return known[1]
+        if settings is not self.known_settings:
+            known = self.wishes.get(id(settings))
+            if known is None or known[0] is not settings:
+                known = self.wishes[id(settings)] = settings, self.read_wishes(settings)
+            self.known_settings, self.known_wishes = known
+        return self.known_wishes  # type: ignore[return-value]  # they are there with `known_settings`
+
+    def read_wishes(self, settings: Parameters) -> Wishes:
         wishes = Wishes(settings.values, self.settings.consistency)
         if wishes.consistency != EVENTUAL and not self.commits.asks and self.cluster.positions:
             self.commits.want(monotonic())
@@ -168,66 +189,65 @@ class Router:
                         user=self.primary.user, hint="The strictest is done instead.")  # fmt: skip
         if len(self.wishes) >= LISTED:
             self.wishes.clear()
-        self.wishes[id(settings)] = settings, wishes
         return wishes
 
     # --- all that is asked for at once ---
 
     def choose(self, verdict: str, session: Session) -> Any:
         """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`."""
-        settings = self.settings
-        if settings.mode == "off":
+        if self.mode == IS_OFF:
             return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:
             host, reason = self.find(verdict, session)
-            if reason is STALE and session.awaits and settings.mode == "on":
+            if reason is STALE and session.awaits and self.mode == IS_ON:
                 return WAIT
-        if settings.mode != "on" and host is not None:
+        if self.mode != IS_ON and host is not None:
             self.decisions["observed: " + host.name, reason] += 1
             return None
         self.decisions[host.name if host is not None else "primary", reason] += 1
         if host is not None:
-            self.cluster.begin(host)
+            begin(host)
         return host
 
     def find(self, verdict: str, session: Session) -> tuple[Any, str]:
-        settings, cluster = self.settings, self.cluster
         reader = session.read_only
-        if settings.percent < 100 and not reader and random.random() * 100 >= settings.percent:  # noqa: S311 - a share, no secret
+        if self.percent < 100 and not reader and random.random() * 100 >= self.percent:  # noqa: S311 - a share, no secret
             return None, PERCENT
         wishes = self.wishes_of(session.settings)
-        consistency = wishes.consistency
-        if not cluster.positions:
-            if too_soon(consistency, session, settings.primary_after_write, session.arrived):
+        if not self.cluster.positions:
+            hold = self.settings.primary_after_write
+            if too_soon(wishes.consistency, session, hold, session.arrived):
                 return None, "too soon after a write"
             lsn = UNKNOWN if wishes.token else 0
         else:
-            lsn = max(needed(consistency, session, self.commits), settle(wishes.token))
+            lsn = needed(wishes.consistency, session, self.commits)
+            if wishes.token > lsn:
+                lsn = max(lsn, settle(wishes.token))
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)
         if lsn < UNKNOWN:
-            avoided = session.avoided or (cluster.primary if reader else None)
+            avoided = session.avoided or (self.cluster.primary if reader else None)
             host = self.pick(session.arrived, lsn, avoided)
         if host is not None:
             return host, verdict
         reason = self.explain_none(lsn, session.avoided)
-        waits = settings.consistency_wait > 0 and not session.waited and lsn < UNKNOWN
+        waits = self.settings.consistency_wait > 0 and not session.waited and lsn < UNKNOWN
         session.awaits = lsn if waits and reason is STALE else 0
         return None, reason
 
     def pick(self, now: float, lsn: int, avoided: Any) -> Any:
         """A replica that this user can connect to, as far as is known; one that refused just now is not waited for."""
-        host = self.cluster.pick(now, lsn, avoided)
+        host = self.readers.pick(now, lsn, avoided)
         if host is None or not self.pool_of(host).is_shut(now):
             return host
-        host = self.cluster.pick(now, lsn, host)
+        host = self.readers.pick(now, lsn, host)
         return host if host is not None and not self.pool_of(host).is_shut(now) else None
 
     def explain_none(self, lsn: int, avoided: Any) -> str:
         """Why no replica answers a read that must see `lsn`."""
-        readers = [host for host in self.cluster.readers if host is not avoided]
+        readers = [host for host in self.readers.list_replicas() if host is not avoided]
         if not readers:
             return NO_REPLICA
         if all(self.pool_of(host).is_shut(monotonic()) for host in readers):
@@ -248,6 +268,7 @@ class Router:
             _, count = self.rescued.get(id(statement), (statement, 0))
             self.rescued[id(statement)] = statement, count + 1
             if count + 1 == RESCUED_LIMIT:
+                self.verdicts.clear()
                 self.tell_rescued(host, reason, statement)
 
     def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:

@@ -30,6 +30,7 @@ class Wishes:
         self.read_only = values.get("default_transaction_read_only") in _TRUE
         isolation = values.get("default_transaction_isolation", "")
         self.serializable = isolation.lower() == "serializable"  # which no replica can be
+        self.plain = not (self.route or self.read_only or self.serializable)  # all reads are alike
 
 
 def read_route(text: str) -> str:

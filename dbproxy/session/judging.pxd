@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.routing.router cimport Router
 from dbproxy.session.hearing cimport Hearer
 from dbproxy.sql.cache cimport StatementCache
 from dbproxy.wire.extended cimport cut, length_at
@@ -9,9 +10,12 @@ cdef int STATEMENT_NEED
 
 
 cdef class Judge(Hearer):
-    cdef public object router
+    cdef public Router router
     cdef readonly list judged
     cdef public str wanted_host
+    cdef bytes looked_in
+    cdef Py_ssize_t looked_at
+    cdef object looked_for
 
     @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
     cdef classify(self, bytes chunk, Py_ssize_t at)

@@ -24,9 +24,14 @@ class Judge(Hearer):
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
         self.judged: list[Statement] = []  # what was looked at last
         self.wanted_host = ""  # by a hint in it
+        self.looked_in: bytes | None = None  # the chunk in which a Query was judged last, where, and what it is
+        self.looked_at = 0
+        self.looked_for = UNREAD
 
     def classify(self, chunk: bytes, at: int) -> Statement:
         """Of the Query at `at`."""
+        if chunk is self.looked_in and at == self.looked_at:
+            return self.looked_for
         length = length_at(chunk, at)
         if length > STATEMENT_NEED:
             return UNREAD
@@ -44,7 +49,7 @@ class Judge(Hearer):
             return "part of a request"
         judged = self.judged = []
         self.wanted_host = ""
-        named: dict[bytes, Statement] = {}
+        named: dict[bytes, Statement] | None = None
         unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
         verdict = READS
         statement: Statement | None
@@ -55,13 +60,17 @@ class Judge(Hearer):
             last = mark & 255
             at = mark >> 8
             if last == ord("Q"):
-                statement = self.classify(chunk, at)
+                statement = self.looked_for = self.classify(chunk, at)
+                self.looked_in, self.looked_at = chunk, at
             elif last == ord("B"):
                 where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
                 if where is None:
                     return "not readable"
                 name = cut(chunk, where[0], where[1])
-                statement = unnamed if not name else named.get(name) or self.effects_of(name)
+                if not name:
+                    statement = unnamed
+                else:
+                    statement = (named.get(name) if named else None) or self.effects_of(name)
             elif last == ord("P"):
                 parts = parse_parts(chunk, at, at + length_at(chunk, at))
                 if parts is None:
@@ -70,6 +79,7 @@ class Judge(Hearer):
                     return "a name that is in use"  # to be sent again it would have to be given up
                 statement = self.state.classify(parts[1])
                 if parts[0]:
+                    named = named or {}
                     named[parts[0]] = statement
                 else:
                     unnamed = statement

@@ -1,8 +1,11 @@
 cimport cython
 
+from dbproxy.cluster.balancer cimport end
+from dbproxy.cluster.lag cimport settle
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
+from dbproxy.routing.router cimport Router
 from dbproxy.session.judging cimport Judge
 from dbproxy.session.replay cimport Replay
 from dbproxy.wire.extended cimport cut, length_at
@@ -22,13 +25,14 @@ cdef class Routed(Judge):
     cdef readonly int detours
     cdef readonly object avoided
     cdef readonly bint waited
-    cdef public object awaits
-    cdef readonly object position
+    cdef public long long awaits
+    cdef readonly long long position
     cdef readonly int epoch
     cdef readonly bint wrote
     cdef readonly double wrote_at
     cdef readonly bint writes
 
+    @cython.locals(router=Router, verdict=str)
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(server=Server)
     cdef bint stays(self) except -1

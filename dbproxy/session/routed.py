@@ -7,6 +7,7 @@ What comes while a replica still answers, and is not a read, waits until that is
 
 from typing import TYPE_CHECKING, Any
 
+from dbproxy.cluster.balancer import end
 from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.direct import monotonic
@@ -128,11 +129,7 @@ class Routed(Judge):
         self.batch = []
         if host is None:
             return
-        cluster = self.router.cluster  # type: ignore[union-attr]
-        if seconds > 0:
-            cluster.end(host, seconds, monotonic())
-        else:
-            cluster.drop(host)
+        end(host, seconds, monotonic())
 
     def may_rescue(self, fields: dict[str, str]) -> bool:
         reason = why_rescue(fields)

@@ -69,7 +69,7 @@ def states(cluster: Cluster) -> list[str]:
 
 
 def readers(cluster: Cluster, lsn: int = 0) -> set[str]:
-    picked = {cluster.pick(time.monotonic(), lsn) for _ in range(50)}
+    picked = {cluster.readers.pick(time.monotonic(), lsn) for _ in range(50)}
     return {member.name for member in picked if member}
 
 

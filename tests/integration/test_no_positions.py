@@ -115,7 +115,7 @@ def test_a_user_who_alone_is_not_told_positions_is_served_by_what_is_known(hosts
                     wait_for_answer(client)
                     assert time.monotonic() - wrote_at > 0.4
                     assert client.execute("SELECT n FROM numbers").fetchone() == (number,)
-                assert host(client, TOKEN) == "80000000/0"
+                assert host(client, TOKEN) == "7FFFFFFF/FFFFFFFF"
             assert running.log().count("commits are not told apart") == 1
     finally:
         with connect(primary) as owner:

@@ -30,7 +30,7 @@ def hear(cluster: Cluster) -> list[tuple[str, str]]:
 
 def names(cluster: Cluster, lsn: int = 0, now: float = 5.0) -> set[str]:
     """Who answers reads."""
-    picked = {cluster.pick(now, lsn) for _ in range(100)}
+    picked = {cluster.readers.pick(now, lsn) for _ in range(100)}
     return {member.name for member in picked if member}
 
 
@@ -68,7 +68,7 @@ def test_the_real_primary_is_found_where_the_configuration_is_out_of_date():
 
 def test_without_replicas_all_is_the_primarys():
     cluster = running(0)
-    assert cluster.pick(1.0) is None
+    assert cluster.readers.pick(1.0) is None
 
 
 # --- names that lead elsewhere ---
@@ -456,7 +456,7 @@ def test_whatever_happens_reads_go_to_fit_replicas_and_listeners_know_all(events
         happen(cluster, name, event, timeline, lsn, now)
         assert told[-1] is cluster.primary
         assert fit == {member.name for member in cluster.members if member.fit}
-        picked = cluster.pick(now, lsn)
+        picked = cluster.readers.pick(now, lsn)
         if picked is not None:
             assert picked.fit
             assert picked.role == "replica"

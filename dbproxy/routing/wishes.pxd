@@ -1,0 +1,5 @@
+cdef class Wishes:
+    cdef readonly list complaints
+    cdef readonly str consistency, route
+    cdef readonly long long token
+    cdef readonly bint read_only, serializable, plain
