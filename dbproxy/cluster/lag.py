@@ -22,7 +22,7 @@ def settle(lsn: int) -> int:
     the new page's header; a replica that has replayed everything says where the last one ended.
     """
     inside = lsn % _PAGE
-    return lsn - inside if inside == HEADER or inside == LONG_HEADER else lsn  # compiled, C numbers
+    return lsn - inside if inside in (HEADER, LONG_HEADER) else lsn
 
 
 class History:

@@ -24,7 +24,9 @@ class Judge(Hearer):
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
         self.judged: list[Statement] = []  # what was looked at last
         self.wanted_host = ""  # by a hint in it
-        self.looked_in: bytes | None = None  # the chunk in which a Query was judged last, where, and what it is
+        self.looked_in: bytes | None = (
+            None  # the chunk in which a Query was judged last, where, and what it is
+        )
         self.looked_at = 0
         self.looked_for = UNREAD
 
@@ -67,10 +69,7 @@ class Judge(Hearer):
                 if where is None:
                     return "not readable"
                 name = cut(chunk, where[0], where[1])
-                if not name:
-                    statement = unnamed
-                else:
-                    statement = (named.get(name) if named else None) or self.effects_of(name)
+                statement = self.effects_of(name, named) if name else unnamed
             elif last == ord("P"):
                 parts = parse_parts(chunk, at, at + length_at(chunk, at))
                 if parts is None:
@@ -99,6 +98,9 @@ class Judge(Hearer):
             return "part of a request"
         return verdict if judged else "no statement"
 
-    def effects_of(self, name: bytes) -> Statement | None:
+    def effects_of(self, name: bytes, named: dict[bytes, Statement] | None) -> Statement | None:
+        """`named`: those that are parsed in the same chunk, ahead of it."""
+        if named and name in named:
+            return named[name]
         known = self.prepared.statements.get(name)
         return known.effects if known is not None else None

@@ -36,4 +36,5 @@ cdef class Routed(Judge):
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(server=Server)
     cdef bint stays(self) except -1
+    cdef keep(self, Framer framer, Py_ssize_t index)
     cpdef leave_host(self, double seconds)
