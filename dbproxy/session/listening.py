@@ -32,6 +32,7 @@ class Listening:
         self.tentative = False  # as long as it is not known that this was committed
         self.doubtful = False  # something has failed: only the server can say it
         self.early: list[bytes] = []  # notifications that came before it was known
+        self.late: list[bytes] = []  # those on channels that it may have given up
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False  # the hub was asked, and the client waits for it
         self.notifies = False  # in this transaction, and may hear of it
@@ -61,6 +62,10 @@ class Listening:
                 self.unwanted |= {listen.channel} if listen.channel else self.channels
         return ahead
 
+    def discard(self) -> None:
+        """A DISCARD ALL is sent."""
+        self.unwanted |= self.channels
+
     def spell_channels(self) -> list[str]:
         return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
 
@@ -87,10 +92,15 @@ class Listening:
     # --- notifications, and the end of the transaction ---
 
     def takes(self, message: bytes) -> bool:
-        """Whether a notification is not to be told (yet), as the LISTEN may never be committed, or after it."""
-        if not self.tentative or message[:1] != b"A":
+        """Whether a notification is not to be told (yet), as the LISTEN may never be committed, or an UNLISTEN was."""
+        if not (self.tentative or self.unwanted) or message[:1] != b"A":
             return False
         channel = channel_of(message)
+        if channel in self.unwanted:
+            self.late.append(message)
+            return True
+        if not self.tentative:
+            return False
         if channel not in self.wanted or channel in self.channels:
             return False
         own = int.from_bytes(message[5:9], "big") == self.client.login.pid  # not sent before it was committed
@@ -125,7 +135,8 @@ class Listening:
         before = hub.channels_of(self.client)
         hub.subscribe(self.client, self.channels - before, late=True)
         hub.unsubscribe(self.client, before - self.channels)
-        early, self.early = self.early, []
-        for message in early:
+        held = [*self.early, *self.late]
+        self.early, self.late = [], []
+        for message in held:
             if channel_of(message) in self.channels:
                 self.client.notify(message)

@@ -60,6 +60,9 @@ class Names:
 
     def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
         """Messages that go ahead of it; `simple`: it is a Query, which needs a Sync before it."""
+        fails = server.status == ord("E") and statement.single
+        if fails or (effects & sql.DISCARDS and server.status != ord("I")):  # no DISCARD ALL in a transaction
+            return b""
         involved = self._involved(server, statement)
         moved = [name for one in involved for name in encode((*one.prepares, *one.deallocates))]
         executed = [name for one in involved for name in encode(one.executes)]

@@ -144,6 +144,8 @@ class SessionState:
             listening.note_notify(server)
         if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
+        if effects & sql.DISCARDS:
+            listening.discard()
         if effects & sql.UNKNOWN:
             server.traces.murky = True
         if effects & SPOILS:

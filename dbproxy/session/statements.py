@@ -131,9 +131,9 @@ class ClientStatements(Vocabulary):
         start, end = where
         if start == end:
             ahead = self.begin(server, self.unnamed_effects, chunk, at, stop)
-            self.executes = True
             if self.asks:
                 return ahead
+            self.executes = True
             ahead += self.unnamed_on(server)
             server.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
@@ -160,9 +160,9 @@ class ClientStatements(Vocabulary):
                 ahead = self.state.show(server, statement.effects.effects, simple=False)
                 return ahead + server.statements.prepare(statement, describe=True) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
-        self.executes = True
         if self.asks:
             return ahead
+        self.executes = True
         ahead += server.statements.prepare(statement)
         server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)

@@ -120,8 +120,33 @@ def test_what_is_notified_behind_a_listen_is_heard_only_if_that_was_committed(
     hears_nothing_before(client, "a", other)
 
 
-def in_one_breath(client: psycopg.Connection, *requests: list[str]) -> list[str]:
-    """Send them all before the first answer is read, each with a Sync; on which channels something was heard."""
+@pytest.mark.parametrize(
+    "end", [["UNLISTEN a"], ["UNLISTEN *"], ["DISCARD ALL"], ["BEGIN", "UNLISTEN a", "COMMIT"]]
+)
+def test_what_is_notified_behind_an_unlisten_is_not_heard(
+    client: psycopg.Connection, other: psycopg.Connection, end: list[str]
+):
+    client.execute("LISTEN a")
+    assert in_one_breath(client, *([sql] for sql in end), ["NOTIFY a"], ["SELECT pg_sleep(0.05)"]) == []
+    client.execute("LISTEN b")
+    hears_nothing_before(client, "b", other)
+
+
+def test_what_is_notified_behind_an_unlisten_that_was_rolled_back_is_heard(client: psycopg.Connection):
+    client.execute("LISTEN a")
+    in_one_breath(client, ["BEGIN"], ["UNLISTEN a"], ["ROLLBACK"])
+    client.execute("NOTIFY a")
+    assert [channel for channel, *_ in heard(client)] == ["a"]
+
+
+def test_channels_are_shown_behind_a_request_that_failed(client: psycopg.Connection):
+    client.execute("LISTEN a")
+    *_, shown, _ = send_in_one_breath(client, ["EXECUTE nobody"], ["SELECT pg_listening_channels()"])
+    assert [shown.get_value(row, 0) for row in range(shown.ntuples)] == [b"a"]
+
+
+def send_in_one_breath(client: psycopg.Connection, *requests: list[str]) -> list[psycopg.pq.abc.PGresult]:
+    """Send them all before the first answer is read, each with a Sync; all results, those of the Syncs among them."""
     line = client.pgconn
     line.enter_pipeline_mode()
     for request in requests:
@@ -129,12 +154,21 @@ def in_one_breath(client: psycopg.Connection, *requests: list[str]) -> list[str]
             line.send_query_params(sql.encode(), [])
         line.pipeline_sync()
     line.flush()
+    results: list[psycopg.pq.abc.PGresult] = []
     syncs = 0
     while syncs < len(requests):
         result = line.get_result()
-        syncs += result is not None and result.status == psycopg.pq.ExecStatus.PIPELINE_SYNC
+        if result is not None:
+            results.append(result)
+            syncs += result.status == psycopg.pq.ExecStatus.PIPELINE_SYNC
     line.exit_pipeline_mode()
-    return [notify.relname.decode() for notify in iter(line.notifies, None)]
+    return results
+
+
+def in_one_breath(client: psycopg.Connection, *requests: list[str]) -> list[str]:
+    """On which channels something was heard."""
+    send_in_one_breath(client, *requests)
+    return [notify.relname.decode() for notify in iter(client.pgconn.notifies, None)]
 
 
 def test_listen_in_a_function_is_heard_when_a_function_notifies(client: psycopg.Connection):

@@ -42,6 +42,17 @@ def test_the_next_client_does_not_pay_for_it(proxy: Proxy, module_database: Data
         assert odd.values("SELECT 3") == ["3"]
 
 
+@pytest.mark.parametrize("spoil", ["SELECT 1", "SELECT 1/0"], ids=["running", "failed"])
+def test_names_are_known_behind_a_discard_that_cannot_be(proxy: Proxy, module_database: Database, spoil: str):
+    with enter(proxy, module_database) as client:
+        client.ask(build.parse("plans", "DISCARD PLANS"), bind("plans"), execute(), SYNC)
+        client.ask(query("BEGIN"))
+        client.ask(query(spoil))
+        assert error_of(client.ask(query("DISCARD ALL")))
+        answer = client.ask(build.describe_statement("plans"), SYNC)
+        assert [kind for kind, _ in answer] == ["t", "n"]
+
+
 def test_names_can_be_used_again_once_a_failed_transaction_was_rolled_back_without_a_sync(
     proxy: Proxy, module_database: Database
 ):
