@@ -13,7 +13,7 @@ from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import channel_of, quote
-from dbproxy.sql.statement import DISCARDED, NOTIFIES, Statement
+from dbproxy.sql.statement import DISCARDED, DISCARDS, NOTIFIES, Statement
 
 if TYPE_CHECKING:
     from dbproxy.session.hearing import Hearer
@@ -72,13 +72,13 @@ class Listening:
     def must_hear(self, statement: Statement, effects: int) -> bool:
         """Whether the hub must hear first; then the client goes on once it has (`Client.heard`).
 
-        A channel that is new to it, and on one that it hears what the client has notified before it listens.
+        A channel that is new to it; and what the client has notified, before it listens or gives a channel up.
         """
         channels = [listen.channel for listen in statement.listens if listen.begins]
-        late = bool(channels) and self.notified
+        late = self.notified and bool(statement.listens or effects & DISCARDS)
         if self.channels and effects & NOTIFIES:
             channels += self.channels  # one that a function began to listen to is known only since then
-        if not channels:
+        if not channels and not late:
             return False
         hub = self.client.find_hub()
         heard = hub.hears(channels)

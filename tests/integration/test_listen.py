@@ -132,6 +132,12 @@ def test_what_is_notified_behind_an_unlisten_is_not_heard(
     hears_nothing_before(client, "b", other)
 
 
+@pytest.mark.parametrize("end", ["UNLISTEN a", "UNLISTEN *", "DISCARD ALL"])
+def test_what_is_notified_ahead_of_an_unlisten_is_heard(client: psycopg.Connection, end: str):
+    client.execute("LISTEN a")
+    assert in_one_breath(client, ["NOTIFY a"], [end], ["NOTIFY a"], ["SELECT pg_sleep(0.05)"]) == ["a"]
+
+
 def test_what_is_notified_behind_an_unlisten_that_was_rolled_back_is_heard(client: psycopg.Connection):
     client.execute("LISTEN a")
     in_one_breath(client, ["BEGIN"], ["UNLISTEN a"], ["ROLLBACK"])
