@@ -17,5 +17,6 @@ cdef class Member:
     cdef public double lag_seconds
     cdef public bint late, lagging, fenced, alarmed
     cdef public object due
+    cdef public set servers
     cdef public long long active, reads
     cdef public double latency, latency_at, share, turn

@@ -46,6 +46,7 @@ class Member:
         self.started_at = float("-inf")  # when its slow start began
         self.heard_at = float("-inf")  # the last answer
         self.server = 0  # which server that was; 0: not told
+        self.servers: set[int] = set()  # all that have answered: a name may lead to several in turn
         self.moved_at = float(
             "-inf"
         )  # connections opened up to then lead to the server that had its address before
@@ -77,11 +78,14 @@ class Member:
         return f"<Member {self.name} {self.url.address} {self.role} {self.state}>"
 
     def recognise(self, server: int, now: float) -> bool:
-        """Note which server has answered; True if it is another than before: restarted, or the name leads elsewhere."""
-        moved = 0 not in (self.server, server) and server != self.server
+        """Note which server has answered; True if it is a new one: restarted, or the name leads elsewhere."""
+        moved = server != 0 and len(self.servers) > 0 and server not in self.servers
         if moved:
             self.moved_at = self.heard_at
-        self.server, self.heard_at = server or self.server, now
+        self.heard_at = now
+        if server:
+            self.server = server
+            self.servers.add(server)
         return moved
 
     def is_one_with(self, other: "Member | None") -> bool:

@@ -52,6 +52,11 @@ def test_a_host_is_another_server_once_it_says_so():
     assert not found.recognise(8, 6.0)
 
 
+def test_a_name_that_leads_to_several_servers_in_turn_is_no_news_once_each_has_been_seen():
+    found = member(server=0)
+    assert [found.recognise(server, 1.0) for server in (7, 8, 7, 8, 7)] == [False, True, False, False, False]
+
+
 def test_two_names_of_one_server_are_known_by_what_it_says():
     one, two = member("one", server=7), member("two", server=7)
     assert one.is_one_with(two)
