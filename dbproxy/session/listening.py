@@ -75,7 +75,8 @@ class Listening:
         A channel that is new to it; and what the client has notified, before it listens or gives a channel up.
         """
         channels = [listen.channel for listen in statement.listens if listen.begins]
-        late = self.notified and bool(statement.listens or effects & DISCARDS)
+        gives_up = bool(self.channels) and bool(statement.listens or effects & DISCARDS)
+        late = self.notified and (bool(channels) or gives_up)
         if self.channels and effects & NOTIFIES:
             channels += self.channels  # one that a function began to listen to is known only since then
         if not channels and not late:
@@ -87,7 +88,7 @@ class Listening:
         if not self.hearing:
             self.hearing = True
             hub.catch_up(self.client.heard_all) if heard else self.client.wait_for_hub(channels)
-        return True
+        return self.hearing  # not if there is nothing to wait for
 
     # --- notifications, and the end of the transaction ---
 

@@ -138,6 +138,13 @@ def test_what_is_notified_ahead_of_an_unlisten_is_heard(client: psycopg.Connecti
     assert in_one_breath(client, ["NOTIFY a"], [end], ["NOTIFY a"], ["SELECT pg_sleep(0.05)"]) == ["a"]
 
 
+@pytest.mark.parametrize("end", ["UNLISTEN a", "UNLISTEN *", "DISCARD ALL", "LISTEN a"])
+def test_who_listens_to_nothing_waits_for_nothing(client: psycopg.Connection, end: str):
+    client.execute("NOTIFY a")
+    client.execute(end)
+    client.execute(end)
+
+
 def test_what_is_notified_behind_an_unlisten_that_was_rolled_back_is_heard(client: psycopg.Connection):
     client.execute("LISTEN a")
     in_one_breath(client, ["BEGIN"], ["UNLISTEN a"], ["ROLLBACK"])
