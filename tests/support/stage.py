@@ -108,7 +108,7 @@ class Stage:
 
     def act(self, step: Step) -> None:
         """One step, if nobody would have to wait for it."""
-        if not self.allows(step.number, step.deed):
+        if step.deed.recurses or not self.allows(step.number, step.deed):
             return
         start = self.starts[step.number] if step.number in self.clients else step.start
         if step.deed.resets and start:  # what it asked for at its login is back behind that, not in it
