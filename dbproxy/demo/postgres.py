@@ -6,6 +6,7 @@ what it made, and so share a system identifier and a random superuser's password
 """
 
 import atexit
+import os
 import random
 import secrets
 import shutil
@@ -232,10 +233,22 @@ def create_primary(
     return primary
 
 
+_told: set[int] = set()  # ports, lately
+
+
 def free_port() -> int:
-    """A port that nobody listens on, below those that the kernel lends to outgoing connections."""
-    for _ in range(100):
-        port = random.randrange(15_000, 32_000)  # noqa: S311  # no secret
+    """A port that nobody listens on, below those that the kernel lends to outgoing connections.
+
+    Until it is bound another may be told the same: so none is told twice, and processes side by side draw from
+    different ones.
+    """
+    if len(_told) >= 500:
+        _told.clear()
+    for _ in range(1000):
+        port = random.randrange(15_000 + os.getpid() % 16, 32_000, 16)  # noqa: S311  # no secret
+        if port in _told:
+            continue
+        _told.add(port)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
