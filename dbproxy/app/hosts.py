@@ -145,40 +145,33 @@ class Hosts:
             if pool.host is None and self.moves(pool.database):
                 self.move(pool, primary, now)
 
-    def move(self, pool: Pool, primary: Member, now: float) -> None:
-        """Connections to another host are of no use: what is open there is lost; who waits is served by the new."""
+    def move(self, pool: Pool, host: Member, now: float) -> None:
+        """Connections to another server are of no use: what is open there is lost; who waits is served by this one."""
         pool.retire()
         for server in pool.servers():
-            if server.address != primary.url.address:
-                server.close(f"the primary is {primary.url.address} now")
-            elif server.connected_at <= primary.moved_at:
-                server.close(f"{primary.url.address} is another server now")
+            if server.address != host.url.address:
+                server.close(f"the primary is {host.url.address} now")
+            elif server.connected_at <= host.moved_at:
+                server.close(f"{host.url.address} is another server now")
         pool.try_again(now)
 
     def host_out(self, member: Member) -> None:
-        for router in self.routers.values():
-            pool = router.pools.get(member.name)
-            if pool is not None:
-                self.give_up(pool, f"{member.name} is {member.state}", active=member.state in GONE)
-
-    def host_moved(self, member: Member) -> None:
-        """Connections to the server that had its address before are of no use, whatever it does now."""
-        if member is self.cluster.primary:
-            self.primary_changed(member)
-        why = f"{member.name} is another server now"
-        for router in self.routers.values():
-            pool = router.pools.get(member.name)
-            if pool is not None:
-                pool.retire(why)
-                for server in pool.servers():
-                    if server.connected_at <= member.moved_at:
-                        server.close(why)
+        for pool in self.pools_of(member):
+            self.give_up(pool, f"{member.name} is {member.state}", active=member.state in GONE)
 
     def host_in(self, member: Member) -> None:
-        for router in self.routers.values():
-            pool = router.pools.get(member.name)
-            if pool is not None:
-                pool.try_again(monotonic())
+        for pool in self.pools_of(member):
+            pool.try_again(monotonic())
+
+    def host_moved(self, member: Member) -> None:
+        if member is self.cluster.primary:
+            self.primary_changed(member)
+        for pool in self.pools_of(member):
+            self.move(pool, member, monotonic())
+
+    def pools_of(self, member: Member) -> list[Pool]:
+        """Those to it as a replica."""
+        return [router.pools[member.name] for router in self.routers.values() if member.name in router.pools]
 
     def give_up(self, pool: Pool, why: str, *, active: bool = True) -> None:
         """Close what is idle; with `active` also what is lent: reads that have not been answered go elsewhere."""

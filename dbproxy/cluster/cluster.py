@@ -140,10 +140,8 @@ class Cluster:
         health.succeed(member, now, self.settings.health)
         member.role, member.timeline, member.positions = finding.role, finding.timeline, finding.positions
         self._elect(now)
-        if moved and member is self.primary:
-            self._positions.turn(self.members)
         if member is self.primary:
-            self._lead(member, finding, now, returned=returned)
+            self._lead(member, finding, now, returned=returned, moved=moved)
         elif member.role == "replica":
             self._follow(member, finding, now)
         self._judge(now)
@@ -202,10 +200,10 @@ class Cluster:
         self._positions.turn(self.members)
         journal.tell_found(primary, waited)
 
-    def _lead(self, member: Member, finding: Finding, now: float, *, returned: bool) -> None:
+    def _lead(self, member: Member, finding: Finding, now: float, *, returned: bool, moved: bool) -> None:
         behind = finding.lsn < self._positions.history.newest
         # One that returned may have lost what it had not flushed: what we knew may never be reached.
-        if (returned and behind) or self._positions.timeline not in (0, finding.timeline):
+        if moved or (returned and behind) or self._positions.timeline not in (0, finding.timeline):
             self._positions.turn(self.members)
         self._positions.lead(member, finding, now)
         self.on_lead(finding.lsn, now)

@@ -9,7 +9,7 @@ from dbproxy.pool.pool cimport Pool
 from dbproxy.routing.consistency cimport needed, too_soon
 from dbproxy.routing.wishes cimport Wishes
 
-cdef int IS_OFF, IS_ON
+cdef int IS_OFF, IS_OBSERVED, IS_ON
 cdef long long UNKNOWN
 
 
@@ -34,14 +34,14 @@ cdef class Router:
     cdef readonly object rescues
     cdef readonly dict rescued
     cdef readonly dict wishes
-    cdef object known_settings
-    cdef Wishes known_wishes
     cdef dict verdicts
 
     cpdef Pool pool_of(self, host)
-    @cython.locals(wishes=Wishes, known=tuple)
+    @cython.locals(wishes=Wishes, hint=str)
     cpdef str judge(self, statement, session)
-    cdef str judge_wished(self, statement, session, Wishes wishes)
+    cdef str judge_wished(self, statement, session, Wishes wishes, str hint)
+    @cython.locals(known=tuple)
+    cdef str verdict_on(self, statement)
     @cython.locals(known=tuple)
     cpdef Wishes wishes_of(self, settings)
     @cython.locals(reason=str)

@@ -31,8 +31,8 @@ from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
-MODES = {"off": 0, "observe": 1, "on": 2}
-IS_OFF, IS_ON = 0, 2
+IS_OFF, IS_OBSERVED, IS_ON = 0, 1, 2  # compiled, C numbers
+MODES = {"off": IS_OFF, "observe": IS_OBSERVED, "on": IS_ON}
 WAIT = object()
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"
@@ -84,11 +84,9 @@ class Router:
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
         self.rescued: dict[int, tuple[Statement, int]] = {}
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
-        self.known_settings: Parameters | None = None  # whose wishes were asked for last
-        self.known_wishes: Wishes | None = None
         self.verdicts: dict[
             int, tuple[Statement, str]
-        ] = {}  # for sessions without wishes, as long as nothing changes
+        ] = {}  # by a statement's id, as long as nothing changes
         self.apply(settings, plugin)
 
     def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
@@ -100,8 +98,6 @@ class Router:
         self.percent = settings.percent
         self.advised = plugin is not None or bool(self.rules.rules)
         self.wishes.clear()  # they have its defaults
-        self.known_settings = None
-        self.verdicts.clear()
 
     def pool_of(self, host: Any) -> Pool:
         pool = self.pools.get(host.name)
@@ -118,31 +114,42 @@ class Router:
         if statement is None:
             return "no such prepared statement"
         wishes = self.wishes_of(session.settings)
-        if self.advised or not wishes.plain or statement.hint:
-            return self.judge_wished(statement, session, wishes)
-        known = self.verdicts.get(id(statement))
-        if known is not None and known[0] is statement:
-            return known[1]
-        verdict = self.judge_wished(statement, session, wishes)
-        if len(self.verdicts) >= LISTED:
-            self.verdicts.clear()
-        self.verdicts[id(statement)] = statement, verdict
-        return verdict
-
-    def judge_wished(self, statement: Statement, session: Session, wishes: Wishes) -> str:
-        """Given what its text, its session, the plugin and the rules want of it."""
         hint = statement.hint or wishes.route
         if not hint and self.advised:
             hint = self.advise(statement, session.settings)
+        if hint or not wishes.plain:
+            return self.judge_wished(statement, session, wishes, hint)
+        return self.verdict_on(statement)
+
+    def judge_wished(self, statement: Statement, session: Session, wishes: Wishes, hint: str) -> str:
+        """Given what its session wants, and what its text, the plugin or a rule does."""
         if statement.effects & SHOWS_TOKEN:
             hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return HINT if hint == PRIMARY else SERIALIZABLE if wishes.serializable else READ_ONLY
-        if not statement.reads:
-            return "not a read"
-        if hint and hint != PRIMARY:  # its author knows what it calls
+        if statement.reads and hint and hint != PRIMARY:  # its author knows what it calls
             session.wanted_host = hint[len("replica(") : -1]
             return READS
+        verdict = self.verdict_on(statement)
+        if verdict is not READS:
+            return verdict
+        return HINT if hint else SERIALIZABLE if wishes.serializable else READS
+
+    def verdict_on(self, statement: Statement) -> str:
+        """Where nobody wants anything."""
+        known = self.verdicts.get(id(statement))
+        if known is None or known[0] is not statement:
+            if len(self.verdicts) >= LISTED:
+                self.verdicts.clear()
+            known = self.verdicts[id(statement)] = statement, self.look_at(statement)
+        return known[1]
+
+    def look_at(self, statement: Statement) -> str:
+        """The same by its syntax, the catalog, and what came of it before."""
+        if statement.begins_read_only:
+            return READ_ONLY
+        if not statement.reads:
+            return "not a read"
         if statement.functions or statement.relations or statement.calls:
             objection = self.object_to(statement)
             if objection:
@@ -150,7 +157,7 @@ class Router:
         known = self.rescued.get(id(statement))
         if known is not None and known[1] >= RESCUED_LIMIT:
             return TOO_OFTEN
-        return HINT if hint else SERIALIZABLE if wishes.serializable else READS
+        return HINT if statement.effects & SHOWS_TOKEN else READS  # the primary knows
 
     def advise(self, statement: Statement, settings: Parameters) -> str:
         """What the plugin or a rule says, as a hint would."""
@@ -173,12 +180,12 @@ class Router:
         self.verdicts.clear()
 
     def wishes_of(self, settings: Parameters) -> Wishes:
-        if settings is not self.known_settings:
-            known = self.wishes.get(id(settings))
-            if known is None or known[0] is not settings:
-                known = self.wishes[id(settings)] = settings, self.read_wishes(settings)
-            self.known_settings, self.known_wishes = known
-        return self.known_wishes  # type: ignore[return-value]  # they are there with `known_settings`
+        known = self.wishes.get(id(settings))
+        if known is None or known[0] is not settings:
+            if len(self.wishes) >= LISTED:
+                self.wishes.clear()
+            known = self.wishes[id(settings)] = settings, self.read_wishes(settings)
+        return known[1]
 
     def read_wishes(self, settings: Parameters) -> Wishes:
         wishes = Wishes(settings.values, self.settings.consistency)
@@ -187,8 +194,6 @@ class Router:
         for name, _ in wishes.complaints:
             log.warning("setting not understood", setting=name, database=self.primary.database,
                         user=self.primary.user, hint="The strictest is done instead.")  # fmt: skip
-        if len(self.wishes) >= LISTED:
-            self.wishes.clear()
         return wishes
 
     # --- all that is asked for at once ---
@@ -221,9 +226,7 @@ class Router:
                 return None, "too soon after a write"
             lsn = UNKNOWN if wishes.token else 0
         else:
-            lsn = needed(wishes.consistency, session, self.commits)
-            if wishes.token > lsn:
-                lsn = max(lsn, settle(wishes.token))
+            lsn = max(needed(wishes.consistency, session, self.commits), settle(wishes.token))
         host = None
         if session.wanted_host:
             return self.find_named(session.wanted_host, lsn)

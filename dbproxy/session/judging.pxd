@@ -13,9 +13,9 @@ cdef class Judge(Hearer):
     cdef public Router router
     cdef readonly list judged
     cdef public str wanted_host
-    cdef bytes looked_in
-    cdef Py_ssize_t looked_at
-    cdef object looked_for
+    cdef bytes known_in
+    cdef Py_ssize_t known_at
+    cdef object known
 
     @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
     cdef classify(self, bytes chunk, Py_ssize_t at)

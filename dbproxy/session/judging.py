@@ -24,16 +24,16 @@ class Judge(Hearer):
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
         self.judged: list[Statement] = []  # what was looked at last
         self.wanted_host = ""  # by a hint in it
-        self.looked_in: bytes | None = (
+        self.known_in: bytes | None = (
             None  # the chunk in which a Query was judged last, where, and what it is
         )
-        self.looked_at = 0
-        self.looked_for = UNREAD
+        self.known_at = 0
+        self.known = UNREAD
 
     def classify(self, chunk: bytes, at: int) -> Statement:
         """Of the Query at `at`."""
-        if chunk is self.looked_in and at == self.looked_at:
-            return self.looked_for
+        if chunk is self.known_in and at == self.known_at:
+            return self.known
         length = length_at(chunk, at)
         if length > STATEMENT_NEED:
             return UNREAD
@@ -62,8 +62,8 @@ class Judge(Hearer):
             last = mark & 255
             at = mark >> 8
             if last == ord("Q"):
-                statement = self.looked_for = self.classify(chunk, at)
-                self.looked_in, self.looked_at = chunk, at
+                statement = self.known = self.classify(chunk, at)
+                self.known_in, self.known_at = chunk, at
             elif last == ord("B"):
                 where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
                 if where is None:

@@ -60,9 +60,8 @@ class Names:
 
     def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
         """Messages that go ahead of it; `simple`: it is a Query, which needs a Sync before it."""
-        fails = server.status == ord("E") and statement.single
-        if fails or (effects & sql.DISCARDS and server.status != ord("I")):  # no DISCARD ALL in a transaction
-            return b""
+        if server.status == ord("E") and statement.single:
+            return b""  # PostgreSQL refuses it
         involved = self._involved(server, statement)
         moved = [name for one in involved for name in encode((*one.prepares, *one.deallocates))]
         executed = [name for one in involved for name in encode(one.executes)]
@@ -80,6 +79,8 @@ class Names:
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
                 server.traces.named.setdefault(name, [])
+        if effects & sql.DISCARDS and statement.single and server.status == ord("T"):
+            return ahead  # it fails: there is no DISCARD ALL in a transaction
         if effects & sql.DISCARDS or ALL in moved:
             server.traces.contested = server.traces.swept = True
         elif effects & MOVES and not moved:

@@ -53,7 +53,7 @@ class Requester(Routed):
         """Handle what the client sent."""
         if self.owes_ready:
             self.tell_ready()
-        self.looked_in = None
+        self.known_in = None
         self.framer.scan(data)
         self.arrived = monotonic()
         if self.router is not None and self.server is not None and not self.stays():

@@ -65,3 +65,14 @@ def test_names_can_be_used_again_once_a_failed_transaction_was_rolled_back_witho
             pass
         assert not error_of(client.ask(query("DEALLOCATE one")))
         assert client.status == "I"
+
+
+def test_what_is_prepared_ahead_of_a_discard_that_fails_is_its_clients_own(
+    proxy: Proxy, module_database: Database
+):
+    with enter(proxy, module_database) as client, enter(proxy, module_database) as other:
+        client.ask(query("BEGIN"))
+        assert error_of(client.ask(query("PREPARE own AS SELECT 1; DISCARD ALL")))
+        client.ask(query("ROLLBACK"))
+        assert error_of(other.ask(query("EXECUTE own")))
+        assert client.values("EXECUTE own") == ["1"]

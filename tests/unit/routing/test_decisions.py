@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from dbproxy.cluster.catalog import Catalog, Definition
 from dbproxy.config import RuleSettings
 from dbproxy.pool.parameters import Parameters
@@ -122,3 +124,29 @@ def test_a_rule_counts_like_a_hint_and_less_than_one() -> None:
 
 def test_the_primary_is_asked_for_the_token() -> None:
     assert ask(router(), b"SHOW dbproxy.causal_token") is None
+
+
+class CountingCatalog(Catalog):
+    asked = 0
+
+    def allows(self, statement: Statement) -> str:
+        self.asked += 1
+        return Catalog.allows(self, statement)
+
+
+@pytest.mark.parametrize(
+    "wished", [{}, {"default_transaction_isolation": "serializable"}], ids=["plain", "serializable"]
+)
+@pytest.mark.parametrize(
+    "rules", [(), (RuleSettings(relation="other", route="primary"),)], ids=["", "with a rule"]
+)
+def test_the_catalog_is_asked_once_of_a_statement(
+    wished: dict[str, str], rules: tuple[RuleSettings, ...]
+) -> None:
+    own = router()
+    own.apply(own.settings.model_copy(update={"rules": rules}))
+    catalog = CountingCatalog()
+    own.learn(catalog)
+    for _ in range(5):
+        ask(own, b"SELECT * FROM items", Client(settings=Parameters(wished)))
+    assert catalog.asked == 1
