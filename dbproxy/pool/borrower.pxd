@@ -7,6 +7,7 @@ cdef class Borrower(Link):
     cdef public bint routed
     cdef readonly list news
     cdef readonly dict reported
+    cdef readonly dict unreported
 
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)

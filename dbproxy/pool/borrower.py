@@ -1,9 +1,11 @@
 """Who holds a server or waits for one: a client, or an errand of our own. What pool and server ask of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
+from dbproxy.wire import build
 
 
 class Borrower(Link):
@@ -17,9 +19,22 @@ class Borrower(Link):
         self.routed = False  # a replica answers it, and what it asked for can be sent again
         self.settings: Any = None  # that it needs its server to have
         self.reported: dict[str, str] = {}  # the ParameterStatus values that it was told, by lower-case name
+        self.unreported: dict[
+            str, str
+        ] = {}  # and what it was not told since: told with ReadyForQuery, if it is new
         self.news: list[
             bytes
         ] = []  # for it, once no transaction is open: ahead of ReadyForQuery, as PostgreSQL does
+
+    def take_reports(self, known: Mapping[str, str]) -> bytes:
+        """ParameterStatus of what has changed since it was told last; `known`: what it is told at its login."""
+        reports = b""
+        for name, value in self.unreported.items():
+            if self.reported.get(name.lower(), known.get(name)) != value:
+                self.reported[name.lower()] = value
+                reports += build.parameter_status(name, value)
+        self.unreported.clear()
+        return reports
 
     def serve(self, server: Any, now: float) -> None:
         """The wait is over: this server is lent."""

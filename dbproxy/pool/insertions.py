@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.pool.parameters import Parameters
 from dbproxy.wire import build
 from dbproxy.wire.extended import write_run
-from dbproxy.wire.pipeline import HALF, SKIP, TAIL
 from dbproxy.wire.startup import parse_parameter_status
 
 if TYPE_CHECKING:
@@ -43,26 +42,10 @@ def spell_sync(server: "Relay") -> bytes:
 def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> bytes:
     """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
     server.pipeline.expect_halves(kind, note)
-    server.restoring = frozenset(settings.values)
     return build.query(settings.restoration())
 
 
 def hides(server: "Relay", payload: bytes) -> bool:
-    """Whether a setting is told later, if at all: it goes to the server's default, and on from there."""
+    """Whether a setting is told later, if at all: a RESET takes it to the server's default, and we on from there."""
     name, _ = parse_parameter_status(payload)
-    if name == STANDBY:
-        return True
-    if not server.pipeline.peek() & (HALF | TAIL):
-        return server.pipeline.peek() & SKIP != 0
-    return name.lower() in server.restoring
-
-
-def tell_restored(server: "Relay") -> bytes | None:
-    """What has become of those settings, where it is not what the client knows."""
-    changed = [
-        (name, value)
-        for name, value in server.parameters.items()
-        if name.lower() in server.restoring and server.client.reported.get(name.lower()) != value
-    ]
-    server.client.reported.update({name.lower(): value for name, value in changed})
-    return b"".join([build.parameter_status(name, value) for name, value in changed]) or None
+    return name == STANDBY or server.pipeline.is_ours() or server.pipeline.is_half()

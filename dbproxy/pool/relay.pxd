@@ -8,7 +8,7 @@ from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 
-cdef int SKIP, TAIL
+cdef int SKIP
 
 
 cdef class Relay(Connection):
@@ -22,7 +22,6 @@ cdef class Relay(Connection):
     cdef public bint forwarded
     cdef public bint flushing
     cdef public bint keeps_ready
-    cdef public frozenset restoring
     cdef public bytes ahead
     cdef public bint renamed
     cdef public bytes withheld
@@ -31,7 +30,7 @@ cdef class Relay(Connection):
 
     @cython.locals(
         framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
-        done=bint, sent=bint, pieces=list, now=double, kind=int, payload=bytes, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint, tail=int,
+        done=bint, sent=bint, pieces=list, now=double, kind=int, payload=bytes, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint,
         mark=Py_ssize_t,
     )
     cdef relay(self, bytes data)

@@ -10,13 +10,13 @@ from dbproxy.net.direct import monotonic
 from dbproxy.pool.audit import Audit
 from dbproxy.pool.connection import Connection
 from dbproxy.pool.failure import ends_unlent, fail, rescue
-from dbproxy.pool.insertions import STANDBY, hides, tell_restored
+from dbproxy.pool.insertions import STANDBY, hides
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.traces import Traces
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import columns_key, cut, length_at
-from dbproxy.wire.pipeline import SKIP, TAIL
+from dbproxy.wire.pipeline import SKIP
 from dbproxy.wire.startup import parse_parameter_status
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ class Relay(Connection):
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         # The client is told that its transaction has ended when more than that is done.
         self.keeps_ready = False
-        self.restoring: frozenset[str] = frozenset()  # settings that a RESET may have touched
         self.ahead: bytes | None = None  # what goes before the reply at hand
         self.renamed = False  # and instead of it
         # A ParameterDescription: its Describe may fail yet, and be sent again.
@@ -110,19 +109,16 @@ class Relay(Connection):
             else:
                 if pipeline.fakes:
                     ahead = pipeline.take_fakes()
-                tail = pipeline.halves > 0 and pipeline.peek() & TAIL
                 skip = pipeline.receive(kind)
                 if kind == ord("S") and (pipeline.halves or self.pool.primary is not None):
                     skip = hides(self, self.payload(chunk, at))
-                if tail and kind == ord("Z"):
-                    ahead = tell_restored(self)
                 if kind == ord("Z") and not skip and self.client is not None:
                     if self.keeps_ready and chunk[at + 5] == ord("I"):
                         skip = kept = pipeline.head == len(pipeline.due)
                         self.client.listen_early(self.failed)
                     if chunk[at + 5] == ord("I"):
                         self.failed = False
-                    if self.client.news and not kept:
+                    if not kept and (self.client.news or self.client.unreported):
                         ahead = self.take_news(chunk[at + 5], ahead)
                 if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
                     if not skip:
@@ -204,10 +200,10 @@ class Relay(Connection):
 
     def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
         """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
-        if status != ord("I"):
-            return ahead
-        news = b"".join(self.client.news)
-        self.client.news.clear()
+        news: bytes = self.client.take_reports(self.pool.welcome)
+        if status == ord("I"):
+            news = b"".join([*self.client.news, news])
+            self.client.news.clear()
         return news if ahead is None else ahead + news
 
     def flush(self) -> None:
@@ -245,11 +241,15 @@ class Relay(Connection):
         if self.client is None:
             if self.settings is NOTHING:
                 self.pool.welcome[name] = value
-        elif not self.skipping:
+            return
+        if self.skipping:
+            self.client.unreported[name] = value
+        else:
             self.client.reported[name.lower()] = value
-            if not self.traces.local:
-                # By a function, perhaps: which settings are the session's own now?
-                self.traces.effects |= RESETS
+            self.client.unreported.pop(name, None)
+        if not self.traces.local and not self.pipeline.is_ours():
+            # By a function, perhaps: which settings are the session's own now?
+            self.traces.effects |= RESETS
 
     def watch(self, chunk: bytes, at: int) -> None:
         """Some commands change what we hold to be true of the server."""

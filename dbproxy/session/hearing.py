@@ -78,9 +78,9 @@ class Hearer(ClientConnection):
 
     def spell_ready(self) -> bytes:
         """ReadyForQuery, and what goes ahead of it."""
-        news = b"".join(self.news)
+        news = b"".join([*self.news, self.take_reports(self.pool.welcome), READY_IDLE])
         self.news.clear()
-        return news + READY_IDLE
+        return news
 
     # --- notifications ---
 

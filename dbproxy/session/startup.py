@@ -155,7 +155,8 @@ class Login(Link):
         for _, why in complain(asked):
             raise InvalidParameterValue(why)
         self.application_name = asked.get("application_name", "")
-        self.settings = pool.parameter_sets.find(self.add_host(pool, asked))
+        asked = self.add_host(pool, asked)
+        self.settings = pool.parameter_sets.find(asked)
         self.reported = await self.judge(pool, asked)
         if self.read_only:
             self.reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})

@@ -162,6 +162,14 @@ class Pipeline:
         """The oldest entry, or -1."""
         return self.due[self.head] if self.head < len(self.due) else -1
 
+    def is_ours(self) -> bool:
+        """Whether the oldest reply due is to a message of our own."""
+        return self.head < len(self.due) and self.due[self.head] & SKIP != 0
+
+    def is_half(self) -> bool:
+        """Whether the oldest reply due is to one of two Queries that are one to the client."""
+        return self.head < len(self.due) and self.due[self.head] & _HALVES != 0
+
     def oldest_note(self) -> Any:
         """The note of the oldest entry, None if nothing is due."""
         return self.notes[self.head] if self.head < len(self.due) else None

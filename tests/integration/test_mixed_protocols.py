@@ -76,3 +76,39 @@ def test_what_is_prepared_ahead_of_a_discard_that_fails_is_its_clients_own(
         client.ask(query("ROLLBACK"))
         assert error_of(other.ask(query("EXECUTE own")))
         assert client.values("EXECUTE own") == ["1"]
+
+
+@pytest.mark.parametrize(
+    "next_ask", [SYNC, query("EXECUTE one"), query("BEGIN")], ids=["sync", "by a name", "begin"]
+)
+@pytest.mark.parametrize(
+    ("set_it", "undone"),
+    [("SET LOCAL TimeZone = 'Asia/Tokyo'", "COMMIT"), ("SET TimeZone = 'Asia/Tokyo'", "ROLLBACK")],
+)
+def test_a_setting_taken_back_without_a_sync_is_reported_with_the_next(
+    proxy: Proxy, module_database: Database, set_it: str, undone: str, next_ask: bytes
+):
+    """PostgreSQL reports it ahead of ReadyForQuery, and here ours came first."""
+    with enter(proxy, module_database) as client:
+        client.ask(build.parse("one", "SELECT 1"), SYNC)
+        before = client.parameters["TimeZone"]
+        client.ask(query("BEGIN"))
+        assert ("S", b"TimeZone\0Asia/Tokyo\0") in client.ask(query(set_it))
+        client.send(parse("", undone), bind(), execute(), FLUSH)
+        while client.read()[0] != "C":
+            pass
+        assert ("S", f"TimeZone\0{before}\0".encode()) in client.ask(next_ask)
+
+
+def test_a_setting_discarded_without_a_sync_is_reported_though_another_server_answers_next(
+    proxy: Proxy, module_database: Database
+):
+    with enter(proxy, module_database) as client, enter(proxy, module_database) as other:
+        before = client.parameters["DateStyle"]
+        client.ask(query("SET DateStyle = German"))
+        client.send(parse("", "DISCARD ALL"), bind(), execute(), FLUSH)
+        while client.read()[0] != "C":
+            pass
+        assert other.ask(query("SET DateStyle = SQL"))[0] == ("C", b"SET\0")
+        assert ("S", f"DateStyle\0{before}\0".encode()) in client.ask(query("SELECT 1"))
+        assert all(kind != "S" for kind, _ in client.ask(query("SELECT 1")))

@@ -92,4 +92,4 @@ def test_clients_are_answered_as_on_connections_of_their_own_in_100_000_steps(pr
         try:
             hunt.run(STEPS, number)
         except AssertionError as difference:
-            raise AssertionError(f"SEED={number} {difference}") from difference
+            raise AssertionError(f"SEED={number}, within {hunt.done} steps: {difference}") from None

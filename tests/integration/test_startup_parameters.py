@@ -174,12 +174,12 @@ def test_server_is_told_where_a_client_comes_from(database: Database, tmp_path: 
         names = []
         for name in ("shop", "back office"):
             with psycopg.connect(proxy.dsn(), autocommit=True, application_name=name, **host) as client:
-                assert client.info.parameter_status("application_name") == name
                 row = client.execute(
                     "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
                 ).fetchone()
                 place = "unix" if unix else client_address(client)
                 names.append((row, f"{name} - {place}"))
+                assert client.info.parameter_status("application_name") == f"{name} - {place}"
         assert [row for row, _ in names] == [(told,) for _, told in names]
 
 

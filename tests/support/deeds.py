@@ -29,7 +29,7 @@ from tests.support.speech import (
 from tests.support.witness import INT4PL
 
 Ending = Literal["", "cancel", "terminate", "vanish", "vanish asleep", "vanish in part"]
-RESET = re.compile(r"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
+RESET = re.compile(rb"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEFAULT|AUTHORIZATION DEFAULT")
 DISCARD = "DISCARD ALL"  # what it takes from the settings asked for at login is back behind the next Sync
 BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
 # In one text, behind the end of a transaction.
@@ -56,6 +56,11 @@ class Deed:
     def tells_beginning(self) -> bool:
         """The answer depends on where its transaction began."""
         return bool(BEGINNING.search(self.messages))
+
+    @property
+    def may_reset(self) -> bool:
+        """It may take a setting back to what the client asked for at login."""
+        return bool(RESET.search(self.messages))
 
     @property
     def names_behind(self) -> bool:
@@ -105,7 +110,7 @@ def several(sql: st.SearchStrategy[Sql]) -> st.SearchStrategy[Deed]:
 
 
 def in_one_text(said: Sequence[Sql]) -> Deed:
-    resets = any(RESET.search(one.text) for one in said[:-1])
+    resets = any(RESET.search(one.text.encode()) for one in said[:-1])
     return replace(deed(query("; ".join(one.text for one in said)), said), resets=resets)
 
 

@@ -114,8 +114,12 @@ class Stage:
         if step.deed.resets and start:  # what it asked for at its login is back behind that, not in it
             return
         twins = self.clients.get(step.number)
-        if twins and twins.only_prepares and step.deed.tells_beginning:  # docs/compatibility.md, "Flush"
-            return
+        if step.deed.tells_beginning:
+            if twins and twins.only_prepares:  # docs/compatibility.md, "Flush"
+                return
+            restored = step.deed.may_reset or (twins and twins.has_reset)
+            if start and restored:  # docs/compatibility.md, "too late"
+                return
         if (
             twins and twins.direct.status == "E" and step.deed.names_behind
         ):  # docs/compatibility.md, "in *one* text"
@@ -152,6 +156,7 @@ class Stage:
         answer = twins.ask(deed.messages)
         twins.listens |= b"listen" in deed.messages.lower()
         twins.holds |= deed.holds
+        twins.has_reset = (twins.has_reset or deed.may_reset) and not twins.idle
         if twins.idle:
             twins.holds -= {"transaction", "open"}
             if alone and all(kind != "E" for kind, _ in answer):

@@ -151,6 +151,7 @@ class Twins:
         self.holds: set[str] = set()
         self.within = False  # a transaction, as the last question was asked
         self.listens = False
+        self.has_reset = False  # in the transaction that is open
         compare(sorted(judged.parameters.items()), sorted(direct.parameters.items()), "the login")
 
     @property
