@@ -70,6 +70,8 @@ class Names:
             if effects & sql.LOOKS:  # it sees all that there is
                 ahead = server.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
+            elif effects & sql.UNKNOWN:  # a function may put an EXECUTE together
+                executed += [name for name in self.own.by_sql if name not in executed]
             kept = moved if len(involved) == 1 and statement.single else []
             kept = [name for name in kept if name not in executed]
             given = [name for name in (*moved, *executed[::-1]) if name not in kept]

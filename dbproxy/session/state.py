@@ -144,8 +144,6 @@ class SessionState:
             listening.note_notify(server)
         if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
             server.keeps_ready = True
-        if effects & sql.DISCARDS:
-            listening.discard()
         if effects & sql.UNKNOWN:
             server.traces.murky = True
         if effects & SPOILS:
@@ -161,7 +159,7 @@ class SessionState:
             self.pool.routines.update(defined(statement, self.pool.routines))
             self.pool.sets_unseen = may_set(self.pool.routines)
         server.traces.effects |= effects & AUDITED
-        if effects & USES:
+        if effects & USES or (effects & sql.UNKNOWN and self.client.prepared.by_sql):
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
         if server.status == ord("E"):
             return ahead
@@ -172,6 +170,8 @@ class SessionState:
             ahead += spell_ours(server, listening.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server)
+        if effects & sql.DISCARDS:
+            listening.discard()
         return ahead
 
     def show(self, server: Server, effects: int, simple: bool) -> bytes:

@@ -152,6 +152,16 @@ def test_what_is_notified_behind_an_unlisten_that_was_rolled_back_is_heard(clien
     assert [channel for channel, *_ in heard(client)] == ["a"]
 
 
+def test_what_a_text_that_failed_would_have_discarded_is_heard(
+    client: psycopg.Connection, other: psycopg.Connection
+):
+    client.execute("LISTEN a")
+    with pytest.raises(psycopg.errors.ActiveSqlTransaction):
+        client.execute("LISTEN a; DISCARD ALL")
+    other.execute("NOTIFY a")
+    assert [channel for channel, *_ in heard(client)] == ["a"]
+
+
 def test_channels_are_shown_behind_a_request_that_failed(client: psycopg.Connection):
     client.execute("LISTEN a")
     *_, shown, _ = send_in_one_breath(client, ["EXECUTE nobody"], ["SELECT pg_listening_channels()"])

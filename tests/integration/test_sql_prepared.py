@@ -190,7 +190,7 @@ def test_pg_prepared_statements_shows_the_clients_own_by_its_own_names(
     proxy: Proxy, client: psycopg.Connection, direct: psycopg.Connection
 ):
     for connection in (direct, client):
-        connection.execute("PREPARE by_sql (int) AS SELECT $1")
+        connection.execute("PREPARE by_sql (int) AS SELECT $1;")
         parse(connection, "by_protocol", "SELECT $1::text")
         parse(connection, "gone", "SELECT 1")
         connection.execute("DEALLOCATE gone")
@@ -226,6 +226,20 @@ def test_execute_follows_the_clients_search_path(proxy: Proxy, client: psycopg.C
         other.execute("PREPARE mine AS SELECT name FROM t")
         with elsewhere(proxy, other):
             assert other.execute("EXECUTE mine").fetchone() == ("b",)
+
+
+@pytest.mark.parametrize("run", ["EXECUTE text", "EXECUTE 'EXECUTE mine (20)'"])
+def test_execute_in_a_function_finds_what_its_client_prepared(
+    proxy: Proxy, client: psycopg.Connection, run: str
+):
+    client.execute(f"""CREATE OR REPLACE FUNCTION run(text text) RETURNS int LANGUAGE plpgsql AS $$
+        DECLARE answer int; BEGIN {run} INTO answer; RETURN answer; END $$""")
+    client.execute("PREPARE mine (int) AS SELECT $1 + 22")
+    with elsewhere(proxy, client):
+        assert client.execute("SELECT run('EXECUTE mine (20)')").fetchone() == (42,)
+    client.execute("DO $$ BEGIN EXECUTE 'EXECUTE mine (20)'; END $$")
+    wait_for_kept(proxy, 0)
+    client.execute("DROP FUNCTION run")
 
 
 def test_create_table_as_execute_and_explain_execute(proxy: Proxy, client: psycopg.Connection):

@@ -189,7 +189,7 @@ class Twins:
         compare(spelled, excuse(wanted, spelled), "it")
 
     def compare_notifications(self) -> None:
-        if self.direct.broken:  # PostgreSQL tells them, but when?
+        if self.direct.broken or self.direct.open:  # PostgreSQL tells them, but when?
             return
         if self.idle:
             self.direct.ask_again()

@@ -461,6 +461,7 @@ def test_a_prepare_is_found_among_other_statements() -> None:
     assert find_prepare(text, "a").strip() == b"PREPARE a AS SELECT ';'"
     assert find_prepare(text, "b").strip() == b"PREPARE b (int) AS SELECT $1"
     assert find_prepare(text, "c") == text
+    assert find_prepare(b"/* mine */ PREPARE a AS SELECT 1;", "a") == b"/* mine */ PREPARE a AS SELECT 1;"
 
 
 @pytest.mark.parametrize(("text", "expected"), LISTENING)
