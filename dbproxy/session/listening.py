@@ -35,6 +35,9 @@ class Listening:
         self.late: list[bytes] = []  # those on channels that it may have given up
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False  # the hub was asked, and the client waits for it
+        self.reached: frozenset[str] = (
+            frozenset()
+        )  # new ones: the hub has told what was notified ahead of the LISTEN
         self.notifies = False  # in this transaction, and may hear of it
         self.notified = False  # and the hub may still be told of that
 
@@ -51,6 +54,7 @@ class Listening:
         What the client listens to already, for UNLISTEN to find it, and a mark that is rolled back with it.
         """
         self.mark = str(next(_marks))
+        self.reached = frozenset()
         self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
         if self.wanted - self.channels:
             self.tentative = True
@@ -72,9 +76,11 @@ class Listening:
     def must_hear(self, statement: Statement, effects: int) -> bool:
         """Whether the hub must hear first; then the client goes on once it has (`Client.heard`).
 
-        A channel that is new to it; and what the client has notified, before it listens or gives a channel up.
+        A channel that is new to it; what has been notified on one that is new to the client; and what the client has
+        notified, before it listens or gives a channel up.
         """
         channels = [listen.channel for listen in statement.listens if listen.begins]
+        new = frozenset(channels) - self.channels - self.wanted - self.reached
         gives_up = bool(self.channels) and bool(statement.listens or effects & DISCARDS)
         late = self.notified and (bool(channels) or gives_up)
         if self.channels and effects & NOTIFIES:
@@ -83,10 +89,11 @@ class Listening:
             return False
         hub = self.client.find_hub()
         heard = hub.hears(channels)
-        if heard and not late:
+        if heard and not late and not new:
             return False
         if not self.hearing:
             self.hearing = True
+            self.reached |= new
             hub.catch_up(self.client.heard_all) if heard else self.client.wait_for_hub(channels)
         return self.hearing  # not if there is nothing to wait for
 

@@ -529,6 +529,21 @@ async def test_what_a_client_has_notified_before_it_listens_is_not_told(
     await client.hears_nothing()
 
 
+async def test_what_others_have_notified_before_it_listens_is_not_told(
+    house: House, hub: Hub, server: ScriptedServer
+) -> None:
+    """The hub listens already, and is told late."""
+    client, backend = await house.pair()
+    ears = await heard(hub, server, "a")
+    client.send(query("LISTEN a"))
+    await ears.answers(notification("a", "earlier", 99), EMPTY, IDLE, to=query(""))
+    await backend.receive_until(query("LISTEN a"))
+    backend.send(complete("SET"), IDLE, OK)
+    await backend.answers_audit(channels=["a"])
+    await client.receives(OK)
+    await client.hears_nothing()
+
+
 async def test_own_notification_does_not_wait_for_the_end_of_the_next_transaction(
     house: House, server: ScriptedServer
 ) -> None:
