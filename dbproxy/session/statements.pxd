@@ -20,7 +20,7 @@ cdef class ClientStatements(Vocabulary):
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
-    cdef bytes parse_again(self, Server server, bytes name, known, bytes body)
+    cdef bytes parse_again(self, Server server, bytes name, bytes body)
     @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

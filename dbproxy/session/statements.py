@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dbproxy.errors import MessageTooLarge
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
+from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE
 from dbproxy.pool.server import Server
 from dbproxy.session.names import Names
 from dbproxy.session.vocabulary import Vocabulary
@@ -84,7 +84,7 @@ class ClientStatements(Vocabulary):
             refusal = self.state.refusal(effects)
             if refusal is not None:
                 server.pipeline.expect(
-                    ord("P"), (name, self.statements.get(name) if name else self.unnamed, b"", refusal)
+                    ord("P"), (name, self.meaning(name) if name else self.unnamed, b"", refusal)
                 )
                 return write_parse(name and AGAIN, REFUSED)
             ahead = self.names_on(server, effects)
@@ -98,7 +98,7 @@ class ClientStatements(Vocabulary):
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
-            return ahead + self.parse_again(server, name, known, body)
+            return ahead + self.parse_again(server, name, body)
         statement = self.statements[name] = self.find(body, effects)
         if statement.name in server.statements.prepared and server.status != ord("E"):
             ahead += server.statements.prepare(statement)
@@ -112,11 +112,11 @@ class ClientStatements(Vocabulary):
         self.stats.server_parse_count += 1
         return ahead + closes + write_parse(statement.name, body) + server.statements.compare(statement)
 
-    def parse_again(self, server: Server, name: bytes, known: Statement | None, body: bytes) -> bytes:
+    def parse_again(self, server: Server, name: bytes, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
         server.pipeline.skip(ord("C"))
         server.pipeline.skip(ord("P"))
-        server.pipeline.expect(ord("P"), (name, known, AGAIN, None))
+        server.pipeline.expect(ord("P"), (name, self.meaning(name), AGAIN, None))
         return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from dbproxy.session.state import SessionState
 
 _scopes = count()
-FORGOTTEN = 1  # the columns that a client was told before a Close that failed: equal to no others
+Meaning = tuple[
+    Statement, int
+]  # of a name: its statement, and the columns that the client was told, 0 if none
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
 
 
@@ -33,7 +35,7 @@ class Vocabulary:
         self.shares = shares
         self.scope = self.own_scope = scope
         self.statements: dict[bytes, Statement] = {}
-        self.promised: list[tuple[int, tuple[bytes, Statement | None, bytes, None], Statement | None]] = []
+        self.promised: list[tuple[int, tuple[bytes, Meaning | None, bytes, None], Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
         self.unnamed: bytes | None = None
@@ -62,9 +64,16 @@ class Vocabulary:
         scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
         return self.pool.statements.find(body, scope, effects)
 
-    def forget(self, name: bytes) -> Statement | None:
+    def meaning(self, name: bytes) -> Meaning | None:
+        statement = self.statements.get(name)
+        return None if statement is None else (statement, self.described.get(name, 0))
+
+    def forget(self, name: bytes) -> Meaning | None:
+        """What it meant."""
+        meaning = self.meaning(name)
         self.described.pop(name, None)
-        return self.statements.pop(name, None)
+        self.statements.pop(name, None)
+        return meaning
 
     def restore(self, name: bytes, previous: Any) -> None:
         """A Parse or Close of this name did not happen after all."""
@@ -75,9 +84,10 @@ class Vocabulary:
             self.by_sql[name] = previous
         elif previous is None:
             self.statements.pop(name, None)
-        elif self.statements.get(name) is not previous:
-            self.statements[name] = previous
-            self.described[name] = FORGOTTEN
+        else:
+            self.statements[name], columns = previous
+            if columns:
+                self.described[name] = columns
 
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
@@ -104,7 +114,8 @@ class Vocabulary:
         if len(self.promised) >= PROMISE_LIMIT:
             return False
         stop = at + length_at(chunk, at)
-        previous = statement = None
+        previous: Meaning | None = None
+        statement: Statement | None = None
         if kind == ord("P"):
             parts = parse_parts(chunk, at, stop)
             if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:

@@ -563,6 +563,23 @@ async def test_name_closed_before_its_columns_were_told_means_nothing_any_more(h
     await run(client, server, two, "s1")
 
 
+async def test_close_that_was_discarded_does_not_make_a_client_one_that_was_told_columns(house: House):
+    client, server = await house.pair()
+    ours = await prepare(client, server, "s1", "SELECT 1")
+    client.send(describe("s1"), SYNC)
+    await server.receives(describe(ours), SYNC)
+    server.send(parameter_types(), columns("a"), IDLE)
+    await client.receives(parameter_types(), columns("a"), IDLE)
+    other = await house.client()
+    other.send(parse("s1", "SELECT 1"), SYNC)
+    await other.receives(PARSE_COMPLETE, IDLE)
+    other.send(bind("nobody"), close("s1"), SYNC)
+    await server.receives(bind("dbproxy/none"), SYNC)
+    server.send(missing("dbproxy/none"), IDLE)
+    await other.receives(missing("nobody"), IDLE)
+    await run(other, server, ours, "s1")
+
+
 async def test_lost_statement_with_other_columns_is_refused_as_postgresql_would(house: House):
     client, server = await house.pair()
     client.send(parse("s1", "SELECT * FROM t"), describe("s1"), SYNC)
