@@ -54,6 +54,11 @@ class Deed:
         return self.ending not in ("", "cancel")
 
     @property
+    def sleeps(self) -> bool:
+        """It does so until somebody ends it."""
+        return self.ending in ("cancel", "vanish asleep")
+
+    @property
     def tells_beginning(self) -> bool:
         """The answer depends on where its transaction began."""
         return bool(BEGINNING.search(self.messages))

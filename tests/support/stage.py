@@ -124,6 +124,8 @@ class Stage:
             twins and twins.direct.status == "E" and step.deed.names_behind
         ):  # docs/compatibility.md, "in *one* text"
             return
+        if twins and twins.may_have_failed and step.deed.sleeps:
+            return
         self.done.append(step)
         if step.number not in self.clients:
             self.clients[step.number] = self.enter(step.start)

@@ -159,6 +159,11 @@ class Twins:
         return self.direct.status == "I" and not self.direct.begun
 
     @property
+    def may_have_failed(self) -> bool:
+        """Its transaction: it was said so last, and what came since may have ended it."""
+        return self.direct.status == "E" and self.direct.open
+
+    @property
     def only_prepares(self) -> bool:
         """In a request that is not ended by Sync: a transaction to PostgreSQL, and none to the proxy."""
         return self.direct.begun and not self.direct.bound
