@@ -33,7 +33,8 @@ RESET = re.compile(rb"\bRESET\b|DISCARD ALL|TO DEFAULT|TIME ZONE LOCAL|NAMES DEF
 DISCARD = "DISCARD ALL"  # what it takes from the settings asked for at login is back behind the next Sync
 BEGINNING = re.compile(rb"(BEGIN|SET TRANSACTION) ISOLATION LEVEL|now\(\)")
 # In one text, behind the end of a transaction.
-NAMES_BEHIND = re.compile(rb"(END|ROLLBACK|COMMIT|ABORT)\b[^;\0]*;[^\0]*\b(PREPARE|EXECUTE|DEALLOCATE)\b")
+NAMES = rb"PREPARE|EXECUTE|DEALLOCATE|pg_prepared_statements"
+NAMES_BEHIND = re.compile(rb"(END|ROLLBACK|COMMIT|ABORT)\b[^;\0]*;[^\0]*\b(" + NAMES + rb")\b")
 RECURSION = re.compile(rb"s1\0[^\0]*EXECUTE s1")
 SLEEP = "/* dbproxy: primary */ SELECT pg_sleep(30)"
 
