@@ -30,7 +30,7 @@ MOVES = sql.PREPARES | sql.DEALLOCATES | sql.DISCARDS  # may make names, or take
 FLUSH = build.flush()
 NO_SQL = b"\0\0\0"  # the body of an empty statement
 ALL = b""  # DEALLOCATE ALL's name
-USES = MOVES | sql.EXECUTES | sql.LOOKS
+USES = MOVES | sql.EXECUTES | sql.SHOWS_NAMES
 
 
 def encode(names: Iterable[str]) -> list[bytes]:
@@ -67,7 +67,7 @@ class Names:
         executed = [name for one in involved for name in encode(one.executes)]
         ahead = b""
         if server.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
-            if effects & sql.LOOKS:  # it sees all that there is
+            if effects & sql.SHOWS_NAMES:  # it sees all that there is
                 ahead = server.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
             elif effects & sql.UNKNOWN:  # a function may put an EXECUTE together

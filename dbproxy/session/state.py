@@ -118,7 +118,9 @@ class SessionState:
         if simple and prepared.executes:
             depends |= sql.LISTENS | sql.RECALLS
         depends &= self.effects_of(statement)[0] if depends else 0
-        return bool(depends | statement.effects & USES) and prepared.names.must_wait(server)
+        return bool(depends | statement.effects & (USES | sql.SHOWS_CHANNELS)) and prepared.names.must_wait(
+            server
+        )
 
     def must_hear(self, statement: Statement) -> bool:
         """Whether the hub must hear something first (`Client.heard`)."""
@@ -166,7 +168,7 @@ class SessionState:
         ahead += self.show(server, effects, simple)
         if effects & sql.LISTENS:
             ahead += listening.spell_ahead(server, statement, simple)
-        elif effects & sql.LOOKS and listening.channels and not self.client.prepared.executes:
+        elif effects & sql.SHOWS_CHANNELS and listening.channels and not self.client.prepared.executes:
             ahead += spell_ours(server, listening.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server)

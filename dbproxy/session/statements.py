@@ -15,7 +15,7 @@ from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE
 from dbproxy.pool.server import Server
 from dbproxy.session.names import Names
 from dbproxy.session.vocabulary import Vocabulary
-from dbproxy.sql.statement import DISCARDS, EXECUTES, LOOKS
+from dbproxy.sql.statement import DISCARDS, EXECUTES, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
@@ -143,7 +143,7 @@ class ClientStatements(Vocabulary):
             self.executes = True
             server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
-        if statement.effects.effects & LOOKS:  # it would see the name that it is run by
+        if statement.effects.effects & SHOWS_NAMES:  # it would see the name that it is run by
             server.traces.contested = True
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body

@@ -1,6 +1,17 @@
 """What PostgreSQL's own functions do to the session that calls them, by name."""
 
-from dbproxy.sql.statement import ADVANCES, KEEPS, LOCKS, LOOKS, NOTIFIES, RECALLS, SEEDS, UNKNOWN, UNLOCKS
+from dbproxy.sql.statement import (
+    ADVANCES,
+    KEEPS,
+    LOCKS,
+    NOTIFIES,
+    RECALLS,
+    SEEDS,
+    SHOWS_CHANNELS,
+    SHOWS_NAMES,
+    UNKNOWN,
+    UNLOCKS,
+)
 
 SET_CONFIG = "set_config"  # its arguments decide
 
@@ -13,7 +24,8 @@ _NAMES = {
     RECALLS: "currval lastval",
     SEEDS: "setseed",
     NOTIFIES: "pg_notify",
-    LOOKS: "pg_prepared_statement pg_listening_channels",
+    SHOWS_NAMES: "pg_prepared_statement",
+    SHOWS_CHANNELS: "pg_listening_channels",
     # They run a text as SQL.
     UNKNOWN: """
         query_to_xml query_to_xmlschema query_to_xml_and_xmlschema ts_stat ts_rewrite
@@ -29,4 +41,4 @@ _NAMES = {
 }
 
 EFFECTS = {name: effect for effect, names in _NAMES.items() for name in names.split()}
-RELATIONS = {"pg_prepared_statements": LOOKS}  # views that show our own doings
+RELATIONS = {"pg_prepared_statements": SHOWS_NAMES}  # views that show our own doings

@@ -29,7 +29,7 @@ SEEDS = 1 << 16  # setseed, SET seed
 ADVANCES = 1 << 17  # nextval, setval: what currval and lastval will say
 RECALLS = 1 << 18  # currval, lastval
 DISCARDS = 1 << 19  # DISCARD ALL
-LOOKS = 1 << 20  # reads what shows our own doings: pg_prepared_statements, pg_listening_channels
+SHOWS_NAMES = 1 << 20  # reads pg_prepared_statements, which shows our own doings
 LOCAL = 1 << 22  # gives a setting a value for the transaction: SET LOCAL, set_config(…, true)
 CHANGES = 1 << 23  # changes what other statements mean: DDL
 FORGOT = 1 << 24  # DISCARD SEQUENCES was carried out, as the server said
@@ -39,6 +39,7 @@ KEEPS = (
 )  # makes the session keep what the server cannot be asked for: a connection of dblink, a temporary slot
 WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
 SHOWS_TOKEN = 1 << 28  # shows our own setting dbproxy.causal_token
+SHOWS_CHANNELS = 1 << 29  # calls pg_listening_channels, which shows what the server listens to
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`

@@ -242,6 +242,16 @@ def test_execute_in_a_function_finds_what_its_client_prepared(
     client.execute("DROP FUNCTION run")
 
 
+def test_channels_are_shown_though_a_statement_cannot_be_read_any_more(client: psycopg.Connection):
+    client.execute("CREATE TABLE IF NOT EXISTS answers AS SELECT 42 AS answer")
+    parse(client, "mine", "SELECT answer FROM answers")
+    client.execute("BEGIN")
+    client.execute("SET search_path = pg_catalog")
+    assert client.execute("SELECT pg_listening_channels()").fetchall() == []
+    client.execute("ROLLBACK")
+    client.execute("DROP TABLE answers")
+
+
 def test_create_table_as_execute_and_explain_execute(proxy: Proxy, client: psycopg.Connection):
     client.execute("PREPARE mine AS SELECT 42 AS answer")
     with elsewhere(proxy, client):

@@ -65,7 +65,8 @@ def read(answer: dict[str, Any], effects: int = sql.UNKNOWN) -> Findings:
         (sql.PREPARES, {"'prepared'"}),
         (sql.DEALLOCATES, {"'prepared'"}),
         (sql.LISTENS, {"'channels'"}),
-        (sql.LOOKS, {"'prepared'", "'channels'"}),
+        (sql.SHOWS_NAMES, {"'prepared'"}),
+        (sql.SHOWS_CHANNELS, {"'channels'"}),
         (sql.LOADS, set()),  # nothing to ask: it stays
         (sql.RECALLS, set()),
         (sql.UNKNOWN, set(QUESTIONS.values())),
