@@ -55,6 +55,11 @@ class Deed:
         return self.ending not in ("", "cancel")
 
     @property
+    def names(self) -> bool:
+        """It makes or executes s1, which may be what a step before has prepared."""
+        return b"s1" in self.messages
+
+    @property
     def sleeps(self) -> bool:
         """It does so until somebody ends it."""
         return self.ending in ("cancel", "vanish asleep")

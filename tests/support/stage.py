@@ -140,7 +140,9 @@ class Stage:
 
     def allows(self, number: int, deed: Deed) -> bool:
         holders = {other for other, twins in self.clients.items() if twins.holds} - {number}
-        return len(holders) < (1 if deed.blocks else POOL_SIZE)
+        own = self.clients.get(number)
+        blocks = deed.blocks or (deed.names and own is not None and own.named_blocks)
+        return len(holders) < (1 if blocks else POOL_SIZE)
 
     def do(self, number: int, deed: Deed) -> None:
         twins = self.clients[number]
@@ -157,6 +159,10 @@ class Stage:
         alone = twins.idle
         answer = twins.ask(deed.messages)
         twins.listens |= b"listen" in deed.messages.lower()
+        if deed.names:
+            twins.named |= deed.holds
+            twins.named_blocks |= deed.blocks
+            twins.holds |= twins.named
         twins.holds |= deed.holds
         twins.has_reset = (twins.has_reset or deed.may_reset) and not twins.idle
         if twins.idle:

@@ -149,6 +149,8 @@ class Twins:
     def __init__(self, direct: Line, judged: Line) -> None:
         self.direct, self.judged = direct, judged
         self.holds: set[str] = set()
+        self.named: set[str] = set()  # what executing its statement s1 may hold
+        self.named_blocks = False
         self.within = False  # a transaction, as the last question was asked
         self.listens = False
         self.has_reset = False  # in the transaction that is open
