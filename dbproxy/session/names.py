@@ -70,7 +70,8 @@ class Names:
             if effects & sql.SHOWS_NAMES:  # it sees all that there is
                 ahead = server.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
-            elif effects & sql.UNKNOWN:  # a function may put an EXECUTE together
+            elif effects & sql.UNKNOWN and "search_path" not in server.traces.touched:
+                # A function may put an EXECUTE together. But what cannot be read now would fail the transaction.
                 executed += [name for name in self.own.by_sql if name not in executed]
             kept = moved if len(involved) == 1 and statement.single else []
             kept = [name for name in kept if name not in executed]

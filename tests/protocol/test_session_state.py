@@ -731,11 +731,23 @@ async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier
     await client.receives(rows("1"), IDLE)
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["given", "perhaps unreadable now"])
+async def test_names_are_given_to_what_may_execute_them_if_they_can_be_read(house: House, given: bool):
+    client, server = await house.pair()
+    await prepare_by_sql(client, server)
+    await asks(client, server, "BEGIN", complete("BEGIN"), INTRANS)
+    if not given:
+        await asks(client, server, "SET search_path = elsewhere", complete("SET"), INTRANS)
+    client.send(query("DEALLOCATE"))
+    sent = await server.receive_until(query("DEALLOCATE"))
+    assert (PREPARE in [message.body.query for message in sent if message.kind == "P"]) == given
+
+
 async def test_names_are_given_behind_a_deallocate_all_that_a_failed_transaction_has_refused(house: House):
     client, server = await house.pair()
     await prepare_by_sql(client, server)
     await asks(client, server, "BEGIN", complete("BEGIN"), INTRANS)
-    await asks(client, server, "DEALLOCATE", error("42601", "syntax error"), INERROR)
+    await asks(client, server, "SELECT 1/0", error("22012", "division by zero"), INERROR)
     await asks(client, server, "DEALLOCATE ALL", FAILED, INERROR)
     await asks(client, server, "ROLLBACK AND CHAIN", complete("ROLLBACK"), INTRANS)
     client.send(parse("", "TABLE pg_prepared_statements"), bind(), execute(), SYNC)
