@@ -19,9 +19,7 @@ class Borrower(Link):
         self.routed = False  # a replica answers it, and what it asked for can be sent again
         self.settings: Any = None  # that it needs its server to have
         self.reported: dict[str, str] = {}  # the ParameterStatus values that it was told, by lower-case name
-        self.unreported: dict[
-            str, str
-        ] = {}  # and what it was not told since: told with ReadyForQuery, if it is new
+        self.unreported: dict[str, str] = {}  # that came since, unseen: told with ReadyForQuery, if new
         self.news: list[
             bytes
         ] = []  # for it, once no transaction is open: ahead of ReadyForQuery, as PostgreSQL does

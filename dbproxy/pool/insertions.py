@@ -48,4 +48,4 @@ def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> byte
 def hides(server: "Relay", payload: bytes) -> bool:
     """Whether a setting is told later, if at all: a RESET takes it to the server's default, and we on from there."""
     name, _ = parse_parameter_status(payload)
-    return name == STANDBY or server.pipeline.is_ours() or server.pipeline.is_half()
+    return name == STANDBY or server.pipeline.is_half()

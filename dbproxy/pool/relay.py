@@ -111,7 +111,7 @@ class Relay(Connection):
                     ahead = pipeline.take_fakes()
                 skip = pipeline.receive(kind)
                 if kind == ord("S") and (pipeline.halves or self.pool.primary is not None):
-                    skip = hides(self, self.payload(chunk, at))
+                    skip = skip or hides(self, self.payload(chunk, at))
                 if kind == ord("Z") and not skip and self.client is not None:
                     if self.keeps_ready and chunk[at + 5] == ord("I"):
                         skip = kept = pipeline.head == len(pipeline.due)

@@ -35,9 +35,8 @@ class Listening:
         self.late: list[bytes] = []  # those on channels that it may have given up
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False  # the hub was asked, and the client waits for it
-        self.reached: frozenset[str] = (
-            frozenset()
-        )  # new ones: the hub has told what was notified ahead of the LISTEN
+        # New ones: the hub has told what was notified ahead of the LISTEN.
+        self.reached: frozenset[str] = frozenset()
         self.notifies = False  # in this transaction, and may hear of it
         self.notified = False  # and the hub may still be told of that
 

@@ -31,6 +31,7 @@ FLUSH = build.flush()
 NO_SQL = b"\0\0\0"  # the body of an empty statement
 ALL = b""  # DEALLOCATE ALL's name
 USES = MOVES | sql.EXECUTES | sql.SHOWS_NAMES
+DEPENDS = USES | sql.SHOWS_CHANNELS  # its answer may depend on answers that are due
 
 
 def encode(names: Iterable[str]) -> list[bytes]:

@@ -21,7 +21,7 @@ from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
 from dbproxy.session.listening import Listening
-from dbproxy.session.names import USES, encode
+from dbproxy.session.names import DEPENDS, USES, encode
 from dbproxy.session.pins import follow_pins
 from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
@@ -118,9 +118,7 @@ class SessionState:
         if simple and prepared.executes:
             depends |= sql.LISTENS | sql.RECALLS
         depends &= self.effects_of(statement)[0] if depends else 0
-        return bool(depends | statement.effects & (USES | sql.SHOWS_CHANNELS)) and prepared.names.must_wait(
-            server
-        )
+        return bool(depends | statement.effects & DEPENDS) and prepared.names.must_wait(server)
 
     def must_hear(self, statement: Statement) -> bool:
         """Whether the hub must hear something first (`Client.heard`)."""

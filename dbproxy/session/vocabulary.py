@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from dbproxy.session.state import SessionState
 
 _scopes = count()
-Meaning = tuple[
-    Statement, int
-]  # of a name: its statement, and the columns that the client was told, 0 if none
+# Of a name: its statement, and the columns that the client was told, 0 if none.
+Meaning = tuple[Statement, int]
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
 
 

@@ -53,7 +53,9 @@ def find_prepare(text: bytes, name: str) -> bytes:
         statements = parse(text.decode()).stmts
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return text
-    for raw in statements if len(statements) > 1 else ():  # PostgreSQL shows all of the text
+    if len(statements) == 1:  # with its comments and its semicolon, as PostgreSQL shows it
+        return text
+    for raw in statements:
         if raw.stmt.WhichOneof("node") == "prepare_stmt" and raw.stmt.prepare_stmt.name == name:
             return text[raw.stmt_location : raw.stmt_location + raw.stmt_len if raw.stmt_len else len(text)]
     return text
