@@ -91,7 +91,7 @@ def ends_unlent(server: "Relay", payload: bytes) -> bool:
         return False
     if parse_error_response(payload).get("V") not in ("FATAL", "PANIC"):
         return False
-    server.expires_at = 0.0  # not to be lent again
+    server.condemn("PostgreSQL ends the connection")
     return True
 
 
@@ -168,7 +168,7 @@ def retry(server: "Relay", fields: dict[str, str], note: Any) -> bool:
         return False
     statement.renew()
     if fields["C"] != "0A000":
-        server.expires_at = 0.0  # what else has been changed is not known: not to be lent again
+        server.condemn("its prepared statements were changed unseen")  # and what else, is not known
     if server.forwarded or not server.client.may_retry(note[0], fields["C"] == "0A000"):
         return False
     undo(server, server.pipeline.fail())

@@ -129,8 +129,8 @@ class Pool(Supply):
 
     def checkin(self, server: "Server", now: float) -> None:
         """The server is clean: to whoever waits longest, or to the idle ones."""
-        if server.doubtful:
-            server.close("a cancel request may still be on its way")
+        if server.condemned:
+            server.close(server.condemned)
         elif server.cancels:
             self.move(server, BEING_CANCELED)
         elif server.generation != self.generation or self.paused:
@@ -164,8 +164,8 @@ class Pool(Supply):
 
     def canceled(self, server: "Server") -> None:
         """A cancel request for this server has been dealt with."""
-        if server.doubtful and server.state in (BEING_CANCELED, TESTED):
-            server.close("a cancel request may still be on its way")
+        if server.condemned and server.state in (BEING_CANCELED, TESTED):
+            server.close(server.condemned)
         elif not server.cancels and server.state == BEING_CANCELED:
             self.checkin(server, monotonic())
 

@@ -102,7 +102,7 @@ class Relay(Connection):
                 ahead = self.ahead
                 self.ahead = None
                 if pipeline.unsure:
-                    self.expires_at = 0.0  # not to be lent again: another's reply might be on its way
+                    self.condemn("a COPY with a Sync in its data has failed")  # another reply may be on its way
             elif kind == ord("t"):
                 self.withheld = cut(chunk, at, at + length_at(chunk, at))
                 skip = True
@@ -140,7 +140,7 @@ class Relay(Connection):
                     self.renamed = False
             if kind == ord("Z"):
                 if self.status == ord("T") and chunk[at + 5] == ord("I") and not self.ran:
-                    self.expires_at = 0.0  # see `ran`
+                    self.condemn("a Sync has ended a Query's transaction")  # see `ran`
                 self.ran = False
                 self.status = chunk[at + 5]
                 if not now:

@@ -94,7 +94,7 @@ class Server(Relay):
         traces = self.traces
         if traces.effects:
             inquire(self)
-        elif (traces.named or traces.listens) and not traces.pins and self.expires_at:
+        elif (traces.named or traces.listens) and not traces.pins and not self.condemned:
             self.send_ours(traces.leftovers())
         else:
             return False

@@ -39,7 +39,7 @@ class Member(Link):
         self.state = LOGIN
         self.generation = generation  # of the pool's settings under which it was opened
         self.cancels = 0  # cancel requests on their way to it
-        self.doubtful = False  # one of them was never confirmed: it may still come
+        self.condemned = ""  # why it is closed once it is free, and not lent again
         self.expires_at = 0.0
         self.used_at = 0.0
         self.checked_at = 0.0
@@ -50,6 +50,10 @@ class Member(Link):
         self.claimed_by: Any = (
             None  # a borrower whose sequence values it remembers: lent to others only if it must be
         )
+
+    def condemn(self, reason: str) -> None:
+        """Have it closed once it is free; the log says the first reason."""
+        self.condemned = self.condemned or reason
 
     def lend(self, client: Any, now: float) -> None:
         raise NotImplementedError

@@ -53,7 +53,7 @@ async def cancel_server(server: Server, host: str, port: int, patience: float) -
     except OSError as error:
         # The signal may still come: this server must not be lent again.
         log.warning("cancel failed", server=server.id, address=server.address, error=str(error) or "timeout")
-        server.doubtful = True
+        server.condemn("a cancel request may still be on its way")
     finally:
         server.cancels -= 1
         server.pool.canceled(server)

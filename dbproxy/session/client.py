@@ -154,7 +154,7 @@ class Client(Requester):
         self.server = None
         settings: Parameters = server.settings  # type: ignore[union-attr]
         if settings.hasty:
-            server.expires_at = 0.0  # type: ignore[union-attr]
+            server.condemn("its client's timeouts could cut off what we send ahead of the next")  # type: ignore[union-attr]
         if self.pool.sets_unseen and self.tracks:
             server.traces.murky = True  # type: ignore[union-attr]
         if self.claims or self.pool.recalls:

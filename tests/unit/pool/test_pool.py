@@ -144,7 +144,7 @@ def test_server_of_an_unconfirmed_cancel_is_closed():
     fake = FakePool(size=1)
     (server,) = fill(fake, "only")
     fake.lend(FakeClient())
-    server.doubtful = True
+    server.condemn("in doubt")
     fake.pool.checkin(server, 1)
     assert "cancel" in server.closed_for
 
@@ -169,7 +169,8 @@ def test_unconfirmed_cancel_of_a_server_that_came_back_closes_it():
     fake.lend(FakeClient())
     server.cancels = 1
     fake.pool.checkin(server, 1)
-    server.cancels, server.doubtful = 0, True
+    server.cancels = 0
+    server.condemn("in doubt")
     fake.pool.canceled(server)
     assert server.closed_for
 
