@@ -102,7 +102,9 @@ class Relay(Connection):
                 ahead = self.ahead
                 self.ahead = None
                 if pipeline.unsure:
-                    self.condemn("a COPY with a Sync in its data has failed")  # another reply may be on its way
+                    self.condemn(
+                        "a COPY with a Sync in its data has failed"
+                    )  # another reply may be on its way
             elif kind == ord("t"):
                 self.withheld = cut(chunk, at, at + length_at(chunk, at))
                 skip = True

@@ -14,6 +14,7 @@ cdef class Splice:
     cpdef list upto(self, Py_ssize_t at)
     cpdef keep(self, Py_ssize_t at)
     cpdef drop(self, Py_ssize_t at)
+    cpdef skip(self, Py_ssize_t at, Py_ssize_t stop)
     cpdef insert(self, Py_ssize_t at, bytes data)
     cpdef replace(self, Py_ssize_t at, Py_ssize_t stop, bytes data)
     cpdef forget(self, Py_ssize_t at)

@@ -37,14 +37,21 @@ class Splice:
     def keep(self, at: int) -> None:
         """What begins at `at` moves on."""
         if self.dropping:
-            self.upto(at)
+            self.position = max(self.position, at)
             self.dropping = False
 
     def drop(self, at: int) -> None:
         """What begins at `at` does not move on."""
         if not self.dropping:
-            self.upto(at)
+            if at > self.position:
+                self.upto(at)
             self.dropping = True
+
+    def skip(self, at: int, stop: int) -> None:
+        """The bytes from `at` to `stop` do not move on."""
+        if at > self.position:
+            self.upto(at)
+        self.position = stop
 
     def insert(self, at: int, data: bytes) -> None:
         """`data` goes ahead of `at`, whatever becomes of what is there."""
