@@ -11,7 +11,8 @@ from time import monotonic, time
 from dbproxy.admin.figures import client_state
 from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
-from dbproxy.pool.server import Server
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.states import NAMES, Member
 from dbproxy.session.client import Client
 from dbproxy.session.startup import Login
 
@@ -33,7 +34,7 @@ def show_servers(house: House) -> Table:
     return Table(
         SOCKETS,
         (
-            server_row(server, house.host_of(pool))
+            server_row(pool, server, house.host_of(pool))
             for pool in list_pools(house, "")
             for server in pool.servers()
         ),
@@ -79,31 +80,30 @@ def client_row(login: Login, host: str) -> tuple[Value, ...]:
     )
 
 
-def server_row(server: Server, host: str) -> tuple[Value, ...]:
-    pool = server.pool
-    connected = wall_clock(server.connected_at)
+def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
+    connected = wall_clock(server.backend.connected_at)
     return (
         "S",
         pool.user,
         pool.database,
         "none",
-        server.state_name(),
+        NAMES[server.state],
         *describe(server.transport, "peername"),
         *describe(server.transport, "sockname"),
         show_time(connected),
-        show_time(wall_clock(server.lent_at), otherwise=connected),
+        show_time(wall_clock(server.loan.since), otherwise=connected),
         0,
         0,
-        int(server.generation != pool.generation),
+        int(server.upkeep.generation != pool.generation),
         server_pointer(server),
-        client_pointer(server.client.login) if isinstance(server.client, Client) else "",
-        server.pid,
+        client_pointer(server.loan.client.login) if isinstance(server.loan.client, Client) else "",
+        server.backend.pid,
         "",
-        server.parameters.get("application_name", ""),
-        len(server.statements.prepared),
+        server.backend.parameters.get("application_name", ""),
+        len(server.dialogue.statements.prepared),
         server.id,
-        link_time(server if isinstance(server.client, Client) else None),
-        ",".join(sorted(server.traces.pins)),
+        link_time(server if isinstance(server.loan.client, Client) else None),
+        ",".join(sorted(server.dialogue.traces.pins)),
         host,
     )
 
@@ -114,9 +114,9 @@ def waiting_time(client: Client) -> float:
     return 0.0 if since is None else max(0.0, monotonic() - since)
 
 
-def link_time(server: Server | None) -> str:
+def link_time(server: Member | None) -> str:
     """When the server was lent to who has it now."""
-    return "" if server is None else show_time(wall_clock(server.lent_at))
+    return "" if server is None else show_time(wall_clock(server.loan.since))
 
 
 def held_pins(client: Client, now: float) -> str:
@@ -128,7 +128,7 @@ def client_pointer(login: Login) -> str:
     return f"c{login.id}"
 
 
-def server_pointer(server: Server) -> str:
+def server_pointer(server: Member) -> str:
     return f"s{server.id}"
 
 

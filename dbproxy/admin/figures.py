@@ -90,7 +90,7 @@ def pool_figures(
     Of cancel requests only those on their way to a server are known.
     """
     pool = pools[0]
-    cancels = sum(server.cancels for pool in pools for server in pool.servers())
+    cancels = sum(server.upkeep.cancels for pool in pools for server in pool.servers())
     states = [sum(len(pool.lists[state]) for pool in pools) for state in range(CLOSED)]
     return PoolFigures(
         database=pool.database,

@@ -127,8 +127,8 @@ def _prepared(pools: list[Pool]) -> Iterator[tuple[Value, ...]]:
     """Those to replicas have the statements of the first."""
     pool = pools[0]
     every = (server for pool in pools for server in pool.servers())
-    servers = Counter(name for server in every for name in server.statements.prepared)
-    for statement in list(pool.statements.by_body.values()):
+    servers = Counter(name for server in every for name in server.dialogue.statements.prepared)
+    for statement in list(pool.tenant.statements.by_body.values()):
         shown = show_statement(statement.text())
         yield pool.database, pool.user, statement.name.decode(), servers[statement.name], shown
 

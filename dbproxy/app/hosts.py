@@ -149,9 +149,9 @@ class Hosts:
         """Connections to another server are of no use: what is open there is lost; who waits is served by this one."""
         pool.retire()
         for server in pool.servers():
-            if server.address != host.url.address:
+            if server.backend.address != host.url.address:
                 server.close(f"the primary is {host.url.address} now")
-            elif server.connected_at <= host.moved_at:
+            elif server.backend.connected_at <= host.moved_at:
                 server.close(f"{host.url.address} is another server now")
         pool.try_again(now)
 

@@ -15,6 +15,7 @@ from dbproxy.errors import ProxyError
 from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
+from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_server
 from dbproxy.session.hub import STARTUP, Hub, limit
@@ -87,35 +88,22 @@ class Pools:
         self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
     ) -> Pool:
         """`parameters` are for the start-up packets of its connections."""
-        pool = Pool(
+        tenant = Tenant(
             database,
             user,
             limits,
-            lambda pool: self.spawn(self.open(pool, parameters)),
-            lambda server: self.cancel_query(server),
-            slow_after(self.settings),
-            self.classifier,
-            lambda: self.forget_statements(database),
-            self.hosts.commits,
+            slow_after=slow_after(self.settings),
+            classifier=self.classifier,
+            forget_statements=lambda: self.forget_statements(database),
+            commits=self.hosts.commits,
         )
+        pool = Pool(tenant, lambda pool: self.spawn(self.open(pool, parameters)), self.cancel_query)
         pool.moves = self.hosts.chooses(database)
         pool.paused = self.is_paused(database)
         return pool
 
     def make_replica_pool(self, host: Member, primary: Pool) -> Pool:
-        pool = Pool(
-            primary.database,
-            primary.user,
-            primary.settings,
-            lambda pool: self.spawn(self.open(pool, {})),
-            lambda server: self.cancel_query(server),
-            primary.slow_after,
-            self.classifier,
-            primary.forget_statements,
-            self.hosts.commits,
-            primary,
-            host,
-        )
+        pool = Pool(primary.tenant, lambda pool: self.spawn(self.open(pool, {})), self.cancel_query, host)
         pool.paused = primary.paused
         return pool
 
@@ -159,9 +147,9 @@ class Pools:
 
     def cancel_query(self, server: Server) -> asyncio.Task[None]:
         """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
-        server.cancels += 1
+        server.upkeep.cancels += 1
         timeout = server.pool.settings.cancel_wait_timeout
-        return self.spawn(cancel_server(server, *server.endpoint, timeout))
+        return self.spawn(cancel_server(server, *server.backend.endpoint, timeout))
 
     # --- what befalls them ---
 
@@ -184,7 +172,7 @@ class Pools:
         self.hosts.schema_changed(database)
         for pool in self.pools.values():
             if pool.database == database:
-                pool.statements.forget()
+                pool.tenant.statements.forget()
 
     def is_paused(self, database: str) -> bool:
         return self.paused or database in self.paused_databases

@@ -145,8 +145,8 @@ class Proxy(Pools):
         for pool in self.all_pools():
             limits = settings.pool_for(pool.database, pool.user)
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
-            pool.settings = limits if own else limit(limits)
-            pool.slow_after = slow_after(settings)
+            pool.tenant.settings = limits if own else limit(limits)
+            pool.tenant.slow_after = slow_after(settings)
             pool.moves = pool.host is None and self.hosts.chooses(pool.database)
         for pool in moved:
             pool.retire()
@@ -201,7 +201,11 @@ class Proxy(Pools):
                 sweep_hub(hub, now)
             self.senders.sweep()
             for pool in self.pools.values():
-                if pool.routines_read_at and now - pool.routines_read_at >= REFRESH and pool.idle:
+                if (
+                    pool.tenant.routines_read_at
+                    and now - pool.tenant.routines_read_at >= REFRESH
+                    and pool.idle
+                ):
                     self.spawn(refresh_routines(pool))
             for router in self.routers.values():
                 if self.hosts.claim_catalog(router, now):
@@ -223,7 +227,7 @@ async def hear(client: Client, channels: list[str]) -> None:
 
 async def refresh_routines(pool: Pool) -> None:
     """Read again what the functions of a database do; what was known stays if that fails."""
-    pool.routines_read_at = monotonic()  # not twice at a time
+    pool.tenant.routines_read_at = monotonic()  # not twice at a time
     try:
         await Errand(pool).refresh_routines()
     except ProxyError as error:

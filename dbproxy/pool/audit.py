@@ -37,9 +37,8 @@ _STICKY = {
     sql.SETS_UNKNOWN: "set_config",
     sql.KEEPS: "function",
 }
-SPOILS = (
-    sql.LOADS | sql.SEEDS | sql.KEEPS
-)  # cannot be undone: such a server is closed when its client leaves it
+SPOILS = sql.LOADS | sql.SEEDS | sql.KEEPS  # cannot be undone
+SPOILING = frozenset(pin for effect, pin in _STICKY.items() if effect & SPOILS)
 # Effects for which the server is asked at the end of the transaction, or kept.
 AUDITED = (
     SETTINGS | LOCKS | TEMP | CURSORS | PREPARED | CHANNELS | sql.SETS | SPOILS | sql.RECALLS | sql.CHANGES

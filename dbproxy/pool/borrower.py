@@ -59,6 +59,9 @@ class Borrower(Link):
     def transaction_ended(self) -> None:
         """What it has executed last has ended the transaction, though no Sync has come."""
 
+    def audited(self, findings: Any, effects: int) -> None:
+        """A server has said what the transaction has left behind: pool.audit.Findings, about these effects."""
+
     def committed(self, position: int) -> None:
         """Whatever it has committed is in the primary's WAL ahead of this position."""
 

@@ -37,14 +37,16 @@ class Errand(Borrower):
     async def judge(self, settings: Parameters) -> None:
         """Fill `settings.reported` with what a server reports under them; ServerRefused if it rejects them."""
         async with self.loan() as server:
-            if not self.pool.knows_routines():
+            if not self.pool.tenant.knows_routines():
                 await self.read_routines(server)
             if settings.values:
-                await self.ask(server, settings.difference(server.settings))
-                server.settings = settings
+                await self.ask(server, settings.difference(server.dialogue.settings))
+                server.dialogue.settings = settings
                 welcome = self.pool.welcome
                 settings.reported = {
-                    name: value for name, value in server.parameters.items() if welcome.get(name) != value
+                    name: value
+                    for name, value in server.backend.parameters.items()
+                    if welcome.get(name) != value
                 }
 
     async def refresh_routines(self) -> None:
@@ -60,19 +62,19 @@ class Errand(Borrower):
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)
         sources = [(_unhex(name), _unhex(source)) for name, source in rows]
-        self.pool.routines = await asyncio.to_thread(judge_routines, sources)
-        self.pool.sets_unseen = may_set(self.pool.routines)
-        self.pool.routines_read_at = monotonic()
+        self.pool.tenant.routines = await asyncio.to_thread(judge_routines, sources)
+        self.pool.tenant.sets_unseen = may_set(self.pool.tenant.routines)
+        self.pool.tenant.routines_read_at = monotonic()
 
     async def ask(self, server: Server, sql: str) -> list[list[bytes]]:
         """Run one Query; its rows. ServerRefused if it fails."""
         self.answer = asyncio.get_running_loop().create_future()
         self.rows = []
-        server.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
-        server.statements.unnamed = None
+        server.dialogue.pipeline.expect(ord("Q"), (b"", -1, monotonic()))
+        server.dialogue.statements.unnamed = None
         server.write(build.query(sql))
         await self.answer
-        server.traces.effects = 0  # what it did to the session, it knows
+        server.dialogue.traces.effects = 0  # what it did to the session, it knows
         if self.error is not None:
             raise self.error
         return self.rows
@@ -86,8 +88,8 @@ class Errand(Borrower):
             self.pool.leave(self)
             server, self.server = self.server, None
             if server is not None:
-                server.borrower = None  # an errand notifies nobody
-            if server is not None and server.pipeline.empty():
+                server.trail.last = None  # an errand notifies nobody
+            if server is not None and server.dialogue.pipeline.empty():
                 server.release(monotonic())
             elif server is not None:
                 server.abandon(half_sent=False)

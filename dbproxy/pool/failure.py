@@ -5,10 +5,13 @@ was noted with them (a statement prepared or closed) did not happen. A request t
 ours was out of date is sent again, and the client sees nothing of it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
+from dbproxy.pool.answer import Answer
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.inquiry import fail_ours
 from dbproxy.pool.prepared import CHANGED
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
@@ -16,9 +19,6 @@ from dbproxy.sql.statement import RECALLS, RESETS, SETS
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import HALF, KIND, SKIP
 from dbproxy.wire.startup import parse_error_response
-
-if TYPE_CHECKING:
-    from dbproxy.pool.relay import Relay
 
 log = structlog.get_logger()
 
@@ -64,161 +64,174 @@ class Refusal:
         self.error = error
 
 
-def rescue(server: "Relay", payload: bytes) -> bool:
+def rescue(answer: Answer, client: Borrower, payload: bytes) -> bool:
     """Of a replica's ErrorResponse, ahead of which nothing was forwarded: whether the request is sent again elsewhere.
 
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """
     fields = parse_error_response(payload)
-    if server.status != ord("I") or server.pipeline.empty() or not server.client.may_rescue(fields):
+    if (
+        answer.dialogue.status != ord("I")
+        or answer.dialogue.pipeline.empty()
+        or not client.may_rescue(fields)
+    ):
         return False
-    server.stats.error_count += 1
+    answer.tenant.stats.error_count += 1
     if fields.get("V") in ("FATAL", "PANIC"):
         return True
-    undo(server, server.pipeline.fail())
-    if len(server.pipeline) == 1:
-        server.pipeline.skip_oldest()
-        server.retrying = True
+    undo(answer, answer.dialogue.pipeline.fail())
+    if len(answer.dialogue.pipeline) == 1:
+        answer.dialogue.pipeline.skip_oldest()
+        answer.retrying = True
     else:
-        server.close("a read is sent to the primary, with those behind it")
+        answer.server.close("a read is sent to the primary, with those behind it")
     return True
 
 
-def ends_unlent(server: "Relay", payload: bytes) -> bool:
+def ends_unlent(answer: Answer, payload: bytes) -> bool:
     """Whether the connection ends right behind the answer that ends the loan: its client need not know."""
-    client = server.client
-    if client is None or not client.by_hub or server.status != ord("I") or server.traces.pins:
+    client = answer.loan.client
+    if (
+        client is None
+        or not client.by_hub
+        or answer.dialogue.status != ord("I")
+        or answer.dialogue.traces.pins
+    ):
         return False
     if parse_error_response(payload).get("V") not in ("FATAL", "PANIC"):
         return False
-    server.condemn("PostgreSQL ends the connection")
+    answer.server.condemn("PostgreSQL ends the connection")
     return True
 
 
-def fail(server: "Relay", payload: bytes) -> bool:
+def fail(answer: Answer, payload: bytes) -> bool:
     """ErrorResponse: drop what the server discards. True if the client must not see it."""
-    pipeline = server.pipeline
-    traces = server.traces
+    pipeline = answer.dialogue.pipeline
+    traces = answer.dialogue.traces
     fields = parse_error_response(payload)
-    server.stats.error_count += 1
+    answer.tenant.stats.error_count += 1
     traces.effects &= ~RECALLS  # there was nothing to recall, perhaps
     if fields.get("V") in ("FATAL", "PANIC"):
-        server.told = server.client is not None
-        log.warning("server error", server=server.id, sqlstate=fields.get("C"), message=fields.get("M"))
-        return server.client is None
+        answer.loan.told = answer.loan.client is not None
+        log.warning(
+            "server error", server=answer.server.id, sqlstate=fields.get("C"), message=fields.get("M")
+        )
+        return answer.loan.client is None
     if traces.effects & SETS:
         traces.effects |= RESETS  # a setting that was refused has a value, too: which are the session's own?
     entry = pipeline.peek()
     if entry < 0:
-        return server.client is None
+        return answer.loan.client is None
     if entry & KIND in b"QSF":
-        return _fail_query(server, entry, fields)
-    return _fail_request(server, entry, fields, payload)
+        return _fail_query(answer, entry, fields)
+    return _fail_request(answer, entry, fields, payload)
 
 
-def _fail_query(server: "Relay", entry: int, fields: dict[str, str]) -> bool:
+def _fail_query(answer: Answer, entry: int, fields: dict[str, str]) -> bool:
     """What ends with a ReadyForQuery of its own has failed."""
     if entry & SKIP:
-        return fail_ours(server, fields)
+        return fail_ours(answer.dialogue, answer.tenant, answer.loan.client, fields)
     if entry & ~HALF == ord("Q"):
-        server.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
-        replace(server, server.pipeline.oldest_note())
-        if fields.get("C") == "26000" and server.traces.unreadable is not None:
-            server.ahead = server.traces.unreadable
-            server.renamed = True
-    server.pipeline.fail()
+        answer.dialogue.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
+        replace(answer, answer.dialogue.pipeline.oldest_note())
+        if fields.get("C") == "26000" and answer.dialogue.given.unreadable is not None:
+            answer.instead = answer.dialogue.given.unreadable
+    answer.dialogue.pipeline.fail()
     return False
 
 
-def _fail_request(server: "Relay", entry: int, fields: dict[str, str], payload: bytes) -> bool:
+def _fail_request(answer: Answer, entry: int, fields: dict[str, str], payload: bytes) -> bool:
     """A message of the extended protocol has failed, and with it all up to the next Sync."""
-    pipeline = server.pipeline
+    pipeline = answer.dialogue.pipeline
     if entry & SKIP and pipeline.next_sync_is_ours():
         if type(pipeline.failing_note()) is bytes:
-            server.traces.unreadable = spell_error(payload)
-        undo(server, pipeline.fail())
+            answer.dialogue.given.unreadable = spell_error(payload)
+        undo(answer, pipeline.fail())
         return True
     note = pipeline.failing_note()
     if type(note) is bytes:
         note = None
-    withheld, server.withheld = server.withheld, None
-    if retry(server, fields, note):
+    withheld, answer.withheld = answer.withheld, None
+    if retry(answer, fields, note):
         return True
-    server.ahead = pipeline.take_fakes() + (withheld or b"")
-    undo(server, pipeline.fail())
+    answer.ahead = pipeline.take_fakes() + (withheld or b"")
+    undo(answer, pipeline.fail())
     if note is not None:
-        rename(server, payload, note[2], note[0])
-        replace(server, note)
+        rename(answer, payload, note[2], note[0])
+        replace(answer, note)
     return False
 
 
-def replace(server: "Relay", note: Any) -> None:
+def replace(answer: Answer, note: Any) -> None:
     """The client gets our error instead of the server's, if we have made it fail."""
     if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
         if note[3].reason:
-            server.stats.refused_pin_counts[note[3].reason] += 1
-        server.ahead = (server.ahead or b"") + note[3].error
-        server.renamed = True
+            answer.tenant.stats.refused_pin_counts[note[3].reason] += 1
+        answer.instead = note[3].error
 
 
-def retry(server: "Relay", fields: dict[str, str], note: Any) -> bool:
+def retry(answer: Answer, fields: dict[str, str], note: Any) -> bool:
     """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
     statement = note[3] if note is not None else None
     if statement is None or isinstance(statement, Refusal) or (fields.get("C"), fields.get("R")) not in STALE:
         return False
     statement.renew()
     if fields["C"] != "0A000":
-        server.condemn("its prepared statements were changed unseen")  # and what else, is not known
-    if server.forwarded or not server.client.may_retry(note[0], fields["C"] == "0A000"):
+        answer.server.condemn("its prepared statements were changed unseen")  # and what else, is not known
+    client = answer.loan.client
+    if client is None or answer.forwarded or not client.may_retry(note[0], fields["C"] == "0A000"):
         return False
-    undo(server, server.pipeline.fail())
-    if server.pipeline.empty():
+    undo(answer, answer.dialogue.pipeline.fail())
+    if answer.dialogue.pipeline.empty():
         # A Flush ended the request; PostgreSQL discards what comes until a Sync.
-        server.pipeline.skip(ord("S"))
-        server.write(build.sync())
+        answer.dialogue.pipeline.skip(ord("S"))
+        answer.server.write(build.sync())
     else:
-        server.pipeline.skip_oldest()
-    server.retrying = True
+        answer.dialogue.pipeline.skip_oldest()
+    answer.retrying = True
     return True
 
 
-def rename(server: "Relay", payload: bytes, ours: bytes, theirs: bytes) -> None:
+def rename(answer: Answer, payload: bytes, ours: bytes, theirs: bytes) -> None:
     """In an ErrorResponse, call a statement by the name that its client gave it."""
-    if server.status == ord("E") and b"\0C26000\0" in payload and server.client.knows(theirs):
+    client = answer.loan.client
+    if (
+        answer.dialogue.status == ord("E")
+        and b"\0C26000\0" in payload
+        and client is not None
+        and client.knows(theirs)
+    ):
         # It has the statement, but no server can be given it in a failed transaction.
-        server.ahead = (server.ahead or b"") + ABORTED_ERROR
-        server.renamed = True
+        answer.instead = ABORTED_ERROR
     elif ours and ours in payload:
         payload = payload.replace(b'"' + ours + b'"', b'"' + theirs + b'"')
-        server.ahead = (server.ahead or b"") + (CHANGED_ERROR if ours == CHANGED else spell_error(payload))
-        server.renamed = True
+        answer.instead = CHANGED_ERROR if ours == CHANGED else spell_error(payload)
 
 
 def spell_error(payload: bytes) -> bytes:
     return b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
 
 
-def undo(server: "Relay", dropped: list[tuple[int, Any]]) -> None:
+def undo(answer: Answer, dropped: list[tuple[int, Any]]) -> None:
     """What the server did not do, latest first."""
     for place in reversed(range(len(dropped))):
         entry, note = dropped[place]
         what = entry & KIND
         if what == ord("Q"):
-            server.statements.unnamed = UNKNOWN_STATEMENT
+            answer.dialogue.statements.unnamed = UNKNOWN_STATEMENT
         if type(note) is bytes:
-            server.traces.named.pop(note, None)
-            server.traces.hollow.discard(note)
+            answer.dialogue.given.forget(note)
         elif note is not None and what in b"PC":
-            server.statements.undo(entry, note)
-            if not entry & SKIP and server.client is not None:
-                _restore(server, note, ends=place == 0 and what == ord("P"))
+            answer.dialogue.statements.undo(entry, note)
+            if not entry & SKIP and answer.loan.client is not None:
+                _restore(answer.dialogue, answer.loan.client, note, ends=place == 0 and what == ord("P"))
 
 
-def _restore(server: "Relay", note: Any, ends: bool) -> None:
+def _restore(dialogue: Dialogue, client: Borrower, note: Any, ends: bool) -> None:
     """The client's name means what it did; `ends`: PostgreSQL gives up the unnamed one before it looks at a new one."""
     name, previous = note[:2]
     if not name:
         previous = None if ends else previous
-        if server.pipeline.amend_unnamed(previous):
+        if dialogue.pipeline.amend_unnamed(previous):
             return
-    server.client.restore(name, previous)
+    client.restore(name, previous)

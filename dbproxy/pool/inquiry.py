@@ -5,21 +5,19 @@ answer that PostgreSQL did not give is asked for again.
 """
 
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import structlog
 
 from dbproxy.errors import ProtocolViolation, SessionLost
 from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.insertions import OPTIONAL
 from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.tenant import Tenant
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import TAIL
-
-if TYPE_CHECKING:
-    from dbproxy.pool.relay import Relay
-    from dbproxy.pool.server import Server
 
 log = structlog.get_logger()
 
@@ -28,49 +26,39 @@ SILENT = frozenset({"0A000", "42501", "42883", "55000"})
 TRIES = 3  # an audit may be hit by a cancel or a timeout that was meant for what ran before it
 
 
-def inquire(server: "Relay") -> None:
-    """Ask what was left behind."""
-    traces = server.traces
-    server.stats.audit_count += 1
+def inquire(dialogue: Dialogue, tenant: Tenant) -> bytes:
+    """The message that asks what was left behind."""
+    traces = dialogue.traces
+    tenant.stats.audit_count += 1
     names = traces.touched
     if traces.effects & SETTINGS:  # custom ones are not listed
-        names = names | {name for name in server.settings.values if "." in name}
+        names = names | {name for name in dialogue.settings.values if "." in name}
     audit = Audit(traces.effects, names)
     traces.effects = 0
     traces.touched = set()
     if audit.effects & WRITES and not traces.unplaced:
         traces.unplaced = True
-        server.pool.commits.begin()
-    ask(server, audit)
+        tenant.commits.begin()
+    return ask(dialogue, audit)
 
 
-def ask(server: "Relay", audit: Audit) -> None:
-    server.traces.tries += 1
-    server.traces.asked = audit.effects & ~WRITES
-    server.framer.look_at_rows()
-    server.pipeline.skip(ord("Q"), audit)
-    server.statements.unnamed = None
-    server.write(build.query(audit.spell()))
+def ask(dialogue: Dialogue, audit: Audit) -> bytes:
+    dialogue.traces.tries += 1
+    dialogue.traces.asked = audit.effects & ~WRITES
+    dialogue.pipeline.skip(ord("Q"), audit)
+    dialogue.statements.unnamed = None
+    return build.query(audit.spell())
 
 
-def ask_later(server: "Relay", audit: Audit) -> None:
-    """PostgreSQL would not answer. What the client has sent behind the question may have begun a transaction."""
-    if server.client is None:
-        ask(server, audit)
-    else:
-        server.traces.effects |= audit.effects
-        server.traces.touched.update(audit.names)
-
-
-def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
+def fail_ours(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, fields: dict[str, str]) -> bool:
     """A Query of our own failed. True: the client does not see it."""
-    note = server.pipeline.oldest_note()
-    if server.pipeline.peek() & TAIL:
+    note = dialogue.pipeline.oldest_note()
+    if dialogue.pipeline.peek() & TAIL:
         return True  # the transaction has failed before
     if isinstance(note, Audit) and note.effects & WRITES and fields.get("C") in SILENT:
-        misplace(server, note, fields)
+        misplace(dialogue, tenant, client, note, fields)
         return True
-    if isinstance(note, Audit) and server.traces.tries < TRIES:
+    if isinstance(note, Audit) and dialogue.traces.tries < TRIES:
         return True
     if note is OPTIONAL:
         return True
@@ -82,52 +70,62 @@ def fail_ours(server: "Relay", fields: dict[str, str]) -> bool:
     raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
 
 
-def misplace(server: "Relay", audit: Audit, fields: dict[str, str]) -> None:
+def misplace(
+    dialogue: Dialogue, tenant: Tenant, client: Borrower | None, audit: Audit, fields: dict[str, str]
+) -> None:
     """The server does not tell where the commit is: only what everybody has is known to have it."""
     audit.effects &= ~WRITES
-    server.traces.unplaced = False
-    pool = server.pool
-    pool.commits.lose(monotonic())
-    if server.client is not None:
-        server.client.misplaced()
-    if pool.tells_positions:
-        pool.tells_positions = False
+    dialogue.traces.unplaced = False
+    tenant.commits.lose(monotonic())
+    if client is not None:
+        client.misplaced()
+    if tenant.tells_positions:
+        tenant.tells_positions = False
         log.warning(
             "commits are not told apart: the server does not say where its WAL ends",
-            database=pool.database,
-            user=pool.user,
+            database=tenant.database,
+            user=tenant.user,
             reason=fields.get("M"),
             hint="GRANT EXECUTE ON FUNCTION pg_current_wal_insert_lsn() to the user; until then a session's reads stay "
             "on the primary for longer after it wrote",
         )
 
 
-def conclude(server: "Server", audit: Audit) -> None:
-    """The question is over: take over the answer, or ask again."""
-    traces = server.traces
-    server.framer.pass_rows()
+def conclude(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, audit: Audit) -> bytes:
+    """The question is over: take over the answer, or ask again. What is to be sent, of ours."""
+    traces = dialogue.traces
     traces.asked = 0
     answer = audit.answer
     if answer is None:
-        if audit.effects:
-            ask_later(server, audit)
-        else:
-            traces.tries = 0
-        return
+        return repeat(dialogue, client, audit)
     traces.tries = 0
     if answer.position is not None:
         traces.unplaced = False
-        server.pool.commits.end(answer.position)
-        if server.client is not None:
-            server.client.committed(answer.position)
+        tenant.commits.end(answer.position)
+        if client is not None:
+            client.committed(answer.position)
         if audit.effects == WRITES:
-            return
+            return b""
     traces.listens = bool(answer.channels) if answer.channels is not None else traces.listens
-    values = settings_after(server.settings, answer, server.pool.user)
-    server.settings = server.pool.parameter_sets.find(values)
+    values = settings_after(dialogue.settings, answer, tenant.user)
+    dialogue.settings = tenant.parameter_sets.find(values)
     traces.pins = pins_after(traces.pins, audit.effects, answer)
-    if server.client is not None:
-        server.client.audited(answer, audit.effects)
+    if client is not None:
+        client.audited(answer, audit.effects)
     elif traces.pins or answer.prepared or answer.channels:
         traces.pins = frozenset()
-        server.send_ours("DISCARD ALL")
+        dialogue.pipeline.skip(ord("Q"))
+        return build.query("DISCARD ALL")
+    return b""
+
+
+def repeat(dialogue: Dialogue, client: Borrower | None, audit: Audit) -> bytes:
+    """PostgreSQL would not answer: ask again, later if what the client has sent behind it may be a transaction's."""
+    if not audit.effects:
+        dialogue.traces.tries = 0
+    elif client is None:
+        return ask(dialogue, audit)
+    else:
+        dialogue.traces.effects |= audit.effects
+        dialogue.traces.touched.update(audit.names)
+    return b""

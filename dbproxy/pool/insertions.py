@@ -8,44 +8,44 @@ from dbproxy.wire.extended import write_run
 from dbproxy.wire.startup import parse_parameter_status
 
 if TYPE_CHECKING:
-    from dbproxy.pool.relay import Relay
+    from dbproxy.pool.dialogue import Dialogue
 
 STANDBY = "in_hot_standby"  # told by a replica that is promoted: to its clients it is not what they are connected to
 OPTIONAL = "optional"  # note of a Query of ours that may fail: what follows it says so to the client
 
 
-def spell_ours(server: "Relay", statements: list[str], simple: bool) -> bytes:
+def spell_ours(dialogue: "Dialogue", statements: list[str], simple: bool) -> bytes:
     """Messages that run these ahead of a client's statement: of a Query (`simple`), or inside its request."""
     if simple:  # one by one: a text of several would end what an Execute without a Sync has begun
         for _ in statements:
-            server.pipeline.skip(ord("Q"), OPTIONAL)
-        server.statements.unnamed = None
+            dialogue.pipeline.skip(ord("Q"), OPTIONAL)
+        dialogue.statements.unnamed = None
         return b"".join(map(build.query, statements))
-    return b"".join([spell_run(server, sql.encode(errors="surrogateescape")) for sql in statements])
+    return b"".join([spell_run(dialogue, sql.encode(errors="surrogateescape")) for sql in statements])
 
 
-def spell_run(server: "Relay", sql: bytes, name: bytes | None = None) -> bytes:
+def spell_run(dialogue: "Dialogue", sql: bytes, name: bytes | None = None) -> bytes:
     """Messages that run it inside a request; `name`: of the statement that it prepares."""
     for kind in b"CPB":
-        server.pipeline.skip(kind)
-    server.pipeline.skip(ord("E"), name)
+        dialogue.pipeline.skip(kind)
+    dialogue.pipeline.skip(ord("E"), name)
     for kind in b"CC":
-        server.pipeline.skip(kind)
+        dialogue.pipeline.skip(kind)
     return write_run(sql)
 
 
-def spell_sync(server: "Relay") -> bytes:
-    server.pipeline.skip(ord("S"))
+def spell_sync(dialogue: "Dialogue") -> bytes:
+    dialogue.pipeline.skip(ord("S"))
     return build.sync()
 
 
-def restore(server: "Relay", settings: Parameters, kind: int, note: Any) -> bytes:
+def restore(dialogue: "Dialogue", settings: Parameters, kind: int, note: Any) -> bytes:
     """A Query behind the client's RESET (its Query, or the Sync behind it): what it asked for at login is back."""
-    server.pipeline.expect_halves(kind, note)
+    dialogue.pipeline.expect_halves(kind, note)
     return build.query(settings.restoration())
 
 
-def hides(server: "Relay", payload: bytes) -> bool:
+def hides(dialogue: "Dialogue", payload: bytes) -> bool:
     """Whether a setting is told later, if at all: a RESET takes it to the server's default, and we on from there."""
     name, _ = parse_parameter_status(payload)
-    return name == STANDBY or server.pipeline.is_half()
+    return name == STANDBY or dialogue.pipeline.is_half()

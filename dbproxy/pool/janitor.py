@@ -49,10 +49,10 @@ def close_old_servers(pool: Pool, now: float) -> None:
     timeout = pool.settings.server_idle_timeout
     spare = pool.size() - pool.settings.min_pool_size
     for server in list(pool.idle):
-        if now >= server.expires_at:
+        if now >= server.upkeep.expires_at:
             server.close("server_lifetime")
             spare -= 1
-        elif timeout and spare > 0 and now - server.used_at >= timeout:
+        elif timeout and spare > 0 and now - server.upkeep.used_at >= timeout:
             server.close("server_idle_timeout")
             spare -= 1
 
@@ -62,8 +62,8 @@ def check_quiet_servers(pool: Pool, now: float) -> None:
     delay = pool.settings.server_check_delay
     patience = pool.settings.server_connect_timeout
     for server in list(pool.lists[TESTED]):
-        if patience and now - max(server.used_at, server.checked_at) >= patience:
+        if patience and now - max(server.upkeep.used_at, server.upkeep.checked_at) >= patience:
             server.close("no answer to a check or reset")
     for server in list(pool.lists[IDLE]):
-        if delay and now - max(server.used_at, server.checked_at) >= delay:
+        if delay and now - max(server.upkeep.used_at, server.upkeep.checked_at) >= delay:
             pool.check(server, now)

@@ -50,13 +50,13 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
     attempt = asyncio.current_task()
     pool.attempts.add(attempt)
     server = Server(pool)
-    server.address = target.address
+    server.backend.address = target.address
     try:
         async with asyncio.timeout(pool.settings.server_connect_timeout or None):
             await connect(lambda: server, target.host, target.port)
-            server.endpoint = find_endpoint(server, target)
+            server.backend.endpoint = find_endpoint(server, target)
             await log_in(server, target, keys)
-            if target.writable and server.parameters.get(STANDBY) == "on":
+            if target.writable and server.backend.parameters.get(STANDBY) == "on":
                 raise ServerUnavailable("the server is a standby: it takes no writes")
     except (ProxyError, OSError) as error:
         failure = explain(error, pool, target)
@@ -67,14 +67,14 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
         return None
     except BaseException:
         server.close("cancelled")
-        pool.opening_ended(monotonic(), given_up=server.generation != pool.generation)
+        pool.opening_ended(monotonic(), given_up=server.upkeep.generation != pool.generation)
         raise
     else:
         now = monotonic()
         lifetime = pool.settings.server_lifetime
-        server.expires_at = now + lifetime * (1 - JITTER * random.random()) if lifetime else FOREVER  # noqa: S311 - jitter
+        server.upkeep.expires_at = now + lifetime * (1 - JITTER * random.random()) if lifetime else FOREVER  # noqa: S311 - jitter
         log.info("server connected", server=server.id, address=target.address, database=pool.database,
-                 user=pool.user, pid=server.pid)  # fmt: skip
+                 user=pool.user, pid=server.backend.pid)  # fmt: skip
         pool.opened(server, now)
         return server
     finally:
@@ -106,7 +106,7 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
     server.write(
         build.startup_message({"user": target.user, "database": target.database, **target.parameters})
     )
-    mailbox = server.mailbox
+    mailbox = server.backend.mailbox
     assert mailbox is not None
     ready = False
     while not ready or not mailbox.empty():
@@ -124,14 +124,14 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
             raise refusal(parse_error_response(payload))
         elif kind == ord("S"):
             name, value = parse_parameter_status(payload)
-            server.parameters[name] = value
+            server.backend.parameters[name] = value
         elif kind == ord("K"):
-            server.pid, server.key = parse_backend_key_data(payload)
+            server.backend.pid, server.backend.key = parse_backend_key_data(payload)
         elif kind == ord("Z"):
             ready = True
     if not login.done:
         raise ProtocolViolation("the server was ready before it had authenticated us")
-    server.mailbox = None
+    server.backend.mailbox = None
 
 
 def refusal(fields: dict[str, str]) -> ServerRefused:

@@ -1,44 +1,60 @@
 cimport cython
 
 from dbproxy.net.direct cimport monotonic
-from dbproxy.pool.connection cimport Connection
-from dbproxy.pool.traces cimport Traces
-from dbproxy.pool.statements cimport ServerStatements
+from dbproxy.pool.answer cimport Answer
+from dbproxy.pool.backend cimport Backend
+from dbproxy.pool.borrower cimport Borrower
+from dbproxy.pool.dialogue cimport Dialogue
+from dbproxy.pool.loan cimport Loan
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.states cimport Member
+from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
+from dbproxy.wire.splice cimport Splice
 
-cdef int SKIP
+cdef int ANSWERED, KEPT, OVER, SKIP, UNDER_WAY
 
 
-cdef class Relay(Connection):
-    cdef readonly ServerStatements statements
-    cdef readonly Traces traces
-    cdef public int status
-    cdef readonly bint ran
-    cdef readonly bint failed
-    cdef public bint retrying
-    cdef readonly int served
-    cdef public bint forwarded
-    cdef public bint flushing
-    cdef public bint keeps_ready
-    cdef public bytes ahead
-    cdef public bint renamed
-    cdef public bytes withheld
-    cdef readonly double busy_since
-    cdef public double xact_start
+@cython.final
+cdef class Relay:
+    cdef readonly Member server
+    cdef readonly Pool pool
+    cdef readonly PoolStats stats
+    cdef readonly Backend backend
+    cdef readonly Dialogue dialogue
+    cdef readonly Loan loan
+    cdef readonly Framer framer
+    cdef readonly Splice splice
+    cdef readonly double now
+    cdef readonly Answer answer
 
+    cdef stop_retrying(self)
     @cython.locals(
-        framer=Framer, pipeline=Pipeline, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, position=Py_ssize_t,
-        done=bint, sent=bint, pieces=list, now=double, kind=int, payload=bytes, at=Py_ssize_t, ahead=bytes, skip=bint, kept=bint,
-        mark=Py_ssize_t,
+        framer=Framer, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, mark=Py_ssize_t, kind=int, at=Py_ssize_t, state=int,
     )
-    cdef relay(self, bytes data)
-    cdef forward(self, bytes chunk, Py_ssize_t position, Py_ssize_t end, list pieces)
+    cdef int feed(self, bytes data) except -1
+    @cython.locals(data=bytes, client=Borrower)
+    cdef forward(self, Py_ssize_t end)
+    cdef place(self, Py_ssize_t at, bint skip, bytes ahead)
     cpdef flush(self)
-    @cython.locals(total=double, arrived=double, wait=double, microseconds="long long")
+    @cython.locals(dialogue=Dialogue, pipeline=Pipeline, ahead=bytes, skip=bint)
+    cdef receive(self, int kind, bytes chunk, Py_ssize_t at)
+    @cython.locals(dialogue=Dialogue, pipeline=Pipeline, client=Borrower, status=int, ahead=bytes, skip=bint, kept=bint)
+    cdef int ready(self, bytes chunk, Py_ssize_t at) except -1
+    @cython.locals(pipeline=Pipeline)
+    cdef end_ours(self, Py_ssize_t at)
+    @cython.locals(client=Borrower)
+    cdef fail(self, bytes chunk, Py_ssize_t at, bint over)
+    cdef notify(self, bytes chunk, Py_ssize_t at)
+    @cython.locals(loan=Loan, total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, request, double now)
-    cdef finish(self, double now)
-    cdef conclude(self, note)
-    cdef watch(self, bytes chunk, Py_ssize_t at)
+    cdef bytes take_news(self, int status, bytes ahead)
+    cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
+    cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1
+    @cython.locals(first=int)
+    cdef watch(self, bytes chunk, Py_ssize_t at, bint skip)
+    cdef watch_discard(self, bytes chunk, Py_ssize_t at, bint skip)
     cdef bytes payload(self, bytes chunk, Py_ssize_t at)
+    cpdef bint inside_message(self)

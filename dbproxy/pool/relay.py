@@ -1,292 +1,337 @@
 """What PostgreSQL sends us, and where it goes.
 
 Replies are forwarded in the chunks in which they came. A chunk is cut only where a reply is skipped or faked
-(wire.pipeline). ReadyForQuery with nothing more due ends the loan (`finish`).
+(wire.pipeline). ReadyForQuery with nothing more due ends the loan: `feed` says so, and the server acts upon it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dbproxy.net.direct import monotonic
+from dbproxy.pool.answer import ANSWERED, KEPT, OVER, UNDER_WAY, Answer
 from dbproxy.pool.audit import Audit
-from dbproxy.pool.connection import Connection
+from dbproxy.pool.backend import Backend
+from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.failure import ends_unlent, fail, rescue
 from dbproxy.pool.insertions import STANDBY, hides
+from dbproxy.pool.loan import Loan
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.statements import ServerStatements
-from dbproxy.pool.traces import Traces
+from dbproxy.pool.pool import Pool
+from dbproxy.pool.states import Member
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import columns_key, cut, length_at
+from dbproxy.wire.framer import server_framer
 from dbproxy.wire.pipeline import SKIP
+from dbproxy.wire.splice import Splice
 from dbproxy.wire.startup import parse_parameter_status
-
-if TYPE_CHECKING:
-    from dbproxy.pool.pool import Pool
-
 
 ENDS = frozenset({b"COMMIT\0", b"ROLLBACK\0", b"DISCARD ALL\0"})
 
 
-class Relay(Connection):
-    """Base of `Server`: a connection whose replies go to the client that it is lent to."""
+class Relay:
+    """Of one server: `dialogue` is what the replies are about, `loan` who gets them."""
 
-    def __init__(self, pool: "Pool") -> None:
-        Connection.__init__(self, pool)
-        self.statements = ServerStatements(pool, self.pipeline)
-        self.traces = Traces()
-        self.settings = NOTHING
-        self.status = ord("I")
-        # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
-        # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
-        self.ran = False
-        self.failed = False  # or rolled back: something, since no transaction was open last
-        self.retrying = False
-        self.served = 0  # requests that were answered in this loan
-        self.forwarded = False  # part of the answer at hand
-        self.flushing = False  # the client sent Flush behind messages whose replies are faked
-        # The client is told that its transaction has ended when more than that is done.
-        self.keeps_ready = False
-        self.ahead: bytes | None = None  # what goes before the reply at hand
-        self.renamed = False  # and instead of it
-        # A ParameterDescription: its Describe may fail yet, and be sent again.
-        self.withheld: bytes | None = None
-        self.busy_since = 0.0
-        self.xact_start = 0.0
+    def __init__(self, server: Member, pool: Pool) -> None:
+        self.server = server
+        self.pool = pool
+        self.stats = pool.stats
+        self.backend: Backend = server.backend
+        self.dialogue: Dialogue = server.dialogue
+        self.loan: Loan = server.loan
+        self.framer = server_framer()
+        self.splice = Splice()
+        self.now = 0.0  # of the chunk at hand; 0: not asked yet
+        self.answer = Answer(server, pool.tenant)
 
-    def finish(self, now: float) -> None:
-        """Nothing is due."""
-        raise NotImplementedError
+    def stop_retrying(self) -> None:
+        """The answer is over; what comes next is that to the request sent again."""
+        self.answer.retrying = self.splice.dropping = False
 
-    def conclude(self, note: Any) -> None:
-        """A Query of our own is over."""
-        raise NotImplementedError
+    # --- a chunk ---
 
-    # --- relaying ---
-
-    def relay(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> int:
+        """Forward what came: UNDER_WAY, ANSWERED or OVER."""
         framer = self.framer
-        pipeline = self.pipeline
-        sent = self.forwarded
         count = framer.scan(data)
         chunk = framer.chunk
-        position = 0
-        done = kept = False
-        pieces: list[bytes] | None = None
-        now = 0.0
+        self.splice.begin(chunk)
+        self.now = 0.0
+        state = UNDER_WAY
         for number in range(count):
             mark = framer.mark_at(number)
             kind = mark & 255
             at = mark >> 8
-            ahead = None
-            if kind == ord("D"):
-                if pipeline.peek() & SKIP:
-                    self.read_row(chunk, at)
-                continue
-            if kind == ord("A") and self.client is not None and self.client.by_hub:
-                if not self.skipping and at > position:
-                    pieces = pieces if pieces is not None else []
-                    pieces.append(cut(chunk, position, at))
-                position = at + length_at(chunk, at)
-                continue
-            if kind == ord("E"):
-                self.failed = True
-                payload = self.payload(chunk, at)
-                if self.client is not None and self.client.routed and not sent and rescue(self, payload):
-                    pieces = None  # nothing of this answer has been forwarded
-                    position = at
-                    self.skipping = True
-                    self.forwarded = False
-                    if self.closed:
-                        return
-                    continue
-                skip = (done and ends_unlent(self, payload)) or fail(self, payload)
-                ahead = self.ahead
-                self.ahead = None
-                if pipeline.unsure:
-                    self.condemn(
-                        "a COPY with a Sync in its data has failed"
-                    )  # another reply may be on its way
-            elif kind == ord("t"):
-                self.withheld = cut(chunk, at, at + length_at(chunk, at))
-                skip = True
-            else:
-                if pipeline.fakes:
-                    ahead = pipeline.take_fakes()
-                skip = pipeline.receive(kind)
-                if kind == ord("S") and (pipeline.halves or self.pool.primary is not None):
-                    skip = skip or hides(self, self.payload(chunk, at))
-                if kind == ord("Z") and not skip and self.client is not None:
-                    if self.keeps_ready and chunk[at + 5] == ord("I"):
-                        skip = kept = pipeline.head == len(pipeline.due)
-                        self.client.listen_early(self.failed)
-                    if chunk[at + 5] == ord("I"):
-                        self.failed = False
-                    if not kept and (self.client.news or self.client.unreported):
-                        ahead = self.take_news(chunk[at + 5], ahead)
-                if self.withheld is not None and (kind == ord("T") or kind == ord("n")):
-                    if not skip:
-                        ahead = self.withheld if ahead is None else ahead + self.withheld
-                    columns = columns_key(self.withheld, chunk, at)
-                    self.withheld = None
-                    self.statements.learn(columns, pipeline.ended, self.client)
-            if ahead or skip != self.skipping:
-                if pieces is None:
-                    pieces = []
-                if not self.skipping and at > position:
-                    pieces.append(cut(chunk, position, at))
-                if ahead:
-                    pieces.append(ahead)
-                position = at
-                self.skipping = skip
-                if self.renamed:
-                    position = at + length_at(chunk, at)
-                    self.renamed = False
             if kind == ord("Z"):
-                if self.status == ord("T") and chunk[at + 5] == ord("I") and not self.ran:
-                    self.condemn("a Sync has ended a Query's transaction")  # see `ran`
-                self.ran = False
-                self.status = chunk[at + 5]
-                if not now:
-                    now = monotonic()
-                if not skip or kept:
-                    self.answered(pipeline.ended, now)
-                    if self.client is not None and self.client.routed and pipeline.head < len(pipeline.due):
-                        self.forward(chunk, position, at + 6, pieces)
-                        pieces = None
-                        position = at + 6
-                        sent = False
-                else:
-                    # What comes next may begin with a row, which has no mark.
-                    position = at + 6
-                    self.skipping = skip = pipeline.head < len(pipeline.due) and pipeline.peek() & SKIP != 0
-                    if pipeline.ended is not None:
-                        self.conclude(pipeline.ended)
-                done = pipeline.head == len(pipeline.due)
-            elif kind == ord("S"):
-                self.report(chunk, at)
-            elif kind == ord("C"):
-                self.watch(chunk, at)
-            elif kind == ord("1"):
-                self.statements.accepted(pipeline.ended)
-            elif kind == ord("G"):
-                pipeline.copy_in()
-            if not skip and kind != ord("A"):
-                self.forwarded = kind != ord("Z")
-        self.forward(chunk, position, framer.end, pieces)
-        if kept:
-            self.keeps_ready = self.forwarded = False
-            self.client.owe_ready()
-        if self.flushing:
+                state = self.ready(chunk, at)
+            elif kind == ord("E"):
+                self.fail(chunk, at, state != UNDER_WAY)
+                if self.server.closed:
+                    return UNDER_WAY
+            elif kind == ord("D"):
+                if self.dialogue.pipeline.peek() & SKIP:
+                    self.read_row(chunk, at)
+            elif kind == ord("A"):
+                self.notify(chunk, at)
+            elif kind == ord("t"):
+                self.answer.withheld = cut(chunk, at, at + length_at(chunk, at))
+                self.splice.drop(at)
+            else:
+                self.receive(kind, chunk, at)
+        self.forward(framer.end)
+        if state == KEPT:
+            self.loan.keeps_ready = self.answer.forwarded = False
+            self.loan.client.owe_ready()  # type: ignore[union-attr]  # who it is kept from
+        if self.answer.flushing:
             self.flush()
+        self.answer.sent = self.answer.forwarded
         if framer.left:
-            return
-        if done:
-            self.finish(now)
-        elif self.client is not None and pipeline.head == len(pipeline.due):
-            self.client.caught_up()
+            return UNDER_WAY
+        if state != UNDER_WAY:
+            return OVER
+        return ANSWERED if self.dialogue.pipeline.empty() else UNDER_WAY
 
-    def forward(self, chunk: bytes, position: int, end: int, pieces: list[bytes] | None) -> None:
-        """Hand on what is not skipped: `pieces`, then the chunk from `position` to `end`."""
-        if not self.skipping and end > position:
-            if pieces is None:
-                if position or end < len(chunk):
-                    chunk = chunk[position:end]
-                if self.client is not None:
-                    self.stats.bytes_sent += len(chunk)
-                    self.client.reply(chunk)
-                return
-            pieces.append(cut(chunk, position, end))
-        if pieces and self.client is not None:
-            chunk = b"".join(pieces)
-            self.stats.bytes_sent += len(chunk)
-            self.client.reply(chunk)
+    def forward(self, end: int) -> None:
+        """Give the client what is for it of the chunk up to `end`."""
+        data = self.splice.take(end)
+        if data:
+            client = self.loan.client
+            if client is not None:
+                self.stats.bytes_sent += len(data)
+                client.reply(data)
 
-    def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
-        """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
-        news: bytes = self.client.take_reports(self.pool.welcome)
-        if status == ord("I"):
-            news = b"".join([*self.client.news, news])
-            self.client.news.clear()
-        return news if ahead is None else ahead + news
+    def place(self, at: int, skip: bool, ahead: bytes | None) -> None:
+        """The reply at `at` is skipped or forwarded, `ahead` before it."""
+        if ahead:
+            self.splice.insert(at, ahead)
+        if skip:
+            self.splice.drop(at)
+        else:
+            self.splice.keep(at)
 
     def flush(self) -> None:
         """Give the client the faked replies, unless there are others to come: they go ahead of those or follow them."""
-        pipeline = self.pipeline
+        pipeline = self.dialogue.pipeline
         replies = b"" if self.framer.left or len(pipeline) > pipeline.fakes else pipeline.take_fakes()
-        self.flushing = pipeline.fakes > 0
-        if replies and self.client is not None:
-            self.forwarded = True
-            self.client.reply(replies)
+        self.answer.flushing = pipeline.fakes > 0
+        if replies and self.loan.client is not None:
+            self.answer.forwarded = self.answer.sent = True
+            self.loan.client.reply(replies)
+
+    # --- one message ---
+
+    def receive(self, kind: int, chunk: bytes, at: int) -> None:
+        """Any reply that has no function of its own."""
+        dialogue = self.dialogue
+        pipeline = dialogue.pipeline
+        ahead = pipeline.take_fakes() if pipeline.fakes else None
+        skip = pipeline.receive(kind)
+        if kind == ord("C"):
+            self.watch(chunk, at, skip)
+        elif kind == ord("T") or kind == ord("n"):
+            if self.answer.withheld is not None:
+                ahead = self.describe(chunk, at, skip, ahead)
+        elif kind == ord("1"):
+            dialogue.statements.accepted(pipeline.ended)
+        elif kind == ord("S"):
+            skip = self.report(chunk, at, skip)
+        elif kind == ord("G"):
+            pipeline.copy_in()
+        self.place(at, skip, ahead)
+        if not skip:
+            self.answer.forwarded = True
+
+    def ready(self, chunk: bytes, at: int) -> int:
+        """ReadyForQuery: the answer at hand is over. OVER or KEPT if nothing more is due."""
+        dialogue = self.dialogue
+        pipeline = dialogue.pipeline
+        client = self.loan.client
+        status = chunk[at + 5]
+        ahead = pipeline.take_fakes() if pipeline.fakes else None
+        skip = pipeline.receive(ord("Z"))
+        kept = False
+        if not skip and client is not None:
+            if status == ord("I"):
+                if self.loan.keeps_ready:
+                    kept = pipeline.empty()
+                    client.listen_early(dialogue.failed)
+                dialogue.failed = False
+            if not kept and (client.news or client.unreported):
+                ahead = self.take_news(status, ahead)
+        self.place(at, skip or kept, ahead)
+        if not dialogue.ready(status):
+            self.server.condemn("a Sync has ended a Query's transaction")
+        if not self.now:
+            self.now = monotonic()
+        if skip:
+            self.end_ours(at)
+        else:
+            self.answer.forwarded = False
+            self.answered(pipeline.ended, self.now)
+            if client is not None and client.routed and not pipeline.empty():
+                self.forward(at + 6)
+                self.answer.sent = False
+        if pipeline.empty():
+            return KEPT if kept else OVER
+        return UNDER_WAY
+
+    def end_ours(self, at: int) -> None:
+        """A Query of our own is over. What comes next may begin with a row, which has no mark."""
+        pipeline = self.dialogue.pipeline
+        self.splice.skip(at, at + 6)
+        self.splice.dropping = pipeline.is_ours()
+        if not self.splice.dropping:
+            self.answer.forwarded = False
+        if self.loan.cancels_later and not pipeline.peek() & SKIP:
+            self.loan.cancels_later = False
+            self.pool.cancel(self.server)
+        if isinstance(pipeline.ended, Audit):
+            self.server.conclude(pipeline.ended)
+
+    def fail(self, chunk: bytes, at: int, over: bool) -> None:
+        """ErrorResponse; `over`: the loan has ended ahead of it."""
+        self.dialogue.failed = True
+        payload = self.payload(chunk, at)
+        client = self.loan.client
+        if (
+            client is not None
+            and client.routed
+            and not self.answer.sent
+            and rescue(self.answer, client, payload)
+        ):
+            self.splice.forget(at)  # nothing of this answer has left
+            self.splice.dropping = True
+            self.answer.forwarded = False
+            return
+        skip = (over and ends_unlent(self.answer, payload)) or fail(self.answer, payload)
+        if self.dialogue.pipeline.unsure:
+            self.server.condemn(
+                "a COPY with a Sync in its data has failed"
+            )  # another reply may be on its way
+        ahead, self.answer.ahead = self.answer.ahead, None
+        self.place(at, skip, ahead)
+        if self.answer.instead is not None:
+            self.splice.replace(at, at + length_at(chunk, at), self.answer.instead)
+            self.answer.instead = None
+        if not skip:
+            self.answer.forwarded = True
+
+    def notify(self, chunk: bytes, at: int) -> None:
+        """NotificationResponse: the hub tells it, or else it is for the client."""
+        pipeline = self.dialogue.pipeline
+        if self.loan.client is not None and self.loan.client.by_hub:
+            self.splice.skip(at, at + length_at(chunk, at))
+        else:
+            ahead = pipeline.take_fakes() if pipeline.fakes else None
+            self.place(at, pipeline.is_ours(), ahead)
 
     def answered(self, request: Any, now: float) -> None:
         """A client's request is over: count and time it."""
-        self.served += 1
+        loan = self.loan
+        loan.served += 1
         arrived = request[2]
         total = now - arrived
         microseconds = int(total * 1e6)
         self.stats.query(microseconds)
-        if total >= self.pool.slow_after:
-            wait = max(0.0, self.busy_since - arrived)
+        if total >= self.pool.tenant.slow_after:
+            wait = max(0.0, loan.answered_at - arrived)
             self.stats.slow_query_count += 1
-            self.client.slow(request, wait, total - wait)
-        self.busy_since = now
-        if self.status == ord("I"):
-            self.stats.xact(int((now - self.xact_start) * 1e6))
-            self.xact_start = now
+            if loan.client is not None:
+                loan.client.slow(request, wait, total - wait)
+        loan.answered_at = now
+        if self.dialogue.status == ord("I"):
+            self.stats.xact(int((now - loan.xact_start) * 1e6))
+            loan.xact_start = now
 
     # --- what only few replies need ---
 
-    def report(self, chunk: bytes, at: int) -> None:
-        name, value = parse_parameter_status(self.payload(chunk, at))
-        self.parameters[name] = value
-        if name == STANDBY:
-            return
-        if self.client is None:
-            if self.settings is NOTHING:
-                self.pool.welcome[name] = value
-            return
-        if self.skipping:
-            self.client.unreported[name] = value
-        else:
-            self.client.reported[name.lower()] = value
-            self.client.unreported.pop(name, None)
-        if not self.traces.local and not self.pipeline.is_ours():
-            # By a function, perhaps: which settings are the session's own now?
-            self.traces.effects |= RESETS
+    def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
+        """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
+        client = self.loan.client
+        news: bytes = client.take_reports(self.pool.welcome)  # type: ignore[union-attr]  # it has news
+        if status == ord("I"):
+            news = b"".join([*client.news, news])  # type: ignore[union-attr]
+            client.news.clear()  # type: ignore[union-attr]
+        return news if ahead is None else ahead + news
 
-    def watch(self, chunk: bytes, at: int) -> None:
-        """Some commands change what we hold to be true of the server."""
-        self.ran = True
-        if chunk[at + 5] == ord("R") and chunk[at + 6] == ord("O"):
-            self.failed = True  # ROLLBACK, or what comes near it
+    def describe(self, chunk: bytes, at: int, skip: bool, ahead: bytes | None) -> bytes | None:
+        """A statement's Describe is answered: what goes ahead of the second message."""
+        parameters, self.answer.withheld = self.answer.withheld, None
+        assert parameters is not None
+        columns = columns_key(parameters, chunk, at)
+        self.dialogue.statements.learn(columns, self.dialogue.pipeline.ended, self.loan.client)
+        if skip:
+            return ahead
+        return parameters if ahead is None else ahead + parameters
+
+    def report(self, chunk: bytes, at: int, skip: bool) -> bool:
+        """ParameterStatus; whether the client is not told (now)."""
+        pipeline = self.dialogue.pipeline
+        payload = self.payload(chunk, at)
+        if pipeline.halves or self.pool.host is not None:
+            skip = skip or hides(self.dialogue, payload)
+        name, value = parse_parameter_status(payload)
+        self.backend.parameters[name] = value
+        client = self.loan.client
+        if name == STANDBY:
+            return skip
+        if client is None:
+            if self.dialogue.settings is NOTHING:
+                self.pool.welcome[name] = value
+            return skip
+        if skip:
+            client.unreported[name] = value
+        else:
+            client.reported[name.lower()] = value
+            client.unreported.pop(name, None)
+        if not self.dialogue.traces.is_local() and not pipeline.is_ours():
+            # By a function, perhaps: which settings are the session's own now?
+            self.dialogue.traces.effects |= RESETS
+        return skip
+
+    def watch(self, chunk: bytes, at: int, skip: bool) -> None:
+        """CommandComplete: some commands change what we hold to be true of the server."""
+        self.dialogue.ran = True
+        first = chunk[at + 5]
+        if first == ord("R") and chunk[at + 6] == ord("O"):
+            self.dialogue.failed = True  # ROLLBACK, or what comes near it
             self.end_transaction(chunk, at)
-        elif chunk[at + 5] == ord("C") and chunk[at + 7] == ord("M"):
+        elif first == ord("C") and chunk[at + 7] == ord("M"):
             self.end_transaction(chunk, at)
-        elif chunk[at + 5] == ord("D"):
-            tag = self.payload(chunk, at)
-            if tag == b"DISCARD SEQUENCES\0" and not self.skipping:
-                self.traces.effects |= FORGOT
-            elif tag == b"DISCARD ALL\0":
-                self.traces.effects |= DISCARDED
-                self.traces.murky = False
-                self.end_transaction(chunk, at)
-                if self.client is None:
-                    self.settings = NOTHING
-                    self.traces.effects = 0
-            if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
-                self.statements.forget(self.client)
+        elif first == ord("D"):
+            self.watch_discard(chunk, at, skip)
+
+    def watch_discard(self, chunk: bytes, at: int, skip: bool) -> None:
+        """DISCARD and DEALLOCATE, among others."""
+        dialogue = self.dialogue
+        tag = self.payload(chunk, at)
+        if tag == b"DISCARD SEQUENCES\0" and not skip:
+            dialogue.traces.effects |= FORGOT
+        elif tag == b"DISCARD ALL\0":
+            dialogue.traces.effects |= DISCARDED
+            dialogue.traces.has_unlisted_settings = False
+            self.end_transaction(chunk, at)
+            if self.loan.client is None:
+                dialogue.settings = NOTHING
+                dialogue.traces.effects = 0
+        if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
+            dialogue.statements.forget(self.loan.client)
 
     def end_transaction(self, chunk: bytes, at: int) -> None:
         """What ends a transaction at its Execute, not at the Sync; a savepoint's does no harm in its block."""
-        answered = self.pipeline.head == len(self.pipeline.due)
-        if answered and self.client is not None and self.payload(chunk, at) in ENDS:
-            self.client.transaction_ended()
-            if self.status == ord("E"):
-                self.status = ord("T")  # it is over, or back in a savepoint: the next ReadyForQuery says
+        dialogue = self.dialogue
+        client = self.loan.client
+        if dialogue.pipeline.empty() and client is not None and self.payload(chunk, at) in ENDS:
+            client.transaction_ended()
+            if dialogue.status == ord("E"):
+                dialogue.status = ord("T")  # it is over, or back in a savepoint: the next ReadyForQuery says
 
     def read_row(self, chunk: bytes, at: int) -> None:
-        note = self.pipeline.oldest_note()
+        note = self.dialogue.pipeline.oldest_note()
         if isinstance(note, Audit):
             note.read(self.payload(chunk, at))
 
     def payload(self, chunk: bytes, at: int) -> bytes:
         return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]
+
+    def inside_message(self) -> bool:
+        """Whether the client has part of a message: what is sent now would be taken for the rest of it."""
+        return self.framer.left > 0 and not self.splice.dropping

@@ -2,24 +2,28 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
-from dbproxy.pool.traces cimport Traces
+from dbproxy.pool.dialogue cimport Dialogue
+from dbproxy.pool.loan cimport Loan
+from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.relay cimport Relay
+from dbproxy.pool.states cimport Member
+from dbproxy.pool.traces cimport Traces
 
-cdef int CLOSED, KIND, PARTNER_FULL, SKIP, TAIL, TESTED
+cdef int ANSWERED, CLOSED, KIND, OVER, PARTNER_FULL, SKIP, TAIL, TESTED
 
 
-cdef class Server(Relay):
-    cdef public Borrower borrower
-    cdef readonly double left_at
-    cdef readonly double lent_at
-    cdef readonly bint changed
-    cdef public Borrower notifier
-    cdef readonly bint cancels_later
+cdef class Server(Member):
+    cdef readonly Pool pool
+    cdef readonly Relay relay
 
-    cpdef lend(self, client, double now)
-    cpdef bytes adopt(self, settings)
-    @cython.locals(traces=Traces)
-    cpdef bint settle(self) except -1
-    cdef conclude(self, note)
+    @cython.locals(state=int)
+    cdef hear(self, bytes data)
+    @cython.locals(client=Borrower)
     cdef finish(self, double now)
+    @cython.locals(changed=bint)
+    cpdef lend(self, Borrower client, double now)
+    @cython.locals(dialogue=Dialogue)
+    cpdef bytes adopt(self, settings)
     cpdef release(self, double now)
+    @cython.locals(dialogue=Dialogue, traces=Traces)
+    cpdef bint settle(self) except -1

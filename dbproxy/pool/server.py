@@ -1,129 +1,140 @@
-"""A server connection: who it is lent to, and the way back to its pool.
+"""A connection to PostgreSQL: lent to one client at a time, and what we ask of it between two loans.
 
-When nothing more is due the pool gets the server back, or, if something about it is in doubt, it is closed (promises 2
-and 3 of docs/architecture.md). How replies reach the client is in pool.relay; how the connection ends in
-pool.connection.
+While it logs in, its messages go to a mailbox (pool.login); after that they are relayed (pool.relay).
 """
 
-from typing import TYPE_CHECKING, Any
+import asyncio
 
+import structlog
+
+from dbproxy.errors import ProtocolViolation, ProxyError, ServerLost, SessionLost
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.answer import ANSWERED, OVER
 from dbproxy.pool.audit import Audit
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.inquiry import conclude, inquire
 from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.relay import Relay
-from dbproxy.pool.states import CLOSED, TESTED
+from dbproxy.pool.statements import ServerStatements
+from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
 from dbproxy.wire import build
-from dbproxy.wire.pipeline import KIND, SKIP, TAIL
+from dbproxy.wire.pipeline import KIND, SKIP, TAIL, Pipeline
 
-if TYPE_CHECKING:
-    from dbproxy.pool.pool import Pool
+log = structlog.get_logger()
 
 
-class Server(Relay):
+class Server(Member):
     """One connection to PostgreSQL, as pool and client know it."""
 
-    def __init__(self, pool: "Pool") -> None:
-        Relay.__init__(self, pool)
-        self.borrower: Any = None  # who was lent the server last, and when the one before was last answered
-        self.left_at = 0.0
-        self.lent_at = 0.0
-        self.changed = False  # lent to another than the last time
-        self.notifier: Any = None  # whose NOTIFY ran here last
-        # Its client wants its request cancelled, which a Query of ours is ahead of.
-        self.cancels_later = False
+    def __init__(self, pool: Pool) -> None:
+        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant, Pipeline())))
+        self.pool = pool
+        self.relay = Relay(self, pool)
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.attach(transport)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if self.backend.mailbox is not None:
+                self.post(data)
+            else:
+                self.hear(data)
+        except ProtocolViolation as error:
+            self.close(error.message)
+        except SessionLost as error:
+            self.close(error.message, error)
+        except Exception:  # our own bug: the state of this server is in doubt, nobody else's is
+            log.exception("internal error", server=self.id)
+            self.close("internal error")
+
+    def eof_received(self) -> None:
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.close(f"connection lost: {error}" if error else "server closed the connection")
+
+    def pause_writing(self) -> None:
+        self.full = True
+        if self.loan.client is not None:
+            self.loan.client.hold(PARTNER_FULL)
+
+    def resume_writing(self) -> None:
+        self.full = False
+        if self.loan.client is not None:
+            self.loan.client.free(PARTNER_FULL)
+
+    # --- what it says ---
+
+    def post(self, data: bytes) -> None:
+        """While logging in, whole messages go to the mailbox (pool.login reads it)."""
+        framer, mailbox = self.relay.framer, self.backend.mailbox
+        for mark in framer.feed(data):
+            at = mark >> 8
+            length = int.from_bytes(framer.chunk[at + 1 : at + 5], "big")
+            mailbox.put_nowait((mark & 255, framer.chunk[at + 5 : at + 1 + length]))  # type: ignore[union-attr]
+
+    def hear(self, data: bytes) -> None:
+        """Relay what came, and see whether that has ended something."""
+        state = self.relay.feed(data)
+        if state == OVER:
+            self.finish(self.relay.now)
+        elif state == ANSWERED and self.loan.client is not None:
+            self.loan.client.caught_up()
+
+    def finish(self, now: float) -> None:
+        """Nothing is due."""
+        client = self.loan.client
+        if self.relay.answer.retrying:
+            self.relay.stop_retrying()
+            client.retry()  # type: ignore[union-attr]  # whose request it is
+        elif client is not None:
+            if client.finished(self.dialogue.status):
+                self.release(now)
+        elif self.dialogue.in_transaction():
+            self.close("left in a transaction")
+        else:
+            self.pool.checkin(self, now)
 
     # --- lending ---
 
-    def lend(self, client: Any, now: float) -> None:
-        self.changed = client is not self.borrower
-        if self.changed:
-            if self.borrower is not self.notifier:
-                self.notifier = None
-            if self.borrower is not None:
-                self.left_at = self.busy_since
-            self.borrower = client
-        self.client = client
-        self.lent_at = self.busy_since = self.xact_start = now
-        self.served = 0
-        self.told = self.forwarded = self.flushing = self.keeps_ready = self.cancels_later = False
-        self.traces.begin_loan()
+    def lend(self, client: Borrower, now: float) -> None:
+        changed = self.trail.follow(client, self.loan.answered_at)
+        self.loan.begin(client, changed, now)
+        self.relay.answer.begin_loan()
+        self.dialogue.begin_loan()
 
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
-        difference = settings.difference(self.settings)
-        if self.traces.murky and self.changed:
+        dialogue = self.dialogue
+        difference = settings.difference(dialogue.settings)
+        if dialogue.traces.has_unlisted_settings and self.loan.changed:
             difference = "; ".join([BE_YOURSELF, "RESET ALL", *settings.steps(NOTHING)])
-            self.traces.murky = False
-        self.settings = settings
+            dialogue.traces.has_unlisted_settings = False
+        dialogue.settings = settings
         if not difference:
             return b""
-        self.stats.replay_count += 1
-        self.pipeline.skip(ord("Q"), settings)
-        self.statements.unnamed = None  # every Query ends the unnamed statement
+        self.pool.stats.replay_count += 1
+        dialogue.pipeline.skip(ord("Q"), settings)
+        dialogue.statements.unnamed = None  # every Query ends the unnamed statement
         return build.query(difference)
 
     def cancel(self) -> bool:
         """Whether the client's request can be cancelled now; if not, it is once what is ours is out of the way."""
-        entry = self.pipeline.peek()
-        if self.pipeline.only_ours():
+        entry = self.dialogue.pipeline.peek()
+        if self.dialogue.only_ours():
             return False
-        self.cancels_later = entry & (KIND | SKIP | TAIL) == ord("Q") | SKIP
-        return not self.cancels_later
-
-    # --- SQL of ours ---
-
-    def run_ours(self, *statements: str) -> None:
-        """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
-        self.client = None
-        self.send_ours(*statements)
-
-    def send_ours(self, *statements: str) -> None:
-        """Run SQL whose replies nobody sees."""
-        self.statements.unnamed = None
-        for sql in statements:
-            self.pipeline.skip(ord("Q"))
-            self.write(build.query(sql))
-
-    def settle(self) -> bool:
-        """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing.
-
-        A server that is not to be lent again is closed with what is left there.
-        """
-        traces = self.traces
-        if traces.effects:
-            inquire(self)
-        elif (traces.named or traces.listens) and not traces.pins and not self.condemned:
-            self.send_ours(traces.leftovers())
-        else:
-            return False
-        return True
-
-    def conclude(self, note: Any) -> None:
-        """A Query of our own is over."""
-        if self.cancels_later and not self.pipeline.peek() & SKIP:
-            self.cancels_later = False
-            self.pool.cancel(self)
-        if isinstance(note, Audit):
-            conclude(self, note)
-
-    # --- the way back ---
-
-    def finish(self, now: float) -> None:
-        """Nothing is due."""
-        if self.retrying:
-            self.retrying = False
-            self.skipping = False
-            self.client.retry()
-        elif self.client is None:
-            self.pool.checkin(self, now) if self.status == ord("I") else self.close("left in a transaction")
-        elif self.client.finished(self.status):
-            self.release(now)
+        self.loan.cancels_later = entry & (KIND | SKIP | TAIL) == ord("Q") | SKIP
+        return not self.loan.cancels_later
 
     def release(self, now: float) -> None:
         """The loan is over; the server is clean."""
-        self.client = None
+        self.loan.end()
         self.free(PARTNER_FULL)
         self.pool.checkin(self, now)
 
@@ -131,20 +142,91 @@ class Server(Relay):
         """The client has gone. Roll back and keep the connection where its state is known; close it where not."""
         if self.state == CLOSED:
             return
-        self.client = None
+        self.loan.end()
         self.free(PARTNER_FULL)
-        if half_sent or self.framer.left or self.retrying or not self.pipeline.only_ours():
+        if half_sent or self.relay.framer.left or self.relay.answer.retrying or not self.dialogue.only_ours():
             self.pool.cancel(self)
             self.transport.abort()  # type: ignore[union-attr]  # a goodbye would be taken for the rest of a message
             self.close("client left with a request open")
-            return
-        if self.pipeline.ignoring or self.forwarded:
+        elif self.dialogue.pipeline.ignoring or self.relay.answer.forwarded:
             self.close("client left before Sync")  # a Sync of ours would commit what the client did not
-            return
-        if self.traces.spoiled:
+        elif self.dialogue.traces.is_not_reusable():
             self.close("client left what cannot be undone")
+        else:
+            self.upkeep.used_at = monotonic()
+            self.pool.move(self, TESTED)
+            self.run_ours(*self.pool.cleaning(self) or [""])
+            self.dialogue.clear()
+
+    # --- SQL of ours ---
+
+    def run_ours(self, *statements: str) -> None:
+        self.loan.end()
+        self.send_ours(*statements)
+
+    def send_ours(self, *statements: str) -> None:
+        """Run SQL whose replies nobody sees."""
+        self.dialogue.statements.unnamed = None
+        for sql in statements:
+            self.dialogue.pipeline.skip(ord("Q"))
+            self.write(build.query(sql))
+
+    def settle(self) -> bool:
+        """Nothing is due and no transaction is open: see to what was left behind. False if that is nothing.
+
+        A server that is not to be lent again is closed with what is left there.
+        """
+        dialogue = self.dialogue
+        traces = dialogue.traces
+        if traces.effects:
+            self.relay.framer.look_at_rows()
+            self.write(inquire(dialogue, self.pool.tenant))
+            return True
+        if not (traces.listens or dialogue.given.names) or traces.pins or self.upkeep.condemned:
+            return False
+        self.send_ours(dialogue.take_away())
+        return True
+
+    def conclude(self, audit: Audit) -> None:
+        self.relay.framer.pass_rows()
+        next_one = conclude(self.dialogue, self.pool.tenant, self.loan.client, audit)
+        if self.dialogue.traces.asked:
+            self.relay.framer.look_at_rows()
+        if next_one:
+            self.write(next_one)
+
+    # --- the end ---
+
+    def close(self, reason: str, error: ProxyError | None = None) -> None:
+        """The one exit, whoever wanted it. A client that holds the server is told: `error`, or that it is lost."""
+        if self.closed:
             return
-        self.used_at = monotonic()
-        self.pool.move(self, TESTED)
-        self.run_ours(*self.pool.cleaning(self) or [""])
-        self.traces.clear()
+        self.closed = True
+        client = self.loan.end()
+        mailbox = self.backend.mailbox
+        if mailbox is not None:
+            mailbox.put_nowait(None)
+        if self.transport is not None:
+            if self.dialogue.pipeline.empty() and not self.full and not self.transport.is_closing():
+                self.transport.write(build.terminate())
+                self.transport.close()
+            else:
+                self.transport.abort()
+        if mailbox is None:
+            self.pool.lost(self, reason)
+        if client is not None:
+            client.server_lost(
+                error or self.lost_error(reason), self.loan.told or self.relay.inside_message()
+            )
+
+    def lost_error(self, reason: str) -> ServerLost:
+        """What the client is told. 08007: a request was sent and its outcome is not known (promise 5)."""
+        unknown = not self.dialogue.only_ours()
+        return ServerLost(
+            f"the connection to the server at {self.backend.address} was lost: {reason}",
+            detail="Whether the last request was carried out is not known." if unknown else "",
+            sqlstate="08007" if unknown else "08006",
+        )
+
+    def state_name(self) -> str:
+        return NAMES[self.state]

@@ -1,14 +1,14 @@
 cimport cython
 
-from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.pool.tenant cimport Tenant
 from dbproxy.wire.pipeline cimport Pipeline
 
 
 @cython.final
 cdef class ServerStatements:
-    cdef readonly Pool pool
+    cdef readonly Tenant tenant
     cdef readonly PoolStats stats
     cdef readonly Pipeline pipeline
     cdef readonly dict prepared

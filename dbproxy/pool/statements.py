@@ -6,8 +6,8 @@ statement), and for a Parse of ours the batch that it was sent in, which tells w
 
 from typing import Any
 
-from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
+from dbproxy.pool.tenant import Tenant
 from dbproxy.wire.extended import write_close, write_describe, write_parse
 from dbproxy.wire.pipeline import FAKE, KIND, Pipeline
 
@@ -17,9 +17,9 @@ UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no clien
 class ServerStatements:
     """One server's. `unnamed`: the body of its unnamed one; `batch`: how many Syncs clients have sent to it."""
 
-    def __init__(self, pool: Pool, pipeline: Pipeline) -> None:
-        self.pool = pool
-        self.stats = pool.stats
+    def __init__(self, tenant: Tenant, pipeline: Pipeline) -> None:
+        self.tenant = tenant
+        self.stats = tenant.stats
         self.pipeline = pipeline
         self.prepared: dict[bytes, Statement] = {}
         self.unnamed: bytes | None = None
@@ -33,7 +33,7 @@ class ServerStatements:
         """Note that the server has the statement; returns Close messages for what it must give up for it."""
         self.prepared[statement.name] = statement
         closes = b""
-        while len(self.prepared) > self.pool.settings.max_prepared_statements > 0:
+        while len(self.prepared) > self.tenant.settings.max_prepared_statements > 0:
             name = next(iter(self.prepared))
             oldest = self.prepared.pop(name)
             self.pipeline.skip(ord("C"), (b"", None, name, oldest))

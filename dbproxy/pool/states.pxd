@@ -1,25 +1,39 @@
 cimport cython
 
 from dbproxy.net.link cimport Link
+from dbproxy.pool.backend cimport Backend
+from dbproxy.pool.borrower cimport Borrower
+from dbproxy.pool.dialogue cimport Dialogue
+from dbproxy.pool.loan cimport Loan
+from dbproxy.pool.trail cimport Trail
 
 
-cdef class Member(Link):
-    cdef readonly Members members
-    cdef readonly Member before
-    cdef readonly Member after
-    cdef public int state
-    cdef public int generation
+@cython.final
+cdef class Upkeep:
+    cdef readonly int generation
+    cdef public str condemned
     cdef public int cancels
-    cdef readonly str condemned
     cdef public double expires_at
     cdef public double used_at
     cdef public double checked_at
 
+
+cdef class Member(Link):
+    cdef public object id
+    cdef public int state
+    cdef readonly Members members
+    cdef readonly Member before
+    cdef readonly Member after
+    cdef readonly Upkeep upkeep
+    cdef readonly Backend backend
+    cdef readonly Dialogue dialogue
+    cdef readonly Loan loan
+    cdef readonly Trail trail
+
     cpdef condemn(self, str reason)
-    cpdef lend(self, client, double now)
+    cpdef lend(self, Borrower client, double now)
+    cpdef conclude(self, audit)
     cpdef close(self, str reason, error=*)
-    cdef public object settings
-    cdef public object claimed_by
 
 
 @cython.final

@@ -13,10 +13,19 @@ BEING_CANCELED  clean, but a cancel request sent for its last client may still h
 """
 
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
+from dbproxy.pool.audit import Audit
+from dbproxy.pool.backend import Backend
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.dialogue import Dialogue
+from dbproxy.pool.loan import Loan
+from dbproxy.pool.trail import Trail
+
+ids = count(1)
 
 LOGIN, IDLE, ACTIVE, TESTED, BEING_CANCELED, CLOSED = range(6)
 NAMES = ("new", "idle", "active", "tested", "being_canceled", "closed")
@@ -31,31 +40,47 @@ MOVES: dict[int, frozenset[int]] = {
 }
 
 
-class Member(Link):
-    """What a pool has to know of one of its server connections. Times are monotonic seconds."""
+class Upkeep:
+    """Whether a connection may be lent (again). Times are monotonic seconds."""
 
     def __init__(self, generation: int) -> None:
-        Link.__init__(self)
-        self.state = LOGIN
         self.generation = generation  # of the pool's settings under which it was opened
-        self.cancels = 0  # cancel requests on their way to it
         self.condemned = ""  # why it is closed once it is free, and not lent again
+        self.cancels = 0  # cancel requests on their way to it
         self.expires_at = 0.0
         self.used_at = 0.0
         self.checked_at = 0.0
+
+
+class Member(Link):
+    """A server connection as its pool knows it: what `Server` promises."""
+
+    def __init__(self, generation: int, dialogue: Dialogue) -> None:
+        Link.__init__(self)
+        self.id = next(ids)
+        self.state = LOGIN
         self.members: Members | None = None  # the list that it is in, and its neighbours there
         self.before: Member | None = None
         self.after: Member | None = None
-        self.settings: Any = None  # that its session has
-        self.claimed_by: Any = (
-            None  # a borrower whose sequence values it remembers: lent to others only if it must be
-        )
+        self.upkeep = Upkeep(generation)
+        self.backend = Backend()
+        self.dialogue = dialogue
+        self.loan = Loan()
+        self.trail = Trail()
 
     def condemn(self, reason: str) -> None:
         """Have it closed once it is free; the log says the first reason."""
-        self.condemned = self.condemned or reason
+        self.upkeep.condemned = self.upkeep.condemned or reason
 
-    def lend(self, client: Any, now: float) -> None:
+    def lend(self, client: Borrower, now: float) -> None:
+        raise NotImplementedError
+
+    def run_ours(self, *statements: str) -> None:
+        """Between loans: run SQL whose replies nobody sees; the pool gets the server back when it is done."""
+        raise NotImplementedError
+
+    def conclude(self, audit: Audit) -> None:
+        """Take over what the server has answered to a question of ours."""
         raise NotImplementedError
 
     def close(self, reason: str, error: ProxyError | None = None) -> None:

@@ -1,18 +1,14 @@
-from dbproxy.pool.commits cimport Commits
 from dbproxy.pool.states cimport Member, Members
+from dbproxy.pool.tenant cimport Tenant
 
 cdef int CLOSED, IDLE
 
 
 cdef class Supply:
-    cdef readonly str database
-    cdef readonly str user
-    cdef public object settings
-    cdef readonly Supply primary
+    cdef readonly Tenant tenant
     cdef readonly object host
     cdef public bint moves
     cdef readonly object launch
-    cdef readonly Commits commits
     cdef readonly list lists
     cdef readonly Members idle
     cdef readonly Members active

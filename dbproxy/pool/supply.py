@@ -7,21 +7,18 @@ waits for what cannot be.
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError, ServerRefused
-from dbproxy.pool.commits import Commits
+from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.demand import backoff, wanted
-from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, MOVES, NAMES, Members
+from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, MOVES, NAMES, Member, Members
+from dbproxy.pool.stats import PoolStats
+from dbproxy.pool.tenant import Tenant
 from dbproxy.sql.statement import WRITES
-
-if TYPE_CHECKING:
-    from dbproxy.pool.borrower import Borrower
-    from dbproxy.pool.pool import Pool
-    from dbproxy.pool.server import Server
 
 log = structlog.get_logger()
 
@@ -29,24 +26,11 @@ REPLICA_RETRY = 1.0  # seconds: whether it is worth trying at all, the cluster k
 
 
 class Supply:
-    """Base of `Pool`: servers by state. `primary`: whose clients the servers of a replica, `host`, answer."""
+    """Base of `Pool`: servers by state. `host`: the replica that they are connections to; None: the primary."""
 
-    def __init__(
-        self,
-        database: str,
-        user: str,
-        settings: PoolSettings,
-        launch: Callable[["Pool"], object],
-        commits: Commits,
-        primary: "Pool | None",
-        host: Any,
-    ) -> None:
-        self.database = database
-        self.user = user
-        self.settings = settings
+    def __init__(self, tenant: Tenant, launch: Callable[[Any], object], host: Any) -> None:
+        self.tenant = tenant
         self.launch = launch
-        self.commits = commits
-        self.primary = primary
         self.host = host
         self.moves = False  # to another host, if that becomes the primary: worth waiting for
         self.lists: list[Members] = [Members() for _ in NAMES]
@@ -63,14 +47,30 @@ class Supply:
         self.retry_at = 0.0
         self.last_error: ProxyError | None = None
 
+    @property
+    def database(self) -> str:
+        return self.tenant.database
+
+    @property
+    def user(self) -> str:
+        return self.tenant.user
+
+    @property
+    def settings(self) -> PoolSettings:
+        return self.tenant.settings
+
+    @property
+    def stats(self) -> PoolStats:
+        return self.tenant.stats
+
     def __repr__(self) -> str:
         return f"<Pool {self.database}/{self.user} {self.counts()} waiting={len(self.waiting)}>"
 
-    def leave(self, client: "Borrower") -> None:
+    def leave(self, client: Borrower) -> None:
         """The client does not wait any more."""
         self.waiting.pop(client, None)
 
-    def checkin(self, server: "Server", now: float) -> None:
+    def checkin(self, server: Member, now: float) -> None:
         """The server is clean: to whoever waits longest, or to the idle ones."""
         raise NotImplementedError
 
@@ -87,10 +87,10 @@ class Supply:
         """Whether whoever asks would wait for the next attempt: the last has failed, and nothing is open."""
         return now < self.retry_at and not self.size()
 
-    def servers(self) -> list["Server"]:
+    def servers(self) -> list[Member]:
         return [server for servers in self.lists for server in servers]
 
-    def move(self, server: "Server", state: int) -> None:
+    def move(self, server: Member, state: int) -> None:
         """The only way from one list to another."""
         if state not in MOVES[server.state]:
             raise AssertionError(f"server {server.id}: {NAMES[server.state]} to {NAMES[state]}")
@@ -116,16 +116,16 @@ class Supply:
         )
         for _ in range(number):
             self.opening += 1
-            self.launch(self)  # type: ignore[arg-type]  # a Supply is a Pool in the end
+            self.launch(self)
 
-    def opened(self, server: "Server", now: float) -> None:
+    def opened(self, server: Member, now: float) -> None:
         """A login has succeeded."""
         self.opening -= 1
         self.failures = 0
         self.retry_at = 0.0
         self.last_error = None
         self.lists[LOGIN].add(server)
-        self.welcome = dict(server.parameters)
+        self.welcome = dict(server.backend.parameters)
         self.move(server, ACTIVE)
         self.checkin(server, now)
 
@@ -134,11 +134,13 @@ class Supply:
         self.opening -= 1
         self.failures += 1
         longest = self.settings.server_login_retry
-        self.retry_at = now + backoff(self.failures, min(longest, REPLICA_RETRY) if self.primary else longest)
+        self.retry_at = now + backoff(
+            self.failures, min(longest, REPLICA_RETRY) if self.host is not None else longest
+        )
         self.last_error = error
         if self.size() > self.opening:
             return
-        final = isinstance(error, ServerRefused) or self.primary is not None  # which answers, too
+        final = isinstance(error, ServerRefused) or self.host is not None  # the primary answers, too
         for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
             self.leave(client)
             client.refuse(error)
@@ -155,13 +157,13 @@ class Supply:
         if given_up:
             self.open_more(now)
 
-    def lost(self, server: "Server", reason: str) -> None:
+    def lost(self, server: Member, reason: str) -> None:
         """A connection is closed, for this reason; open another if somebody waits."""
         was = NAMES[server.state]
-        if server.traces.unplaced:
-            self.commits.lose(monotonic())
-        elif server.traces.effects & WRITES:
-            self.commits.lost_at = monotonic()
+        if server.dialogue.traces.unplaced:
+            self.tenant.commits.lose(monotonic())
+        elif server.dialogue.traces.effects & WRITES:
+            self.tenant.commits.lost_at = monotonic()
         if server.state != CLOSED:
             self.lists[server.state].remove(server)
             server.state = CLOSED

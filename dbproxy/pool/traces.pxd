@@ -1,5 +1,7 @@
 cimport cython
 
+cdef int ADVANCES, AUDITED, LOCAL, SPOILS
+
 
 @cython.final
 cdef class Traces:
@@ -7,20 +9,14 @@ cdef class Traces:
     cdef public set touched
     cdef public int asked
     cdef public int tries
+    cdef public int seen
     cdef public frozenset pins
     cdef public bint listens
-    cdef public dict named
-    cdef public set hollow
-    cdef public bytes unreadable
-    cdef public bint contested
-    cdef public bint swept
-    cdef public bint local
-    cdef public bint advanced
-    cdef public bint murky
+    cdef public bint has_unlisted_settings
     cdef public bint unplaced
-    cdef public bint spoiled
 
     cdef begin_loan(self)
-    cpdef end_request(self)
-    cpdef bint dirty(self)
+    cpdef note(self, int effects)
+    cpdef bint is_local(self)
+    cpdef bint is_dirty(self)
     cpdef clear(self)

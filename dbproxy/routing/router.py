@@ -74,7 +74,7 @@ class Router:
         self.room = room or Room(cluster)
         self.cluster = cluster
         self.readers = cluster.readers
-        self.commits: Commits = primary.commits
+        self.commits: Commits = primary.tenant.commits
         self.make_pool = make_pool
         self.pools: dict[str, Pool] = {}
         self.catalog: Catalog | None = None
@@ -275,7 +275,7 @@ class Router:
                 self.tell_rescued(host, reason, statement)
 
     def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:
-        text = self.primary.classifier.find_texts({id(statement)}).get(id(statement), b"")
+        text = self.primary.tenant.classifier.find_texts({id(statement)}).get(id(statement), b"")
         log.warning(
             "statement goes to the primary from now on: replicas failed to answer it",
             host=host.name,
@@ -288,5 +288,5 @@ class Router:
     def rescued_too_often(self) -> list[tuple[bytes, int]]:
         """The statements that go to the primary for that, and how often they were; b"" for a text that is forgotten."""
         counts = {key: count for key, (_, count) in self.rescued.items() if count >= RESCUED_LIMIT}
-        texts = self.primary.classifier.find_texts(set(counts)) if counts else {}
+        texts = self.primary.tenant.classifier.find_texts(set(counts)) if counts else {}
         return [(texts.get(key, b""), count) for key, count in counts.items()]

@@ -42,7 +42,7 @@ class _Messenger:
 
 async def cancel_server(server: Server, host: str, port: int, patience: float) -> None:
     """Cancel what runs on this server; whoever holds it keeps it until the request has been dealt with."""
-    request = build.cancel_request(server.pid, server.key)
+    request = build.cancel_request(server.backend.pid, server.backend.key)
     try:
         async with asyncio.timeout(patience or None):
             messenger = await connect(lambda: _Messenger(request), host, port)
@@ -52,10 +52,12 @@ async def cancel_server(server: Server, host: str, port: int, patience: float) -
                 messenger.transport.abort()
     except OSError as error:
         # The signal may still come: this server must not be lent again.
-        log.warning("cancel failed", server=server.id, address=server.address, error=str(error) or "timeout")
+        log.warning(
+            "cancel failed", server=server.id, address=server.backend.address, error=str(error) or "timeout"
+        )
         server.condemn("a cancel request may still be on its way")
     finally:
-        server.cancels -= 1
+        server.upkeep.cancels -= 1
         server.pool.canceled(server)
 
 

@@ -107,25 +107,27 @@ class Client(Requester):
         if self.full:
             server.hold(PARTNER_FULL)
         first = None
-        if server.settings is not self.settings or (server.traces.murky and server.changed):
+        if server.dialogue.settings is not self.settings or (
+            server.dialogue.traces.has_unlisted_settings and server.loan.changed
+        ):
             first = [server.adopt(self.settings)]
-        if self.pool.recalls and server.changed and self.tracks:
-            first = [*(first or []), spell_ours(server, ["DISCARD SEQUENCES"], simple=True)]
+        if self.pool.tenant.recalls and server.loan.changed and self.tracks:
+            first = [*(first or []), spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple=True)]
         self.prepared.borrow(server)
         if self.writes:
             self.writes = False
-            server.traces.effects |= WRITES
+            server.dialogue.traces.effects |= WRITES
         return first
 
     def finished(self, status: int) -> bool:
         """Nothing more is due. True gives the server back."""
         self.replay.clear()
         self.prepared.end_request()
-        self.server.traces.end_request()  # type: ignore[union-attr]  # it calls
+        self.server.dialogue.given.end_request()  # type: ignore[union-attr]  # it calls
         if status == ord("I"):
             self.prepared.executes = False
             if self.wrote:
-                self.wrote_at = self.server.busy_since  # type: ignore[union-attr]  # it calls
+                self.wrote_at = self.server.loan.answered_at  # type: ignore[union-attr]  # it calls
                 self.wrote = False
         elif self.mode == "statement":
             self.disconnect(
@@ -142,7 +144,7 @@ class Client(Requester):
         if asks:
             self.resume()
             return False
-        if status != ord("I") or not self.tracks or server.traces.pins:  # type: ignore[union-attr]
+        if status != ord("I") or not self.tracks or server.dialogue.traces.pins:  # type: ignore[union-attr]
             self.routed = False  # what has begun there stays there
             if self.moving:
                 self.moving = False
@@ -152,13 +154,13 @@ class Client(Requester):
                 self.disconnect("client closed the connection")
             return False
         self.server = None
-        settings: Parameters = server.settings  # type: ignore[union-attr]
+        settings: Parameters = server.dialogue.settings  # type: ignore[union-attr]
         if settings.hasty:
             server.condemn("its client's timeouts could cut off what we send ahead of the next")  # type: ignore[union-attr]
-        if self.pool.sets_unseen and self.tracks:
-            server.traces.murky = True  # type: ignore[union-attr]
-        if self.claims or self.pool.recalls:
-            server.claimed_by = self  # type: ignore[union-attr]
+        if self.pool.tenant.sets_unseen and self.tracks:
+            server.dialogue.traces.has_unlisted_settings = True  # type: ignore[union-attr]
+        if self.claims or self.pool.tenant.recalls:
+            server.trail.claimed_by = self  # type: ignore[union-attr]
         self.free(PARTNER_FULL)
         if self.routed or self.host is not None:
             self.leave_host(monotonic() - self.request_time if self.routed else 0.0)
@@ -180,21 +182,26 @@ class Client(Requester):
         if self.prepared.asks:
             self.resume()
             return
-        if server is None or server.pipeline.ignoring or self.prepared.executes or self.mode == "session":
+        if (
+            server is None
+            or server.dialogue.pipeline.ignoring
+            or self.prepared.executes
+            or self.mode == "session"
+        ):
             return
         # A pinned one is not freed, and what came may be no answer: a notification, which the hub tells. And what was
         # asked for at login is given back behind the client's own Sync.
-        if server.traces.pins or self.prepared.restored is not None:
+        if server.dialogue.traces.pins or self.prepared.restored is not None:
             return
-        if server.status == ord("I") and not self.framer.left:
+        if server.dialogue.status == ord("I") and not self.framer.left:
             self.started = 0.0
-            server.pipeline.skip(ord("S"))
+            server.dialogue.pipeline.skip(ord("S"))
             server.write(build.sync())
 
     def give_back(self) -> None:
         """The rest of a message that the server no longer wants has been sent: now the server is free."""
         server = self.server
-        if server is not None and server.pipeline.empty() and self.finished(server.status):
+        if server is not None and server.dialogue.pipeline.empty() and self.finished(server.dialogue.status):
             server.release(monotonic())
 
     def is_idle(self) -> bool:
@@ -202,12 +209,12 @@ class Client(Requester):
         server = self.server
         if server is None or self.parked:
             return not self.parked
-        begun = self.framer.left or server.forwarded or server.pipeline.ignoring
-        return server.status == ord("I") and server.pipeline.only_ours() and not begun
+        begun = self.framer.left or server.relay.answer.forwarded or server.dialogue.pipeline.ignoring
+        return server.dialogue.status == ord("I") and server.dialogue.only_ours() and not begun
 
     def last_active(self) -> float:
         """When this client last sent something, or was last answered."""
-        return max(self.arrived, self.server.busy_since if self.server is not None else 0.0)
+        return max(self.arrived, self.server.loan.answered_at if self.server is not None else 0.0)
 
     def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         self.login.slow(self, request, wait, run)
@@ -246,8 +253,8 @@ class Client(Requester):
         """A replica has failed the request: the primary is asked."""
         server: Server = self.server  # type: ignore[assignment]  # it says so
         data = self.rescue()
-        if server.status != ord("I") or server.traces.effects:
-            server.client = None
+        if server.dialogue.status != ord("I") or server.dialogue.traces.effects:
+            server.loan.client = None
             server.close("left in a transaction")
         else:
             server.release(monotonic())

@@ -78,7 +78,7 @@ class ClientConnection(Borrower):
     def stranded(self) -> bool:
         """Whether the client sends no more, and nothing is due to it that would come all the same."""
         return self.leaving and (
-            self.server is None or self.framer.left > 0 or not self.server.pipeline.will_end()
+            self.server is None or self.framer.left > 0 or not self.server.dialogue.pipeline.will_end()
         )
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -118,7 +118,7 @@ class ClientConnection(Borrower):
         """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
         if self.closed:
             return
-        if error is not None and not (self.server is not None and self.server.inside_message()):
+        if error is not None and not (self.server is not None and self.server.relay.inside_message()):
             self.write(build.error_response(error))
         self.closed = True
         server, self.server = self.server, None

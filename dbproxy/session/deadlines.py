@@ -50,7 +50,7 @@ def judge(client: Client, now: float) -> ProxyError | None:
         return ProtocolViolation("unexpected EOF on client connection")
     if client.stalled_since and client.server is not None and now - client.stalled_since >= STALL_LIMIT:
         return AdminShutdown(f"terminating connection: its answer was not read for {STALL_LIMIT:g} s")
-    if client.parked or (client.server is not None and not client.server.pipeline.only_ours()):
+    if client.parked or (client.server is not None and not client.server.dialogue.only_ours()):
         return None
     idle = now - client.last_active()
     if not client.is_idle():

@@ -54,7 +54,7 @@ class Hearer(ClientConnection):
     def owe_ready(self) -> None:
         """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
         self.owes_ready = True
-        if not self.server.traces.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
+        if not self.server.dialogue.traces.effects & (LISTENS | DISCARDS):  # type: ignore[union-attr]  # which ask
             self.hear_own()
 
     def listen_early(self, failed: bool) -> None:
@@ -129,16 +129,17 @@ class Hearer(ClientConnection):
         Another may have begun since, behind it in one breath.
         """
         own = message[:1] == b"A" and int.from_bytes(message[5:9], "big") == self.login.pid
-        return own and (self.server is None or not self.server.inside_message())
+        return own and (self.server is None or not self.server.relay.inside_message())
 
     def may_hear(self) -> bool:
         """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
         server = self.server
         if server is None:
             return not self.prepared.begun
-        pipeline = server.pipeline
-        if server.status != ord("I") or server.framer.left or not pipeline.only_ours():
+        pipeline = server.dialogue.pipeline
+        if server.dialogue.status != ord("I") or server.relay.framer.left or not pipeline.only_ours():
             return False
         return bool(
-            pipeline.ignoring or not (self.prepared.begun or self.prepared.executes or server.forwarded)
+            pipeline.ignoring
+            or not (self.prepared.begun or self.prepared.executes or server.relay.answer.forwarded)
         )

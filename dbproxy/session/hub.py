@@ -162,7 +162,7 @@ class Hub(Borrower):
         if not self.sent:
             self.asked_at = now
         for _, channel in statements:
-            server.pipeline.expect(ord("Q"), (b"", -1, now))
+            server.dialogue.pipeline.expect(ord("Q"), (b"", -1, now))
             self.sent.append(channel)
         server.write(b"".join(build.query(sql) for sql, _ in statements))
 
@@ -209,7 +209,7 @@ class Hub(Borrower):
         if channel is None or not channel.listeners:
             return
         pid = int.from_bytes(message[5:9], "big")
-        sender = self.find_sender(self.server.address, pid) if self.server is not None else pid
+        sender = self.find_sender(self.server.backend.address, pid) if self.server is not None else pid
         message = message[:5] + sender.to_bytes(4, "big") + message[9:]
         listeners = tuple(channel.listeners)  # one may leave while it is told
         channel.delivered += len(listeners)
@@ -281,7 +281,11 @@ class Hub(Borrower):
     def renew(self) -> None:
         """Give up a connection that is not to be used any more: the pool is paused, or its settings have changed."""
         server, pool = self.server, self.pool
-        if server is not None and pool is not None and (pool.paused or server.generation != pool.generation):
+        if (
+            server is not None
+            and pool is not None
+            and (pool.paused or server.upkeep.generation != pool.generation)
+        ):
             server.close("paused" if pool.paused else "settings changed")
 
     def close(self) -> None:

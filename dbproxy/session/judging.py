@@ -37,7 +37,7 @@ class Judge(Hearer):
         length = length_at(chunk, at)
         if length > STATEMENT_NEED:
             return UNREAD
-        classifier = self.pool.classifier
+        classifier = self.pool.tenant.classifier
         start, stop = at + 5, at + length - 1
         found = classifier.alike.find(chunk, start, stop)
         if found is None:

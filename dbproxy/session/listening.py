@@ -43,7 +43,7 @@ class Listening:
     # --- before a statement is sent ---
 
     def note_notify(self, server: Server) -> None:
-        server.notifier = self.client
+        server.trail.notifier = self.client
         self.notifies = self.client.hub is not None
         self.notified = True
 
@@ -58,8 +58,10 @@ class Listening:
         if self.wanted - self.channels:
             self.tentative = True
             self.client.find_hub().subscribe(self.client, self.wanted)
-        server.traces.touched.add(MARK)
-        ahead = spell_ours(server, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple)
+        server.dialogue.traces.touched.add(MARK)
+        ahead = spell_ours(
+            server.dialogue, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple
+        )
         for listen in statement.listens:
             if not listen.begins:
                 self.unwanted |= {listen.channel} if listen.channel else self.channels

@@ -48,30 +48,32 @@ class Names:
 
     def are_given(self, server: Server, name: bytes) -> bool:
         """Whether what the name means is for the server to say."""
-        return name in server.traces.named or server.traces.contested or name in self.own.by_sql
+        return (
+            name in server.dialogue.given.names or server.dialogue.given.contested or name in self.own.by_sql
+        )
 
     def must_wait(self, server: Server) -> bool:
         """Whether it is not known yet what a name means: an earlier request, or our question, is not answered."""
-        pipeline = server.pipeline
+        pipeline = server.dialogue.pipeline
         if pipeline.empty():
-            server.traces.swept = False
-        return (server.traces.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
+            server.dialogue.given.deallocating_all = False
+        return (server.dialogue.traces.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
 
     # --- before SQL that names statements ---
 
     def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
         """Messages that go ahead of it; `simple`: it is a Query, which needs a Sync before it."""
-        if server.status == ord("E") and statement.single:
+        if server.dialogue.status == ord("E") and statement.single:
             return b""  # PostgreSQL refuses it
         involved = self._involved(server, statement)
         moved = [name for one in involved for name in encode((*one.prepares, *one.deallocates))]
         executed = [name for one in involved for name in encode(one.executes)]
         ahead = b""
-        if server.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
+        if server.dialogue.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
             if effects & sql.SHOWS_NAMES:  # it sees all that there is
-                ahead = server.statements.close_shared()
+                ahead = server.dialogue.statements.close_shared()
                 executed = [*self.own.statements, *self.own.by_sql]
-            elif effects & sql.UNKNOWN and "search_path" not in server.traces.touched:
+            elif effects & sql.UNKNOWN and "search_path" not in server.dialogue.traces.touched:
                 # A function may put an EXECUTE together. But what cannot be read now would fail the transaction.
                 executed += [name for name in self.own.by_sql if name not in executed]
             kept = moved if len(involved) == 1 and statement.single else []
@@ -79,16 +81,16 @@ class Names:
             given = [name for name in (*moved, *executed[::-1]) if name not in kept]
             held = b"".join([self._hold(server, name, effects) for name in kept])
             held += self.give(server, given, simple=False)
-            ahead += held + spell_sync(server) if held and simple else held
+            ahead += held + spell_sync(server.dialogue) if held and simple else held
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
-                server.traces.named.setdefault(name, [])
-        if effects & sql.DISCARDS and statement.single and server.status == ord("T"):
+                server.dialogue.given.names.setdefault(name, [])
+        if effects & sql.DISCARDS and statement.single and server.dialogue.status == ord("T"):
             return ahead  # it fails: there is no DISCARD ALL in a transaction
         if effects & sql.DISCARDS or ALL in moved:
-            server.traces.contested = server.traces.swept = True
+            server.dialogue.given.contested = server.dialogue.given.deallocating_all = True
         elif effects & MOVES and not moved:
-            server.traces.contested = True
+            server.dialogue.given.contested = True
         return ahead
 
     def _involved(self, server: Server, statement: Statement) -> list[Statement]:
@@ -105,7 +107,7 @@ class Names:
         """Messages that make the server have what the client has by these names."""
         ahead = b"".join([self._give(server, name) for name in names])
         if ahead and simple:
-            ahead += spell_sync(server)
+            ahead += spell_sync(server.dialogue)
         return ahead
 
     def _hold(self, server: Server, name: bytes, effects: int) -> bytes:
@@ -113,44 +115,44 @@ class Names:
 
         What the client has may not be readable any more: its tables were dropped, or are not on the search path.
         """
-        traces = server.traces
+        given = server.dialogue.given
         if effects & sql.DEALLOCATES:  # and it is gone
-            traces.hollow.discard(name)
-        if name in traces.named or traces.swept or not self.own.knows(name):
+            given.empty.discard(name)
+        if name in given.names or given.deallocating_all or not self.own.knows(name):
             return b""
         statement = self.own.statements.get(name)
-        traces.named[name] = [] if statement is None else [statement.body]
+        given.names[name] = [] if statement is None else [statement.body]
         if effects & sql.PREPARES:
-            traces.hollow.add(name)
-        server.pipeline.skip(ord("P"), name)
+            given.empty.add(name)
+        server.dialogue.pipeline.skip(ord("P"), name)
         return write_parse(name, NO_SQL)
 
     def _give(self, server: Server, name: bytes) -> bytes:
-        hollow = name in server.traces.hollow
-        if server.traces.swept or (name in server.traces.named and not hollow):
+        hollow = name in server.dialogue.given.empty
+        if server.dialogue.given.deallocating_all or (name in server.dialogue.given.names and not hollow):
             return b""
         if not hollow:
             return self._prepare(server, name)
-        server.traces.hollow.discard(name)
-        server.pipeline.skip(ord("C"))
+        server.dialogue.given.empty.discard(name)
+        server.dialogue.pipeline.skip(ord("C"))
         return write_close(name) + self._prepare(server, name)
 
     def _prepare(self, server: Server, name: bytes) -> bytes:
         statement = self.own.statements.get(name)
         if statement is not None:
-            server.traces.named[name] = [statement.body]
+            server.dialogue.given.names[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
-            server.pipeline.skip(ord("P"), name)
+            server.dialogue.pipeline.skip(ord("P"), name)
             return ahead + write_parse(name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""
-        server.traces.named[name] = []
-        return spell_run(server, prepare, name)
+        server.dialogue.given.names[name] = []
+        return spell_run(server.dialogue, prepare, name)
 
     def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
         """What the statement of this name may do, for each that it may be; none if there is none."""
-        bodies = server.traces.named.get(name, []) if server is not None else []
+        bodies = server.dialogue.given.names.get(name, []) if server is not None else []
         if bodies:
             return [self.own.state.classify(body) for body in bodies]
         if name in self.own.statements:
@@ -171,14 +173,14 @@ class Names:
         if self.must_wait(server):
             own.asks = True
             return FLUSH
-        given = name in server.traces.named or server.traces.swept
+        given = name in server.dialogue.given.names or server.dialogue.given.deallocating_all
         if not given and (kind == ord("C") or (kind == ord("P") and own.knows(name))):
             return None  # what was not given need not be taken, and its name is not free
         ahead = self.give(server, [name], simple=False)
         if kind == ord("P"):
             body = chunk[at + 6 + len(name) : stop]
-            server.traces.named.setdefault(name, []).append(body)
-            server.traces.effects |= sql.PREPARES
+            server.dialogue.given.names.setdefault(name, []).append(body)
+            server.dialogue.traces.effects |= sql.PREPARES
             ahead += own.names_on(server, own.state.classify(body))
         elif kind == ord("D"):
             for effects in self.effects_of(name, server):
@@ -190,8 +192,8 @@ class Names:
                     return ahead
             own.executes = True
         elif kind == ord("C"):
-            server.traces.effects |= sql.DEALLOCATES
-        server.pipeline.expect(kind)
+            server.dialogue.traces.effects |= sql.DEALLOCATES
+        server.dialogue.pipeline.expect(kind)
         return ahead + chunk[at:stop]
 
     def _is_refused(self, kind: int, chunk: bytes, at: int, stop: int) -> bool:
@@ -206,14 +208,14 @@ class Names:
     def conclude(self, server: Server, found: Mapping[str, tuple[bool, str]]) -> None:
         """`found`: what the server has by the client's own names, whether by PREPARE, and the text."""
         there = {encode([name])[0]: statement for name, statement in found.items()}
-        for name in server.traces.named.keys() - there.keys():
-            del server.traces.named[name]
+        for name in server.dialogue.given.names.keys() - there.keys():
+            del server.dialogue.given.names[name]
             self.own.forget(name)
             self.own.by_sql.pop(name, None)
         for name, (by_sql, text) in there.items():
             source = text.encode(errors="surrogateescape")
-            bodies = server.traces.named.get(name, [])
-            server.traces.named[name] = []
+            bodies = server.dialogue.given.names.get(name, [])
+            server.dialogue.given.names[name] = []
             if by_sql:
                 self.own.forget(name)
                 if (
@@ -223,10 +225,10 @@ class Names:
             elif bodies:
                 self.own.by_sql.pop(name, None)
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
-                server.traces.named[name] = [body]
+                server.dialogue.given.names[name] = [body]
                 self.own.define(name, body)
-        server.traces.hollow &= server.traces.named.keys()
-        server.traces.contested = server.traces.swept = False
+        server.dialogue.given.empty &= server.dialogue.given.names.keys()
+        server.dialogue.given.contested = server.dialogue.given.deallocating_all = False
 
 
 def _name_of(kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:

@@ -15,9 +15,9 @@ log = structlog.get_logger()
 
 def follow_pins(login: "Login", server: Server, before: Mapping[str, float], now: float) -> dict[str, float]:
     """The reasons why this client keeps the server now, each with since when; `before` are those until now."""
-    for reason in sorted(server.traces.pins - before.keys()):
-        server.stats.pin_counts[reason] += 1
+    for reason in sorted(server.dialogue.traces.pins - before.keys()):
+        server.pool.stats.pin_counts[reason] += 1
         log.info("client pinned", server=server.id, reason=reason, **login.describe())
-    for reason in sorted(before.keys() - server.traces.pins):
+    for reason in sorted(before.keys() - server.dialogue.traces.pins):
         log.info("client unpinned", server=server.id, reason=reason, **login.describe())
-    return {reason: before.get(reason, now) for reason in server.traces.pins}
+    return {reason: before.get(reason, now) for reason in server.dialogue.traces.pins}

@@ -65,7 +65,7 @@ class Requester(Routed):
             if self.late and not self.framer.left:
                 self.late = False
                 self.give_back()
-            elif len(self.server.pipeline.due) > DUE_LIMIT and not self.framer.left:
+            elif len(self.server.dialogue.pipeline.due) > DUE_LIMIT and not self.framer.left:
                 self.slow_down(self.server)
 
     def request(self, framer: Framer, index: int, position: int) -> None:
@@ -77,7 +77,7 @@ class Requester(Routed):
         server = self.server
         prepared = self.prepared
         replay = self.replay
-        pipeline: Any = server.pipeline if server is not None else None
+        pipeline: Any = server.dialogue.pipeline if server is not None else None
         pieces: list[bytes] | None = None
         chunk = framer.chunk
         end = framer.end
@@ -98,7 +98,7 @@ class Requester(Routed):
                     self.park(framer, index - 1)
                     return
                 pieces = self.borrow(server)
-                pipeline = server.pipeline
+                pipeline = server.dialogue.pipeline
             if not self.started:
                 self.started = self.arrived
             if replay.sealed:
@@ -120,7 +120,7 @@ class Requester(Routed):
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
                 prepared.begun = False
-                server.statements.unnamed = prepared.unnamed = None
+                server.dialogue.statements.unnamed = prepared.unnamed = None
                 replay.at = SPOILED
             elif kind == ord("E"):
                 prepared.executes = True
@@ -128,18 +128,24 @@ class Requester(Routed):
                 if prepared.restores is not None:
                     stop = at + length_at(chunk, at)
                     pieces = pieces if pieces is not None else []
-                    pieces += (chunk[position:stop], spell_ours(server, prepared.restores, simple=False))
+                    pieces += (
+                        chunk[position:stop],
+                        spell_ours(server.dialogue, prepared.restores, simple=False),
+                    )
                     prepared.restores = None
                     position = stop
             elif kind == ord("S"):
-                server.statements.batch += 1
+                server.dialogue.statements.batch += 1
                 if prepared.restored is None:
                     pipeline.expect(ord("S"), (prepared.seen, prepared.seen_at, self.started))
                 else:
                     stop = at + length_at(chunk, at)
                     pieces = pieces if pieces is not None else []
                     request = (prepared.seen, prepared.seen_at, self.started)
-                    pieces += (chunk[position:stop], restore(server, prepared.restored, ord("S"), request))
+                    pieces += (
+                        chunk[position:stop],
+                        restore(server.dialogue, prepared.restored, ord("S"), request),
+                    )
                     prepared.restored = None
                     position = stop
                 self.started = 0.0
@@ -152,7 +158,7 @@ class Requester(Routed):
                 stop = at + length_at(chunk, at)
                 if stop > end:
                     stop = end
-                if replay.at == NOTHING_YET and self.shares and server.status == ord("I"):
+                if replay.at == NOTHING_YET and self.shares and server.dialogue.status == ord("I"):
                     replay.at = at
                 new = prepared.translate(server, kind, chunk, at, stop)
                 if new is not None:
@@ -190,7 +196,7 @@ class Requester(Routed):
         state = self.state
         refusal = state.refusal(effects)
         if refusal is not None:
-            server.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
+            server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
             pieces.append(build.query(REFUSED))
             return pieces
         if state.must_wait(server, effects, simple=True):
@@ -201,16 +207,18 @@ class Requester(Routed):
             self.prepared.asks = True
             return pieces
         if self.prepared.restored is not None:  # no Sync came behind DISCARD ALL
-            pieces.append(spell_ours(server, [self.prepared.restored.difference(NOTHING)], simple=True))
+            pieces.append(
+                spell_ours(server.dialogue, [self.prepared.restored.difference(NOTHING)], simple=True)
+            )
             self.prepared.restored = None
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
         pieces.append(chunk[at:stop])
         restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
         if restored is NOTHING:
-            server.pipeline.expect(ord("Q"), (chunk, at, self.started))
+            server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started))
         else:
-            pieces.append(restore(server, restored, ord("Q"), (chunk, at, self.started)))
+            pieces.append(restore(server.dialogue, restored, ord("Q"), (chunk, at, self.started)))
         return pieces
 
     # --- other messages ---
@@ -231,13 +239,13 @@ class Requester(Routed):
 
     def rare(self, server: Server, kind: int) -> None:
         if kind == ord("F"):
-            server.pipeline.expect(ord("F"), (b"", -1, self.started))
+            server.dialogue.pipeline.expect(ord("F"), (b"", -1, self.started))
             self.started = 0.0
             self.prepared.begun = False
         elif kind == ord("H"):
-            server.flush()
+            server.relay.flush()
         else:
-            server.pipeline.expect(ord("c"))
+            server.dialogue.pipeline.expect(ord("c"))
             self.started = 0.0  # no request begins with it
 
     # --- floods ---
@@ -245,11 +253,15 @@ class Requester(Routed):
     def slow_down(self, server: Server) -> None:
         """Read no more until half of the replies due are there; Flush makes the server send them."""
         self.hold(FLOODING)
-        server.flush()
+        server.relay.flush()
         server.write(build.flush())
 
     def reply(self, data: bytes) -> None:
         self.write(data)
         server = self.server
-        if self.reasons & FLOODING and server is not None and len(server.pipeline.due) < DUE_LIMIT // 2:
+        if (
+            self.reasons & FLOODING
+            and server is not None
+            and len(server.dialogue.pipeline.due) < DUE_LIMIT // 2
+        ):
             self.free(FLOODING)

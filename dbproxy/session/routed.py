@@ -84,15 +84,15 @@ class Routed(Judge):
         server: Server = self.server  # type: ignore[assignment]  # it is held
         if not self.framer.count or (self.host is not None and not self.routed):
             return True
-        idle = server.status == ord("I")
+        idle = server.dialogue.status == ord("I")
         reads = idle and self.judge(self.framer, 0) is READS and sum(map(len, self.batch)) <= BATCH_LIMIT
         if self.host is None and not reads:
             self.wrote = True
             self.routed = False
             if self.router.commits.asks:  # type: ignore[union-attr]
-                server.traces.effects |= WRITES
-        elif not self.routed and server.pipeline.only_ours():  # all has been answered but a question of ours
-            self.answered = server.served
+                server.dialogue.traces.effects |= WRITES
+        elif not self.routed and server.dialogue.only_ours():  # all has been answered but a question of ours
+            self.answered = server.loan.served
             self.keep(self.framer, 0)
             return True
         if not self.routed:
@@ -143,14 +143,14 @@ class Routed(Judge):
 
     def note_rescue(self, reason: str) -> None:
         server: Server = self.server  # type: ignore[assignment]  # it is held
-        failed = min(server.served - self.answered, len(self.reads) - 1)
+        failed = min(server.loan.served - self.answered, len(self.reads) - 1)
         self.router.note_rescue(self.host, reason, self.reads[failed])  # type: ignore[union-attr]
 
     def rescue(self) -> bytes:
         """The server is to be given up: what it has not answered, to be sent again."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
         self.take_back(server)
-        data = self.unanswered(server.served - self.answered)
+        data = self.unanswered(server.loan.served - self.answered)
         self.forget_parsed(data)
         if self.moving:  # waits behind it
             self.moving = False
@@ -165,7 +165,7 @@ class Routed(Judge):
 
     def take_back(self, server: Server) -> None:
         """The names in what was not answered mean what they did before."""
-        pipeline = server.pipeline
+        pipeline = server.dialogue.pipeline
         due = list(zip(pipeline.due[pipeline.head :], pipeline.notes[pipeline.head :], strict=True))
         for entry, note in reversed(due):
             if not entry & SKIP and entry & KIND in b"PC" and note is not None:
@@ -211,7 +211,7 @@ class Routed(Judge):
             return
         if host is not None and not self.detours:
             self.note_rescue(LOST)
-        if server.traces.unplaced:
+        if server.dialogue.traces.unplaced:
             self.misplaced()
         self.avoided = host
         self.detours += 1
@@ -224,17 +224,17 @@ class Routed(Judge):
 
     def may_go_on(self, server: Server, told: bool) -> bool:
         """Whether what a lost server has not begun to answer is sent again: a read that has not cost a primary, too."""
-        traces = server.traces
+        traces = server.dialogue.traces
         if self.host is None and (traces.asked or traces.effects or traces.pins):
             return False  # what the session has become is not known
-        if server.status != ord("I"):
+        if server.dialogue.status != ord("I"):
             return False  # part of a transaction that has begun
         spent = self.detours > 0 if self.host is None else self.detours > DETOURS
-        return self.routed and not (told or server.forwarded or self.closed or spent)
+        return self.routed and not (told or server.relay.answer.forwarded or self.closed or spent)
 
     def is_done_with(self, server: Server) -> bool:
         """Whether all that was still to be heard of the server is where its commit is."""
-        traces = server.traces
+        traces = server.dialogue.traces
         if (
             not traces.unplaced
             or traces.asked
@@ -244,7 +244,9 @@ class Routed(Judge):
             or self.leaving
         ):
             return False
-        return bool(server.pipeline.only_ours() and server.status == ord("I") and not self.framer.left)
+        return bool(
+            server.dialogue.only_ours() and server.dialogue.status == ord("I") and not self.framer.left
+        )
 
     def refused(self, error: ProxyError) -> bool:
         """True if no server of a replica can be had, and another host is asked."""

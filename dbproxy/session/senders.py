@@ -18,7 +18,7 @@ class Senders:
         self.servers: dict[tuple[str, int], Server] = {}
 
     def add(self, server: Server) -> None:
-        self.servers[server.address, server.pid] = server
+        self.servers[server.backend.address, server.backend.pid] = server
 
     def sweep(self) -> None:
         """Forget the closed ones."""
@@ -30,7 +30,9 @@ class Senders:
         server = self.servers.get((address, pid))
         if server is None:
             return pid
-        borrower = server.borrower
-        if now - server.left_at < DOUBT:  # the one before may have notified: known if its statement said so
-            borrower = server.notifier
+        borrower = server.trail.last
+        if (
+            now - server.trail.left_at < DOUBT
+        ):  # the one before may have notified: known if its statement said so
+            borrower = server.trail.notifier
         return borrower.login.pid if isinstance(borrower, Client) else pid

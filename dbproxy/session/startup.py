@@ -156,7 +156,7 @@ class Login(Link):
             raise InvalidParameterValue(why)
         self.application_name = asked.get("application_name", "")
         asked = self.add_host(pool, asked)
-        self.settings = pool.parameter_sets.find(asked)
+        self.settings = pool.tenant.parameter_sets.find(asked)
         self.reported = await self.judge(pool, asked)
         if self.read_only:
             self.reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})
@@ -185,8 +185,8 @@ class Login(Link):
         name = asked.get("application_name", "")
         plain = name.isascii() and name.isprintable() and len(name) <= NAME_LIMIT
         rest = {key: value for key, value in asked.items() if not (plain and key == "application_name")}
-        settings: Parameters = pool.parameter_sets.find(rest)
-        if settings.reported is None or not pool.welcome or not pool.knows_routines():
+        settings: Parameters = pool.tenant.parameter_sets.find(rest)
+        if settings.reported is None or not pool.welcome or not pool.tenant.knows_routines():
             await Errand(pool).judge(settings)
         reported = dict(settings.reported or {})
         if plain and name:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import FeatureNotSupported, InvalidParameterValue
-from dbproxy.pool.audit import AUDITED, SPOILS, Findings
+from dbproxy.pool.audit import Findings
 from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
@@ -67,14 +67,16 @@ class SessionState:
     def classify(self, body: bytes) -> Statement:
         """Of a Query's text, or a Parse's body (what is behind the first NUL does not count)."""
         stop = body.find(b"\0")
-        statement: Statement = self.pool.classifier.find(body if stop < 0 else body[:stop], self.backslashes)
+        statement: Statement = self.pool.tenant.classifier.find(
+            body if stop < 0 else body[:stop], self.backslashes
+        )
         return statement
 
     def effects_of(self, statement: Statement) -> tuple[int, frozenset[str]]:
         """What it may do, with what is known of the database's own functions, and which settings it names."""
         effects, names = statement.effects, statement.settings
         for function in statement.functions:
-            more = self.pool.routines.get(function)
+            more = self.pool.tenant.routines.get(function)
             if more is not None:
                 effects |= more[0]
                 names |= more[1]
@@ -133,50 +135,48 @@ class SessionState:
         """
         listening = self.listening
         effects, names = self.effects_of(statement)
-        server.traces.touched.update(names)
+        server.dialogue.traces.touched.update(names)
         if effects & sql.SETS_PARAMETER:
-            server.traces.touched.update(_setting_names(values))
+            server.dialogue.traces.touched.update(_setting_names(values))
         if effects & sql.LOCAL:
-            server.traces.local = True
+            server.dialogue.traces.note(sql.LOCAL)
             if "search_path" in names:
                 self.client.prepared.share_no_more()
         if effects & sql.NOTIFIES:
             listening.note_notify(server)
         if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
-            server.keeps_ready = True
+            server.loan.keeps_ready = True
         if effects & sql.UNKNOWN:
-            server.traces.murky = True
-        if effects & SPOILS:
-            server.traces.spoiled = True
+            server.dialogue.traces.has_unlisted_settings = True
         if effects & sql.CHANGES:
-            self.pool.forget_statements()
+            self.pool.tenant.forget_statements()
         ahead = b""
         if effects & (sql.ADVANCES | sql.RECALLS):
             ahead, effects = self.use_sequences(server, effects, simple)
         if statement.databases:
             self.client.login.vacate(statement.databases)
         if statement.defines:
-            self.pool.routines.update(defined(statement, self.pool.routines))
-            self.pool.sets_unseen = may_set(self.pool.routines)
-        server.traces.effects |= effects & AUDITED
+            self.pool.tenant.routines.update(defined(statement, self.pool.tenant.routines))
+            self.pool.tenant.sets_unseen = may_set(self.pool.tenant.routines)
+        server.dialogue.traces.note(effects)
         if effects & USES or (effects & sql.UNKNOWN and self.client.prepared.by_sql):
             ahead += self.client.prepared.names.use(server, statement, effects, simple)
-        if server.status == ord("E"):
+        if server.dialogue.status == ord("E"):
             return ahead
         ahead += self.show(server, effects, simple)
         if effects & sql.LISTENS:
             ahead += listening.spell_ahead(server, statement, simple)
         elif effects & sql.SHOWS_CHANNELS and listening.channels and not self.client.prepared.executes:
-            ahead += spell_ours(server, listening.spell_channels(), simple)
+            ahead += spell_ours(server.dialogue, listening.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
-                ahead += spell_sync(server)
+                ahead += spell_sync(server.dialogue)
         if effects & sql.DISCARDS:
             listening.discard()
         return ahead
 
     def show(self, server: Server, effects: int, simple: bool) -> bytes:
         """What has to go ahead of a statement that shows the causal token, and of its Parse, which fails without."""
-        if not effects & sql.SHOWS_TOKEN or server.status == ord("E"):
+        if not effects & sql.SHOWS_TOKEN or server.dialogue.status == ord("E"):
             return b""
         return renew_token(self.client, server, simple)
 
@@ -187,7 +187,7 @@ class SessionState:
             return NOTHING
         involved = [statement, *self.executed(statement)]
         names = frozenset().union(*(_taken_away(start.values.keys(), one) for one in involved))
-        found: Parameters = self.pool.parameter_sets.find({name: start.values[name] for name in names})
+        found: Parameters = self.pool.tenant.parameter_sets.find({name: start.values[name] for name in names})
         return found
 
     def use_sequences(self, server: Server, effects: int, simple: bool) -> tuple[bytes, int]:
@@ -196,13 +196,16 @@ class SessionState:
         Whoever only calls nextval claims its server: others are lent it only if they must be.
         """
         if not effects & sql.RECALLS:
-            self.client.claims = server.traces.advanced = True
+            self.client.claims = True
+            server.dialogue.traces.note(sql.ADVANCES)
             return b"", effects
         first = (
-            not (self.pool.recalls or server.traces.advanced) and server.changed and server.status == ord("I")
+            not (self.pool.tenant.recalls or server.dialogue.traces.has_advanced())
+            and server.loan.changed
+            and server.dialogue.status == ord("I")
         )
-        self.pool.recalls = True
-        return spell_ours(server, ["DISCARD SEQUENCES"], simple) if first else b"", effects
+        self.pool.tenant.recalls = True
+        return spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple) if first else b"", effects
 
     # --- after the transaction ---
 
@@ -210,9 +213,9 @@ class SessionState:
         """Take over what the server says was left behind."""
         client = self.client
         if effects & sql.CHANGES:
-            self.pool.forget_statements()
+            self.pool.tenant.forget_statements()
         before = client.settings
-        client.settings = self.pool.parameter_sets.find(self.settings_now(server, findings))
+        client.settings = self.pool.tenant.parameter_sets.find(self.settings_now(server, findings))
         if client.settings is not before:
             self.warn(before.values, client.settings.values)
         client.prepared.search(client.settings.values.get("search_path", ""))
@@ -235,7 +238,7 @@ class SessionState:
 
     def settings_now(self, server: Server, findings: Findings) -> dict[str, str]:
         """The session's own, over those that it asked for as it logged in."""
-        values = {**self.start.values, **server.settings.values}
+        values = {**self.start.values, **server.dialogue.settings.values}
         for name in ROLES:  # SET SESSION AUTHORIZATION takes the role away, too
             if name in self.start.values:  # and that the server was not asked for it says nothing
                 values[name] = findings.named.get(name) or self.client.settings.values.get(name, values[name])

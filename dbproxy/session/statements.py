@@ -56,7 +56,7 @@ class ClientStatements(Vocabulary):
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
         self.begun |= kind != ord("C")
-        if server.traces.named or server.traces.contested or self.by_sql:
+        if server.dialogue.given.names or server.dialogue.given.contested or self.by_sql:
             new = self.names.translate(server, kind, chunk, at, stop)
             if new is not None:
                 return new
@@ -75,7 +75,7 @@ class ClientStatements(Vocabulary):
         self.seen_at = at
         parts = parse_parts(chunk, at, stop) if self.shares else None
         if parts is None:
-            server.pipeline.expect(ord("P"))
+            server.dialogue.pipeline.expect(ord("P"))
             return None
         name, body = parts
         effects = self.unnamed_effects if body == self.unnamed else self.state.classify(body)
@@ -83,7 +83,7 @@ class ClientStatements(Vocabulary):
         if not effects.harmless:
             refusal = self.state.refusal(effects)
             if refusal is not None:
-                server.pipeline.expect(
+                server.dialogue.pipeline.expect(
                     ord("P"), (name, self.meaning(name) if name else self.unnamed, b"", refusal)
                 )
                 return write_parse(name and AGAIN, REFUSED)
@@ -92,31 +92,33 @@ class ClientStatements(Vocabulary):
                 self.stats.client_parse_count -= 1  # it comes again
                 return ahead
         if not name:
-            server.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.statements.unnamed = body
+            server.dialogue.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
+            self.unnamed = server.dialogue.statements.unnamed = body
             self.unnamed_effects = effects
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
             return ahead + self.parse_again(server, name, body)
         statement = self.statements[name] = self.find(body, effects)
-        if statement.name in server.statements.prepared and server.status != ord("E"):
-            ahead += server.statements.prepare(statement)
-            server.pipeline.fake(ord("P"), (name, known, b"", None))
+        if statement.name in server.dialogue.statements.prepared and server.dialogue.status != ord("E"):
+            ahead += server.dialogue.statements.prepare(statement)
+            server.dialogue.pipeline.fake(ord("P"), (name, known, b"", None))
             return ahead
-        if statement.name in server.statements.prepared:
+        if statement.name in server.dialogue.statements.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
-        closes = server.statements.keep(statement)
-        server.pipeline.expect(ord("P"), (name, known, statement.name, statement))
+        closes = server.dialogue.statements.keep(statement)
+        server.dialogue.pipeline.expect(ord("P"), (name, known, statement.name, statement))
         self.stats.server_parse_count += 1
-        return ahead + closes + write_parse(statement.name, body) + server.statements.compare(statement)
+        return (
+            ahead + closes + write_parse(statement.name, body) + server.dialogue.statements.compare(statement)
+        )
 
     def parse_again(self, server: Server, name: bytes, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
-        server.pipeline.skip(ord("C"))
-        server.pipeline.skip(ord("P"))
-        server.pipeline.expect(ord("P"), (name, self.meaning(name), AGAIN, None))
+        server.dialogue.pipeline.skip(ord("C"))
+        server.dialogue.pipeline.skip(ord("P"))
+        server.dialogue.pipeline.expect(ord("P"), (name, self.meaning(name), AGAIN, None))
         return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
@@ -126,7 +128,7 @@ class ClientStatements(Vocabulary):
             if self.shares and stop < at + length_at(chunk, at):
                 raise MessageTooLarge(f"portal and statement name of a Bind are over {stop - at} bytes")
             self.executes = True
-            server.pipeline.expect(ord("B"))
+            server.dialogue.pipeline.expect(ord("B"))
             return None
         start, end = where
         if start == end:
@@ -135,16 +137,16 @@ class ClientStatements(Vocabulary):
                 return ahead
             self.executes = True
             ahead += self.unnamed_on(server)
-            server.pipeline.expect(ord("B"))
+            server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
         name = cut(chunk, start, end)
         statement = self.statements.get(name)
         if statement is None:
             self.executes = True
-            server.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
+            server.dialogue.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         if statement.effects.effects & SHOWS_NAMES:  # it would see the name that it is run by
-            server.traces.contested = True
+            server.dialogue.given.contested = True
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1
@@ -152,19 +154,19 @@ class ClientStatements(Vocabulary):
         if told and not self.describes:
             if statement.columns and statement.columns != told:
                 self.executes = True
-                server.pipeline.expect(ord("B"), (name, None, CHANGED, None))
+                server.dialogue.pipeline.expect(ord("B"), (name, None, CHANGED, None))
                 return write_bind(chunk, at, start, end, stop, CHANGED)
-            if statement.name not in server.statements.prepared:
+            if statement.name not in server.dialogue.statements.prepared:
                 self.asks = self.executes = True
                 self.stats.bind_count -= 1  # it comes again
                 ahead = self.state.show(server, statement.effects.effects, simple=False)
-                return ahead + server.statements.prepare(statement, describe=True) + FLUSH
+                return ahead + server.dialogue.statements.prepare(statement, describe=True) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         if self.asks:
             return ahead
         self.executes = True
-        ahead += server.statements.prepare(statement)
-        server.pipeline.expect(ord("B"), (name, None, statement.name, statement))
+        ahead += server.dialogue.statements.prepare(statement)
+        server.dialogue.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
         return ahead + bind if ahead else bind
 
@@ -187,48 +189,48 @@ class ClientStatements(Vocabulary):
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
-            server.pipeline.expect(ord("D"))
+            server.dialogue.pipeline.expect(ord("D"))
             return None
         if not name:
             ahead = self.names_on(server, self.unnamed_effects)
             if self.asks:
                 return ahead
             ahead += self.unnamed_on(server)
-            server.pipeline.expect(ord("D"))
+            server.dialogue.pipeline.expect(ord("D"))
             return ahead + chunk[at:stop] if ahead else None
         statement = self.statements.get(name)
         if statement is None:
-            server.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
+            server.dialogue.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
             return write_describe(NOWHERE)
         ahead = self.names_on(server, statement.effects)
         if self.asks:
             return ahead
-        ahead += server.statements.prepare(statement)
-        server.pipeline.expect(ord("D"), (name, None, statement.name, statement))
+        ahead += server.dialogue.statements.prepare(statement)
+        server.dialogue.pipeline.expect(ord("D"), (name, None, statement.name, statement))
         return ahead + write_describe(statement.name)
 
     def close(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
-            server.pipeline.expect(ord("C"))
+            server.dialogue.pipeline.expect(ord("C"))
             return None
         if not name:
-            server.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.statements.unnamed = None
+            server.dialogue.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
+            self.unnamed = server.dialogue.statements.unnamed = None
             return None
         previous = self.forget(name) or self.by_sql.pop(name, None)
-        server.pipeline.fake(ord("C"), (name, previous, b"", None))
+        server.dialogue.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
 
     def unnamed_on(self, server: Server) -> bytes:
         """Messages that make the server's unnamed statement this client's, or make it have none."""
-        if self.unnamed is server.statements.unnamed:
+        if self.unnamed is server.dialogue.statements.unnamed:
             return b""
-        server.statements.unnamed = self.unnamed
+        server.dialogue.statements.unnamed = self.unnamed
         if self.unnamed is None:
-            server.pipeline.skip(ord("C"), (b"", None, b"", None))
+            server.dialogue.pipeline.skip(ord("C"), (b"", None, b"", None))
             return write_close(b"")
-        server.pipeline.skip(ord("P"), (b"", None, b"", None))
+        server.dialogue.pipeline.skip(ord("P"), (b"", None, b"", None))
         self.stats.server_parse_count += 1
         return write_parse(b"", self.unnamed)
 

@@ -24,13 +24,15 @@ _NOW = (
 
 def renew_token(client: Any, server: Server, simple: bool) -> bytes:
     """Messages that give the setting its value ahead of the statement that shows it."""
-    server.traces.touched.add(TOKEN)
-    server.traces.effects |= SETS
+    server.dialogue.traces.touched.add(TOKEN)
+    server.dialogue.traces.effects |= SETS
     least, known = find_position(client, server)
     value = literal(format_lsn(least))
     if not known:
         value = f"GREATEST({_NOW}, {value}{_LSN})::pg_catalog.text"
-    return spell_ours(server, [f"SELECT pg_catalog.set_config({literal(TOKEN)}, {value}, false)"], simple)
+    return spell_ours(
+        server.dialogue, [f"SELECT pg_catalog.set_config({literal(TOKEN)}, {value}, false)"], simple
+    )
 
 
 def find_position(client: Any, server: Server) -> tuple[int, bool]:
@@ -40,7 +42,7 @@ def find_position(client: Any, server: Server) -> tuple[int, bool]:
         return 0, False
     commits = router.commits
     token = router.wishes_of(client.settings).token
-    if not (router.cluster.positions and client.pool.tells_positions):
+    if not (router.cluster.positions and client.pool.tenant.tells_positions):
         return (UNKNOWN if client.wrote_at or token else 0), True
     position = max(own_position(client, commits), token)
     asked = commits.asks and is_placed(client, commits)
@@ -49,5 +51,5 @@ def find_position(client: Any, server: Server) -> tuple[int, bool]:
 
 def is_fresh(client: Any, server: Server) -> bool:
     """Whether nothing was sent in this loan yet: then all commits before it are known."""
-    sent = server.served or server.status != ord("I") or client.prepared.executes
-    return not sent and server.pipeline.only_ours()
+    sent = server.loan.served or server.dialogue.status != ord("I") or client.prepared.executes
+    return not sent and server.dialogue.only_ours()

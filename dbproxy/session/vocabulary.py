@@ -61,7 +61,7 @@ class Vocabulary:
     def find(self, body: bytes, effects: Effects) -> Statement:
         # What EXECUTE runs is the client's own: equal texts are not equal statements.
         scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
-        return self.pool.statements.find(body, scope, effects)
+        return self.pool.tenant.statements.find(body, scope, effects)
 
     def meaning(self, name: bytes) -> Meaning | None:
         statement = self.statements.get(name)
@@ -123,7 +123,7 @@ class Vocabulary:
             effects = self.state.classify(body)
             if effects.listens or effects.executes or self.state.refusal(effects) is not None:
                 return False
-            statement = self.pool.statements.find(body, self.scope, effects)
+            statement = self.pool.tenant.statements.find(body, self.scope, effects)
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1
@@ -148,7 +148,7 @@ class Vocabulary:
         self.scope = self.own_scope
         if self.promised:
             for kind, note, _ in self.promised:
-                server.pipeline.fake(kind, note)
+                server.dialogue.pipeline.fake(kind, note)
             self.faked, self.promised = self.promised, []
 
     def end_request(self) -> None:

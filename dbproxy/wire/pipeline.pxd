@@ -28,6 +28,7 @@ cdef class Pipeline:
     cpdef bint receive(self, int reply) except -1
     cpdef bytes take_fakes(self)
     cpdef int peek(self)
+    cpdef bint is_ours(self)
     @cython.locals(place=Py_ssize_t)
     cpdef failing_note(self)
     cpdef list notes_of(self, int kind)

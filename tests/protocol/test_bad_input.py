@@ -187,7 +187,7 @@ async def test_flood_of_messages_is_read_as_it_is_answered(house: House):
     await house.until(lambda: inside.reasons != 0)
     await let_others_run(200)
     (held,) = house.pool.lists[2]
-    assert len(held.pipeline) < 40_000
+    assert len(held.dialogue.pipeline) < 40_000
     asked, answered = b"", 0
     last = (SYNC, SYNC + FLUSH)  # the proxy flushes behind it if more than the limit is still due
     while not asked.endswith(last):

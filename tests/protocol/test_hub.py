@@ -436,7 +436,7 @@ async def test_while_two_may_have_sent_it_neither_is_named(
     await ear.has(1)
     assert ear.pids == [backend.pid]
     senders = house.proxy.senders
-    address = house.pool.servers()[0].address
+    address = house.pool.servers()[0].backend.address
     assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
 
 
@@ -462,7 +462,7 @@ async def test_who_notified_once_is_not_named_for_what_others_do_later(
     two, three = await house.client(), await house.client()
     await run(one, backend, "SELECT pg_notify('a', '')")
     await run(two, backend, "SELECT 1")
-    senders, address = house.proxy.senders, house.pool.servers()[0].address
+    senders, address = house.proxy.senders, house.pool.servers()[0].backend.address
     assert senders.find(address, backend.pid, monotonic()) == one.pid
     assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
     await run(three, backend, "SELECT 1")

@@ -207,7 +207,7 @@ async def test_old_server_is_closed_when_it_comes_back(house: House):
     client.send(query("SELECT 1"))
     await server.receives(query("SELECT 1"))
     (lent,) = house.pool.lists[2]
-    lent.expires_at = 0.0
+    lent.upkeep.expires_at = 0.0
     house.sweep()
     server.send(rows("1"), IDLE)
     await client.receives(rows("1"), IDLE)

@@ -48,7 +48,7 @@ async def test_server_whose_last_words_are_not_read_yet_is_not_lent(enter):
     house = await enter({"pool.size": 1})
     client, server = await house.pair()
     inside = next(iter(house.pool.idle))
-    inside.used_at -= 1  # it has been quiet for a while
+    inside.upkeep.used_at -= 1  # it has been quiet for a while
     client.send(query("SELECT 1"))
     os.write(server.writer.get_extra_info("socket").fileno(), SHUTDOWN)  # it is there before the query is
     server.writer.close()

@@ -13,6 +13,7 @@ from dbproxy.errors import ProxyError
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
+from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.router import Router
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
@@ -129,7 +130,7 @@ class FakeHouse:
 
     def add_pool(self, database: str = "app", user: str = "app") -> Pool:
         limits = self.settings.pool_for(database, user)
-        pool = Pool(database, user, limits, lambda _: None, lambda _: None, 1e9)
+        pool = Pool(Tenant(database, user, limits), lambda _: None, lambda _: None)
         self.pools[database, user] = pool
         return pool
 
@@ -138,16 +139,7 @@ class FakeHouse:
             primary,
             self.cluster,
             self.settings.routing,
-            lambda host: Pool(
-                primary.database,
-                primary.user,
-                primary.settings,
-                lambda _: None,
-                lambda _: None,
-                1e9,
-                primary=primary,
-                host=host,
-            ),
+            lambda host: Pool(primary.tenant, lambda _: None, lambda _: None, host),
         )
         self.routers[primary.database, primary.user] = router
         return router
@@ -155,7 +147,7 @@ class FakeHouse:
     def add_server(self, pool: Pool, state: int = IDLE) -> Server:
         server = Server(pool)
         server.attach(Transport())
-        server.mailbox = None
+        server.backend.mailbox = None
         pool.lists[LOGIN].add(server)
         pool.move(server, state)
         return server

@@ -58,7 +58,7 @@ def test_console_is_a_client_and_a_login_under_way_is_not(house: FakeHouse) -> N
 def test_server_tells_whose_process_it_is_and_if_it_will_be_replaced(house: FakeHouse) -> None:
     pool = house.add_pool()
     server = house.lend(house.add_client(pool))
-    server.pid = 4711
+    server.backend.pid = 4711
     pool.retire()
     (row,) = records(show_servers(house))
     assert (row["type"], row["remote_pid"], row["close_needed"]) == ("S", 4711, 1)
@@ -74,8 +74,8 @@ def test_link_tells_since_when(house: FakeHouse) -> None:
     pool = house.add_pool()
     server = house.lend(house.add_client(pool))
     for (row,) in (records(show_clients(house)), records(show_servers(house))):
-        assert row["link_time"] == show_time(wall_clock(server.lent_at))
-    server.expires_at = monotonic() + 60
+        assert row["link_time"] == show_time(wall_clock(server.loan.since))
+    server.upkeep.expires_at = monotonic() + 60
     house.answer(server)
     for (row,) in (records(show_clients(house)), records(show_servers(house))):
         assert row["link_time"] == ""
@@ -84,7 +84,7 @@ def test_link_tells_since_when(house: FakeHouse) -> None:
 def test_pins_tell_why_a_client_keeps_its_server_and_for_how_long(house: FakeHouse) -> None:
     client = house.add_client(house.add_pool())
     server = house.lend(client)
-    server.traces.pins = frozenset({"temp", "lock"})
+    server.dialogue.traces.pins = frozenset({"temp", "lock"})
     client.state.pins = {"temp": monotonic() - 12.5, "lock": monotonic() - 3.5}
     assert [row["pins"] for row in records(show_clients(house))] == ["lock:3,temp:12"]
     assert [row["pins"] for row in records(show_servers(house))] == ["lock,temp"]

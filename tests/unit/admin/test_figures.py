@@ -55,7 +55,7 @@ def test_servers_are_counted_by_state() -> None:
     canceled = house.add_server(pool)
     pool.move(canceled, TESTED)
     pool.move(canceled, BEING_CANCELED)
-    canceled.cancels = 1
+    canceled.upkeep.cancels = 1
     house.queue(house.add_client(pool), monotonic())  # takes the idle one
     house.queue(house.add_client(pool), monotonic())
     house.queue(house.add_client(pool), monotonic())  # has one opened

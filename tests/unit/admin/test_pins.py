@@ -13,7 +13,7 @@ def test_each_reason_of_each_client_is_a_row() -> None:
     client, other = (house.add_client(house.add_pool("shop", "ann")) for _ in range(2))
     server = house.lend(client)
     house.lend(other)  # holds a server and does not pin it
-    server.pid = 4711
+    server.backend.pid = 4711
     since = monotonic() - 12.5
     client.state.pins = {"temp": since, "lock": monotonic()}
     client.login.application_name = "worker"

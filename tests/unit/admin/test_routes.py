@@ -103,7 +103,7 @@ def test_routes_are_shown_the_most_frequent_first(house: FakeHouse) -> None:
 def test_rescues_are_shown_with_the_statements_that_stay_away_without_literals(house: FakeHouse) -> None:
     pool = house.add_pool()
     router = house.add_router(pool)
-    statement = pool.classifier.find(b"SELECT liar('very secret')")
+    statement = pool.tenant.classifier.find(b"SELECT liar('very secret')")
     for _ in range(RESCUED_LIMIT):
         router.note_rescue(house.cluster.members[1], "read only", statement)
     rescued, stays = show(house, "rescues")

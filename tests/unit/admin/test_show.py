@@ -107,9 +107,9 @@ def test_state_tells_a_pause(house: FakeHouse) -> None:
 
 def test_prepared_statements_are_shown_without_literals(house: FakeHouse) -> None:
     pool = house.add_pool()
-    statement = pool.statements.find(b"SELECT 'very secret', $1\0\0\0")
+    statement = pool.tenant.statements.find(b"SELECT 'very secret', $1\0\0\0")
     server = house.add_server(pool)
-    server.statements.prepared[statement.name] = statement
+    server.dialogue.statements.prepared[statement.name] = statement
     (row,) = records(SHOWS["prepared"](house))
     assert (row["name"], row["servers"]) == (statement.name.decode(), 1)
     assert row["statement"] == "SELECT $?, $1"

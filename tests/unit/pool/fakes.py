@@ -5,22 +5,23 @@ from typing import Any
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import Member
-from dbproxy.pool.traces import Traces
+from dbproxy.pool.tenant import Tenant
+from dbproxy.wire.pipeline import Pipeline
 
 FOREVER = float("inf")
 
 
 class FakeServer(Member):
     def __init__(self, pool: Pool, name: str = "server") -> None:
-        Member.__init__(self, pool.generation)
+        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant, Pipeline())))
         self.pool = pool
         self.id = name
-        self.parameters: dict[str, str] = {"server_version": "18.1"}
-        self.status = ord("I")
-        self.traces = Traces()
-        self.expires_at = FOREVER
+        self.backend.parameters["server_version"] = "18.1"
+        self.upkeep.expires_at = FOREVER
         self.client: Any = None
         self.closed_for = ""
         self.asked = 0
@@ -63,14 +64,8 @@ class FakePool:
 
     def __init__(self, **settings: object) -> None:
         self.launched = 0
-        self.pool = Pool(
-            "shop",
-            "app",
-            PoolSettings.model_validate(settings),
-            lambda _: self.launch(),
-            lambda _: None,
-            slow_after=FOREVER,
-        )
+        tenant = Tenant("shop", "app", PoolSettings.model_validate(settings))
+        self.pool = Pool(tenant, lambda _: self.launch(), lambda _: None)
 
     def launch(self) -> None:
         self.launched += 1

@@ -116,7 +116,7 @@ def test_idle_servers_are_closed_down_to_the_minimum_the_longest_idle_first():
 def test_old_servers_are_closed_and_the_minimum_is_opened_again():
     fake = FakePool(min_pool_size=1, **NEVER_CHECKED)
     (server,) = opened(fake, 1)
-    server.expires_at = 100.0
+    server.upkeep.expires_at = 100.0
     launched = fake.launched
     sweep(fake.pool, 99.0)
     assert server.closed_for == ""
@@ -128,7 +128,7 @@ def test_old_servers_are_closed_and_the_minimum_is_opened_again():
 def test_lent_server_is_not_closed_for_its_age():
     fake = FakePool(size=1, **NEVER_CHECKED)
     (server,) = opened(fake, 1)
-    server.expires_at = 100.0
+    server.upkeep.expires_at = 100.0
     fake.lend(FakeClient())
     sweep(fake.pool, 1000.0)
     assert server.closed_for == ""

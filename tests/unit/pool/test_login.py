@@ -10,6 +10,7 @@ from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.server_login import Credentials
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProtocolViolation, ServerRefused, ServerUnavailable
+from dbproxy.pool.backend import Backend
 from dbproxy.pool.login import Target, explain, log_in
 from dbproxy.wire import build
 
@@ -25,9 +26,9 @@ def server(*messages: tuple[int, bytes] | None) -> Any:
     for message in messages:
         mailbox.put_nowait(message)
     written: list[bytes] = []
-    return SimpleNamespace(
-        mailbox=mailbox, write=written.append, written=written, parameters={}, pid=0, key=b""
-    )
+    backend = Backend()
+    backend.mailbox = mailbox
+    return SimpleNamespace(backend=backend, write=written.append, written=written)
 
 
 def status(name: str, value: str) -> tuple[int, bytes]:
@@ -42,14 +43,14 @@ async def test_login_keeps_what_the_server_says_of_itself():
     one = server(OK, status("TimeZone", "UTC"), (ord("K"), b"\0\0\0\7key!"), READY)
     await log_in(one, TARGET, KeyCache())
     assert one.written == [build.startup_message({"user": "app", "database": "shop"})]
-    assert (one.pid, one.key, one.parameters) == (7, b"key!", {"TimeZone": "UTC"})
-    assert one.mailbox is None
+    assert (one.backend.pid, one.backend.key, one.backend.parameters) == (7, b"key!", {"TimeZone": "UTC"})
+    assert one.backend.mailbox is None
 
 
 async def test_what_came_together_with_the_welcome_is_heard():
     one = server(OK, READY, status("TimeZone", "UTC"))
     await log_in(one, TARGET, KeyCache())
-    assert one.parameters == {"TimeZone": "UTC"}
+    assert one.backend.parameters == {"TimeZone": "UTC"}
 
 
 async def test_server_that_closes_with_its_welcome_has_not_let_us_in():

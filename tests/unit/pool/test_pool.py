@@ -104,7 +104,7 @@ def test_whatever_happens_each_server_is_in_one_list_and_lent_to_one(steps: list
     holders: list[FakeClient] = []
     servers: list[Any] = []
     for number, step in enumerate(steps):
-        cancelled = [server for server in servers if server.cancels]
+        cancelled = [server for server in servers if server.upkeep.cancels]
         if step == "come":
             client = FakeClient(str(number))
             fake.lend(client, number)
@@ -120,7 +120,7 @@ def test_whatever_happens_each_server_is_in_one_list_and_lent_to_one(steps: list
         elif step == "lose" and servers:
             servers.pop().close("lost")
         elif step == "cancel" and holders:
-            holders[0].server.cancels += 1
+            holders[0].server.upkeep.cancels += 1
         elif step == "dealt" and cancelled:
             cancelled[0].cancels = 0
             pool.canceled(cancelled[0])
@@ -155,10 +155,10 @@ def test_server_with_a_cancel_on_its_way_is_kept_from_those_who_wait():
     fake.lend(FakeClient())
     waiting = FakeClient()
     fake.lend(waiting)
-    server.cancels = 1
+    server.upkeep.cancels = 1
     fake.pool.checkin(server, 1)
     assert (waiting.server, fake.pool.counts()["being_canceled"]) == (None, 1)
-    server.cancels = 0
+    server.upkeep.cancels = 0
     fake.pool.canceled(server)
     assert waiting.server is server
 
@@ -167,9 +167,9 @@ def test_unconfirmed_cancel_of_a_server_that_came_back_closes_it():
     fake = FakePool(size=1)
     (server,) = fill(fake, "only")
     fake.lend(FakeClient())
-    server.cancels = 1
+    server.upkeep.cancels = 1
     fake.pool.checkin(server, 1)
-    server.cancels = 0
+    server.upkeep.cancels = 0
     server.condemn("in doubt")
     fake.pool.canceled(server)
     assert server.closed_for
@@ -188,7 +188,7 @@ def test_server_over_its_lifetime_is_closed_when_it_comes_back():
     fake = FakePool(size=1)
     (server,) = fill(fake, "only")
     fake.lend(FakeClient())
-    server.expires_at = 100.0
+    server.upkeep.expires_at = 100.0
     fake.pool.checkin(server, 99)
     assert server.state == IDLE
     fake.lend(FakeClient(), 99)
@@ -232,7 +232,7 @@ def test_paused_pool_lends_and_opens_nothing():
         ("transaction", "E", {}, ["ROLLBACK"]),
         ("transaction", "I", {"effects": sql.LOCKS}, ["DISCARD ALL"]),
         ("transaction", "T", {"pins": frozenset({"temp"})}, ["ROLLBACK", "DISCARD ALL"]),
-        ("transaction", "I", {"named": {b"s": b"SELECT 1"}}, ["DISCARD ALL"]),
+        ("transaction", "I", {"pins": frozenset({"temp"})}, ["DISCARD ALL"]),
         ("session", "I", {}, ["DISCARD ALL"]),
         ("session", "T", {}, ["ROLLBACK", "DISCARD ALL"]),
     ],
@@ -242,9 +242,9 @@ def test_cleaning_undoes_what_a_client_left(
 ):
     fake = FakePool(mode=mode)
     (server,) = fill(fake, "only")
-    server.status = ord(status)
+    server.dialogue.status = ord(status)
     for what, value in left.items():
-        setattr(server.traces, what, value)
+        setattr(server.dialogue.traces, what, value)
     assert fake.pool.cleaning(server) == cleaning
 
 
@@ -420,8 +420,8 @@ def prepare(*names: str, size: int = 9) -> tuple[FakePool, list[Any]]:
 
 def test_server_that_has_the_clients_settings_is_preferred():
     fake, (one, two, three) = prepare("one", "two", "three")
-    tokyo = fake.pool.parameter_sets.find({"timezone": "Asia/Tokyo"})
-    one.settings = tokyo
+    tokyo = fake.pool.tenant.parameter_sets.find({"timezone": "Asia/Tokyo"})
+    one.dialogue.settings = tokyo
     assert fake.lend(with_settings(tokyo)) is one
     assert fake.lend(with_settings(tokyo)) is three  # none has them: the last returned
     assert fake.lend(FakeClient()) is two
@@ -429,8 +429,8 @@ def test_server_that_has_the_clients_settings_is_preferred():
 
 def test_of_several_servers_with_the_clients_settings_the_last_returned_is_lent():
     fake, (one, two, three) = prepare("one", "two", "three")
-    tokyo = fake.pool.parameter_sets.find({"timezone": "Asia/Tokyo"})
-    one.settings = two.settings = tokyo
+    tokyo = fake.pool.tenant.parameter_sets.find({"timezone": "Asia/Tokyo"})
+    one.dialogue.settings = two.dialogue.settings = tokyo
     assert fake.lend(with_settings(tokyo)) is two
     assert three in fake.pool.idle
 
@@ -438,22 +438,22 @@ def test_of_several_servers_with_the_clients_settings_the_last_returned_is_lent(
 def test_server_claimed_by_the_client_comes_first_whatever_its_settings():
     fake, (one, _, three) = prepare("one", "two", "three")
     mine = with_settings(None, "mine")
-    one.claimed_by = mine
-    three.claimed_by = FakeClient("other")
-    one.settings = fake.pool.parameter_sets.find({"jit": "off"})
+    one.trail.claimed_by = mine
+    three.trail.claimed_by = FakeClient("other")
+    one.dialogue.settings = fake.pool.tenant.parameter_sets.find({"jit": "off"})
     assert fake.lend(mine) is one
-    assert one.claimed_by is None  # it is claimed anew when it comes back
+    assert one.trail.claimed_by is None  # it is claimed anew when it comes back
 
 
 def test_server_claimed_by_another_is_lent_only_if_none_is_free():
     fake, (one, two) = prepare("one", "two")
-    two.claimed_by = FakeClient("other")
+    two.trail.claimed_by = FakeClient("other")
     assert fake.lend(FakeClient()) is one
 
 
 def test_connection_is_opened_before_a_claimed_server_is_taken():
     fake, (one,) = prepare("one", size=2)
-    one.claimed_by = FakeClient("other")
+    one.trail.claimed_by = FakeClient("other")
     launched = fake.launched
     client = FakeClient()
     assert fake.lend(client) is None
@@ -465,16 +465,16 @@ def test_connection_is_opened_before_a_claimed_server_is_taken():
 
 def test_of_claimed_servers_the_one_used_longest_ago_is_taken_when_no_other_can_be_had():
     fake, (one, two) = prepare("one", "two", size=2)
-    one.claimed_by = FakeClient("other")
-    two.claimed_by = FakeClient("another")
+    one.trail.claimed_by = FakeClient("other")
+    two.trail.claimed_by = FakeClient("another")
     longest_ago = next(iter(fake.pool.idle))
     assert fake.lend(FakeClient()) is longest_ago
-    assert longest_ago.claimed_by is None
+    assert longest_ago.trail.claimed_by is None
 
 
 def test_claimed_server_is_taken_while_no_connection_can_be_opened():
     fake, (one,) = prepare("one", size=2)
-    one.claimed_by = FakeClient("other")
+    one.trail.claimed_by = FakeClient("other")
     impatient = FakeClient()
     assert fake.lend(impatient) is None
     fake.pool.leave(impatient)
@@ -486,7 +486,7 @@ def test_claim_of_a_client_that_has_gone_is_void():
     fake, (one,) = prepare("one", size=2)
     gone = FakeClient("gone")
     gone.closed = True
-    one.claimed_by = gone
+    one.trail.claimed_by = gone
     assert fake.lend(FakeClient()) is one
 
 
@@ -496,9 +496,7 @@ def test_claim_of_a_client_that_has_gone_is_void():
 def replica_pool() -> Pool:
     """Beside a primary's; it opens nothing by itself."""
     primary = FakePool().pool
-    return Pool(
-        "shop", "app", primary.settings, lambda _: None, lambda _: None, 1.0, primary=primary, host=object()
-    )
+    return Pool(primary.tenant, lambda _: None, lambda _: None, host=object())
 
 
 def test_whoever_waits_for_a_replica_is_told_at_once_that_it_cannot_be_reached():

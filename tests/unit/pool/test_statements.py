@@ -12,7 +12,7 @@ BODY = b"SELECT 1\0\0\0"
 
 
 def make_statements(**settings: object) -> ServerStatements:
-    return ServerStatements(FakePool(**settings).pool, Pipeline())
+    return ServerStatements(FakePool(**settings).pool.tenant, Pipeline())
 
 
 def parse(statement: Statement) -> bytes:

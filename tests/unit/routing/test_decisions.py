@@ -28,7 +28,7 @@ class Client:
 
 def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
     client = client or Client()
-    return own.choose(own.judge(own.primary.classifier.find(text), client), client)
+    return own.choose(own.judge(own.primary.tenant.classifier.find(text), client), client)
 
 
 def test_routing_that_is_off_counts_nothing() -> None:
@@ -84,11 +84,11 @@ def test_other_settings_hold_at_once_for_sessions_that_are_known() -> None:
 def test_statements_that_were_rescued_too_often_have_their_texts() -> None:
     own = router()
     text = b"SELECT liar(7)"
-    statement = own.primary.classifier.find(text)
+    statement = own.primary.tenant.classifier.find(text)
     for _ in range(RESCUED_LIMIT):
         own.note_rescue(own.cluster.members[1], "read only", statement)
     assert own.rescued_too_often() == [(text, RESCUED_LIMIT)]
-    assert own.judge(own.primary.classifier.find(b"SELECT 1"), Client()) is READS
+    assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is READS
 
 
 def test_a_client_of_a_read_only_entry_gets_a_replica_whatever_the_primarys_share() -> None:

@@ -8,6 +8,7 @@ from dbproxy.cluster.finding import Finding
 from dbproxy.config import RuleSettings, Settings, load
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.explain import Newcomer, explain_route, explain_text
 from dbproxy.routing.router import READ_ONLY, READS, RESCUED_LIMIT, Router
 from dbproxy.sql.parser import classify
@@ -37,7 +38,7 @@ def router(**routing: str) -> Router:
     for member in cluster.members:
         role = "primary" if member.name == "primary" else "replica"
         cluster.learn(member, Finding(role, True, 0x3000060, 1, 0x3000060, True), 100.0)
-    pool = Pool("app", "app", own.pool_for("app", "app"), lambda _: None, lambda _: None, 1e9)
+    pool = Pool(Tenant("app", "app", own.pool_for("app", "app")), lambda _: None, lambda _: None)
     found = Router(pool, cluster, own.routing, lambda _: pool)
     found.learn(Catalog())
     return found

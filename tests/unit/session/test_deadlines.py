@@ -17,7 +17,8 @@ class FakeClient:
 
     def __init__(self, server: str | None = NO_SERVER, **limits: float) -> None:
         self.pool = SimpleNamespace(settings=PoolSettings.model_validate(limits))
-        self.server = server and SimpleNamespace(pipeline=SimpleNamespace(only_ours=lambda: server == IDLE))
+        dialogue = SimpleNamespace(only_ours=lambda: server == IDLE)
+        self.server = server and SimpleNamespace(dialogue=dialogue)
         self.parked = self.gone = self.full = False
         self.idle = True
         self.stalled_since = 0.0

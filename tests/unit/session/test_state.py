@@ -21,7 +21,7 @@ PREPARED = {b"locks": LOCK, b"plain": b"SELECT 1"}
 def make_state(start: dict[str, str] | None = None, **settings: object) -> SessionState:
     """Of a client that asked for `start` as it logged in, and has PREPARED."""
     pool = FakePool(**settings).pool
-    own = pool.parameter_sets.find(start or {})
+    own = pool.tenant.parameter_sets.find(start or {})
     client: Any = SimpleNamespace(pool=pool, settings=own, hub=None)
     state = SessionState(client, own)
     names = SimpleNamespace(
@@ -36,7 +36,7 @@ def make_state(start: dict[str, str] | None = None, **settings: object) -> Sessi
 
 def test_functions_do_what_is_known_of_them():
     state = make_state()
-    state.pool.routines["tune"] = (sql.SETS, frozenset({"jit"}))
+    state.pool.tenant.routines["tune"] = (sql.SETS, frozenset({"jit"}))
     assert state.effects_of(state.classify(b"SELECT tune(), other()")) == (sql.SETS, {"jit"})
     assert state.effects_of(state.classify(b"SELECT other()")) == (0, NONE)
 
@@ -51,10 +51,10 @@ def test_execute_does_what_the_statement_does():
 
 def test_role_of_the_login_that_was_given_up_does_not_come_back_when_something_else_is_asked():
     state = make_state({"role": "app"})
-    server: Any = SimpleNamespace(settings=NOTHING)  # which has no role set
+    server: Any = SimpleNamespace(dialogue=SimpleNamespace(settings=NOTHING))  # which has no role set
     given_up = state.settings_now(server, Findings(named={"role": "none"}))
     assert given_up == {"role": "none"}
-    state.client.settings = state.pool.parameter_sets.find(given_up)
+    state.client.settings = state.pool.tenant.parameter_sets.find(given_up)
     assert state.settings_now(server, Findings(cursors=False)) == {"role": "none"}
 
 
@@ -89,7 +89,7 @@ def test_parameters_that_are_no_names_of_settings_are_not_taken_for_one(value: b
 def refused(statement: bytes, reasons: str) -> dict[str, str]:
     """The error that refuses the statement; empty if nothing does."""
     state = make_state(refuse_pins=reasons)
-    state.pool.routines["takes"] = (sql.LOCKS, NONE)
+    state.pool.tenant.routines["takes"] = (sql.LOCKS, NONE)
     refusal = state.refusal(state.classify(statement))
     if refusal is None:
         return {}

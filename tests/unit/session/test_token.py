@@ -27,15 +27,14 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
         "host": None,
         "settings": NOTHING,
         "router": router,
-        "pool": SimpleNamespace(tells_positions=True),
+        "pool": SimpleNamespace(tenant=SimpleNamespace(tells_positions=True)),
     }
     return SimpleNamespace(**usual | facts, prepared=SimpleNamespace(executes=facts.get("executes", False)))
 
 
 def make_server(served: int = 0, status: str = "I", ours: bool = True) -> Any:
-    return SimpleNamespace(
-        served=served, status=ord(status), pipeline=SimpleNamespace(only_ours=lambda: ours)
-    )
+    dialogue = SimpleNamespace(status=ord(status), only_ours=lambda: ours)
+    return SimpleNamespace(loan=SimpleNamespace(served=served), dialogue=dialogue)
 
 
 def test_token_is_the_last_commit_where_that_is_known():
@@ -58,7 +57,7 @@ def test_where_no_positions_are_told_the_token_of_who_wrote_leads_to_the_primary
     client = make_client(**facts)
     client.router.cluster.positions = False
     assert find_position(client, make_server()) == (position, True)
-    client.router.cluster.positions, client.pool.tells_positions = True, False
+    client.router.cluster.positions, client.pool.tenant.tells_positions = True, False
     assert find_position(client, make_server()) == (position, True)
 
 

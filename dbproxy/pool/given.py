@@ -1,0 +1,39 @@
+"""The names of its client's statements that a server knows as they are, for the client's SQL (session.names)."""
+
+from dbproxy.pool.parameters import identifier
+
+
+class Given:
+    """For one loan."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, list[bytes]] = {}  # and the bodies that each may have there
+        self.empty: set[bytes] = set()  # those of them that only hold the name
+        # What PostgreSQL says to the one that could not be prepared again, for the request at hand.
+        self.unreadable: bytes | None = None
+        self.contested = False  # all of the client's names are such
+        self.deallocating_all = False  # is under way: only what comes behind it is still there
+
+    def begin_loan(self) -> None:
+        self.contested = self.deallocating_all = False
+
+    def end_request(self) -> None:
+        """All that was sent has been answered."""
+        self.deallocating_all = False
+        self.unreadable = None
+
+    def forget(self, name: bytes) -> None:
+        """It was not given after all."""
+        self.names.pop(name, None)
+        self.empty.discard(name)
+
+    def clear(self) -> None:
+        """DISCARD ALL is on its way."""
+        self.names.clear()
+        self.empty.clear()
+
+    def take_away(self) -> list[str]:
+        """SQL that takes them away; from now on they are gone."""
+        statements = [f"DEALLOCATE {identifier(name)}" for name in self.names]
+        self.clear()
+        return statements

@@ -1,0 +1,35 @@
+"""A server lent to a borrower: what is known of that from checkout to checkin.
+
+Each server has one such object, begun anew at each checkout, so that nothing of a loan outlives it.
+"""
+
+from dbproxy.pool.borrower import Borrower
+
+
+class Loan:
+    """`client` is None while the server is nobody's. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.client: Borrower | None = None
+        self.since = 0.0
+        self.served = 0  # requests that were answered
+        self.answered_at = 0.0  # the last of them; `since` before the first
+        self.xact_start = 0.0
+        self.changed = False  # lent to another than the last time
+        self.told = False  # the client has PostgreSQL's own last words
+        # The client is told that its transaction has ended when more than that is done.
+        self.keeps_ready = False
+        # It wants its request cancelled, which a Query of ours is ahead of.
+        self.cancels_later = False
+
+    def begin(self, client: Borrower, changed: bool, now: float) -> None:
+        self.client = client
+        self.changed = changed
+        self.since = self.answered_at = self.xact_start = now
+        self.served = 0
+        self.told = self.keeps_ready = self.cancels_later = False
+
+    def end(self) -> Borrower | None:
+        """Whose it was."""
+        client, self.client = self.client, None
+        return client

@@ -1,0 +1,24 @@
+cimport cython
+
+from dbproxy.pool.commits cimport Commits
+from dbproxy.pool.stats cimport PoolStats
+from dbproxy.sql.cache cimport StatementCache
+
+
+@cython.final
+cdef class Tenant:
+    cdef readonly str database
+    cdef readonly str user
+    cdef public object settings
+    cdef public double slow_after
+    cdef readonly PoolStats stats
+    cdef readonly object statements
+    cdef readonly object parameter_sets
+    cdef readonly StatementCache classifier
+    cdef readonly Commits commits
+    cdef readonly object forget_statements
+    cdef public dict routines
+    cdef public double routines_read_at
+    cdef public bint sets_unseen
+    cdef public bint tells_positions
+    cdef public bint recalls

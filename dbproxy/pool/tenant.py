@@ -1,0 +1,50 @@
+"""One database and user: what all pools of theirs share, whichever host those lead to."""
+
+from collections.abc import Callable
+
+from dbproxy.config import PoolSettings
+from dbproxy.pool.commits import Commits
+from dbproxy.pool.parameters import ParameterSets
+from dbproxy.pool.prepared import Statements
+from dbproxy.pool.stats import PoolStats
+from dbproxy.sql.cache import StatementCache
+
+NEVER = float("inf")
+
+
+class Tenant:
+    """`settings` are replaced by a reload. `slow_after`: seconds from which on a query is slow."""
+
+    def __init__(
+        self,
+        database: str,
+        user: str,
+        settings: PoolSettings,
+        *,
+        slow_after: float = NEVER,
+        classifier: StatementCache | None = None,
+        forget_statements: Callable[[], object] | None = None,
+        commits: Commits | None = None,
+    ) -> None:
+        """`forget_statements` is called after DDL."""
+        self.database = database
+        self.user = user
+        self.settings = settings
+        self.slow_after = slow_after
+        self.stats = PoolStats()
+        self.statements = Statements(settings.statement_cache_size)
+        self.parameter_sets = ParameterSets()
+        self.classifier = classifier or StatementCache(settings.statement_cache_size)
+        self.commits = commits or Commits()
+        self.forget_statements: Callable[[], object] = forget_statements or self.statements.forget
+        # The database's own functions that change a session, by name: their effects, and the settings they name.
+        self.routines: dict[str, tuple[int, frozenset[str]]] = {}
+        self.routines_read_at = 0.0
+        self.sets_unseen = False  # some of them set settings: a trigger may call them
+        self.tells_positions = True  # its servers say where a commit is
+        self.recalls = False  # somebody here uses currval or lastval
+
+    def knows_routines(self) -> bool:
+        """Whether the database's functions have been read, or need not be."""
+        wanted = self.settings.read_functions and self.settings.mode != "session"
+        return not wanted or self.routines_read_at > 0
