@@ -1,0 +1,1 @@
+"""What may be switched at run time, one step after the other, and turned back."""
