@@ -70,6 +70,7 @@ class Endpoints:
             "paused": self.house.paused,
             "clients": figures.clients,
             "servers": total_servers(figures.pools),
+            "differing_settings": differing_settings(self.house),
         }
         return web.json_response(answer, status=503 if fault else 200)
 
@@ -79,3 +80,8 @@ def primary_pools(house: House) -> list[Pool]:
     primary = house.settings.primary.url
     where = (primary.host, primary.port) if primary is not None else None
     return [pool for pool in house.pools.values() if place(house, pool.database)[:2] == where]
+
+
+def differing_settings(house: House) -> dict[str, list[str]]:
+    """By host: what replicas show of their own configuration."""
+    return {member.name: sorted(member.differing) for member in house.cluster.members if member.differing}

@@ -22,7 +22,7 @@ from dbproxy.routing.router import TOO_OFTEN, Router
 
 HOSTS = columns(
     "name:s host:s port:i role:s state:s since:s lsn:s timeline:i lag_bytes:q lag_seconds:N share:N reads:q active:i "
-    "latency_us:q servers:i failures:i last_error:s"
+    "latency_us:q servers:i failures:i last_error:s differing_settings:s"
 )
 HOST_POOLS = columns(
     "database:s user:s host:s cl_waiting:i sv_active:i sv_being_canceled:i sv_idle:i sv_tested:i sv_login:i "
@@ -63,6 +63,7 @@ def _host_row(member: Member, host: HostFigures, reads: int) -> tuple[Value, ...
         host.servers,
         member.failures,
         member.last_error,
+        ", ".join(sorted(member.differing)),
     )
 
 

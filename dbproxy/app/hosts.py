@@ -5,13 +5,11 @@ from time import monotonic
 
 import structlog
 
-from dbproxy.cluster.catalog import QUERY, read_catalog
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.config import Host, Settings
-from dbproxy.errors import ProxyError, ServerUnavailable
+from dbproxy.errors import ServerUnavailable
 from dbproxy.pool.commits import Commits
-from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.consistency import EVENTUAL
 from dbproxy.routing.plugins import Plugin, load_plugin
@@ -20,8 +18,6 @@ from dbproxy.routing.router import Router
 
 log = structlog.get_logger()
 
-CATALOG_AGE = 300.0  # seconds until the functions and views of a database are read again, if no DDL was seen
-CATALOG_RETRY = 1.0  # seconds between attempts, and after DDL
 GONE = ("down", "fenced", "disabled")  # states of a host whose connections are of no use any more
 
 
@@ -186,31 +182,3 @@ class Hosts:
         """The janitor's: whether the primary tells positions is known only since it was asked."""
         if self.commits.asks and not self.cluster.positions:
             self.commits.asks = False
-
-    # --- catalogs ---
-
-    def claim_catalog(self, router: Router, now: float) -> bool:
-        """Whether it is to be read (again) now; whoever asks does it."""
-        age = CATALOG_RETRY if router.catalog is None or router.catalog_stale else CATALOG_AGE
-        if now - router.catalog_read_at < age or not router.primary.settings.read_functions:
-            return False
-        router.catalog_read_at = now
-        return True
-
-    def schema_changed(self, database: str) -> None:
-        for router in self.routers.values():
-            if router.primary.database == database:
-                router.catalog_stale = True
-
-
-async def refresh_catalog(router: Router) -> None:
-    """Read which functions and views of the database are more than reads; what was known stays if that fails."""
-    pool = router.primary
-    router.catalog_stale = False
-    try:
-        rows = await Errand(pool).run(f"SET LOCAL lock_timeout = '1s'; {QUERY}")
-    except ProxyError as error:
-        log.warning("catalog not read", database=pool.database, user=pool.user, error=error.message)
-        return
-    texts = [[value.decode() for value in row] for row in rows]
-    router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))

@@ -5,13 +5,16 @@ from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import Any
 
-from dbproxy.app.hosts import Hosts, refresh_catalog
+from dbproxy.app import catalogs
+from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
+from dbproxy.app.hosts import Hosts
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.member import Member
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ProxyError
+from dbproxy.pool.defaults import Snapshot
 from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -19,6 +22,7 @@ from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_server
 from dbproxy.session.hub import STARTUP, Hub, limit
+from dbproxy.session.registry import Registry
 from dbproxy.session.senders import Senders
 from dbproxy.sql.cache import StatementCache
 
@@ -36,8 +40,11 @@ class Pools:
         self.classifier = StatementCache(settings.pool.statement_cache_size)
         self.pools: dict[tuple[str, str], Pool] = {}
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
+        self.hosts.cluster.on_reload = self.host_reloaded
         self.hubs: dict[str, Hub] = {}
         self.senders = Senders()
+        self.registry = Registry()
+        self.watch = Watch(self.make_watch_pool, self.renew, self.spawn)
         self.paused = False
         self.paused_databases: set[str] = set()
 
@@ -56,8 +63,8 @@ class Pools:
 
     def find_router(self, database: str, user: str) -> Router | None:
         router = self.hosts.find_router(database, user, self.find_pool(database, user))
-        if router is not None and self.hosts.claim_catalog(router, monotonic()):
-            self.spawn(refresh_catalog(router))
+        if router is not None and catalogs.claim_read(router, monotonic()):
+            self.spawn(catalogs.read(router))
         return router
 
     def find_hub(self, database: str, user: str) -> Hub:
@@ -75,14 +82,53 @@ class Pools:
         return hub
 
     def all_pools(self) -> Iterator[Pool]:
-        """The clients', those to replicas, and the hubs'."""
+        """The clients', those to replicas, the hubs', and those by which defaults are watched."""
         yield from self.pools.values()
         yield from self.hosts.replica_pools()
+        yield from self.watch.pools.values()
         for hub in self.hubs.values():
             if hub.pool is not None:
                 yield hub.pool
 
+    # --- what servers give new sessions ---
+
+    async def follow_defaults(self, pool: Pool) -> None:
+        """For a login: what the pool knows of them is not older than this."""
+        if pool.settings.follow_defaults:
+            if pool.defaults.place is None:  # to look it up takes as long as to ask PostgreSQL
+                host = self.settings.server_for(pool.database)
+                pool.defaults.place = (host.host, host.port, host.dbname)
+            await self.watch.follow(pool, pool.defaults.place)
+
+    def fits(self, server: Server, found: Snapshot) -> bool:
+        """Whether a server that gives these to its session is to be lent."""
+        pool = server.pool
+        router = self.hosts.routers.get((pool.database, pool.user))
+        if pool.host is not None:
+            return is_even(pool, router.primary.defaults.snapshot if router is not None else None, found)
+        logins = (login for login in self.registry if login.pool is pool)
+        take_over(pool, router.pools.values() if router is not None else (), logins, server, found)
+        return True
+
+    def host_reloaded(self, member: Member) -> None:
+        """It has read its configuration again: what it gives to sessions may be other than before."""
+        for pool in self.hosts.pools_of(member):
+            pool.defaults.reset()
+            pool.retire(f"{member.name} has read its configuration again")
+        if member is self.hosts.cluster.primary:
+            for pool in self.pools.values():
+                if self.hosts.moves(pool.database) and pool.size():
+                    self.spawn(self.follow_defaults(pool))
+
+    def renew(self, pool: Pool) -> asyncio.Task[Any]:
+        """Open a connection, to be asked; it is kept if there is room."""
+        pool.opening += 1
+        return self.spawn(self.open(pool, {}))
+
     # --- made ---
+
+    def make_watch_pool(self, pool: Pool, startup: Mapping[str, str]) -> Pool:
+        return self.make_pool(pool.database, pool.user, limit(pool.settings), startup)
 
     def make_pool(
         self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
@@ -109,13 +155,18 @@ class Pools:
 
     async def open(self, pool: Pool, parameters: Mapping[str, str]) -> None:
         try:
-            target = self.target(pool, parameters)
+            target = self.target(pool, {**parameters, **pool.defaults.overrides})
         except ProxyError as error:
             pool.open_failed(error, monotonic())
             return
-        server = await open_server(pool, target, self.keys)
+        own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
+        follows = own and pool.settings.follow_defaults
+        server = await open_server(pool, target, self.keys, self.fits if follows else None)
         if server is not None:
             self.senders.add(server)
+        elif pool.defaults.overrides and are_refused(pool.last_error):
+            pool.defaults.overrides, pool.defaults.refused = {}, True
+            pool.try_again(monotonic())
 
     def target(self, pool: Pool, parameters: Mapping[str, str]) -> Target:
         host = self.hosts.address_of(pool)
@@ -158,7 +209,7 @@ class Pools:
         for hub in self.hubs.values():
             if not hub.subscriptions.names and hub.server is not None and self.is_at(hub.database, databases):
                 hub.server.close("the database is to be dropped")
-        for pool in self.pools.values():
+        for pool in (*self.pools.values(), *self.watch.pools.values()):
             if self.is_at(pool.database, databases):
                 for server in list(pool.idle):
                     server.close("the database is to be dropped")
@@ -169,7 +220,9 @@ class Pools:
 
     def forget_statements(self, database: str) -> None:
         """After DDL: in all pools of the database."""
-        self.hosts.schema_changed(database)
+        for router in self.hosts.routers.values():
+            if router.primary.database == database:
+                router.catalog_stale = True
         for pool in self.pools.values():
             if pool.database == database:
                 pool.tenant.statements.forget()

@@ -11,7 +11,7 @@ import uvloop
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
-from dbproxy.app.hosts import refresh_catalog
+from dbproxy.app import catalogs
 from dbproxy.app.lifecycle import Lifecycle
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.auth.client_login import Authenticator
@@ -32,7 +32,6 @@ from dbproxy.session.cancel import cancel_client
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_hub, sweep_logins
 from dbproxy.session.hub import limit
-from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 from dbproxy.wire.extended import statement_text
 
@@ -53,7 +52,6 @@ class Proxy(Pools):
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
-        self.registry = Registry()
         self.slowlog = SlowLog(0, structlog.get_logger())
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
@@ -147,6 +145,7 @@ class Proxy(Pools):
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.tenant.settings = limits if own else limit(limits)
             pool.tenant.slow_after = slow_after(settings)
+            pool.defaults.place = None
             pool.moves = pool.host is None and self.hosts.chooses(pool.database)
         for pool in moved:
             pool.retire()
@@ -193,6 +192,8 @@ class Proxy(Pools):
         self.hosts.sweep()
         for pool in self.hosts.replica_pools():
             sweep(pool, now)
+        for pool in self.watch.pools.values():
+            sweep(pool, now)
         for hub in self.hubs.values():
             if hub.pool is not None:
                 sweep(hub.pool, now)
@@ -208,8 +209,12 @@ class Proxy(Pools):
                 ):
                     self.spawn(refresh_routines(pool))
             for router in self.routers.values():
-                if self.hosts.claim_catalog(router, now):
-                    self.spawn(refresh_catalog(router))
+                if catalogs.is_asleep(router, now):
+                    catalogs.sleep(router)
+                elif catalogs.claim_read(router, now):
+                    self.spawn(catalogs.read(router))
+                elif catalogs.claim_look(router, now):
+                    self.spawn(catalogs.look(router))
             self.averages.sample(self.pools.values(), now)
             self.slowlog.sweep(now)
         if clients or self.behind:

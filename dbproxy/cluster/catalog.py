@@ -67,6 +67,28 @@ SELECT kind, pg_catalog.encode(pg_catalog.convert_to(name, 'UTF8'), 'hex'),
   ) AS found (kind, name, text)
 """
 
+# One text that is another whenever the answer to QUERY may be: rows are known by the transaction that wrote them, those
+# of pg_class, which is written for many reasons, by what counts. It takes no lock on what it is about.
+MARK = """
+SELECT pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(pg_catalog.hashtext(row)))
+  FROM (
+    SELECT pg_catalog.concat('f', oid, ' ', xmin) FROM pg_catalog.pg_proc WHERE oid >= 16384
+    UNION ALL
+    SELECT pg_catalog.concat('o', oid, ' ', xmin) FROM pg_catalog.pg_operator WHERE oid >= 16384
+    UNION ALL
+    SELECT pg_catalog.concat('r', oid, ' ', xmin) FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384
+    UNION ALL
+    SELECT pg_catalog.concat('p', oid, ' ', xmin) FROM pg_catalog.pg_policy
+    UNION ALL
+    SELECT pg_catalog.concat('i', inhrelid, ' ', inhparent) FROM pg_catalog.pg_inherits
+    UNION ALL
+    SELECT pg_catalog.concat('c', oid, ' ', relname, ' ', relkind, relpersistence, relrowsecurity)
+      FROM pg_catalog.pg_class
+     WHERE oid >= 16384 AND relpersistence <> 't'
+       AND (relkind IN ('v', 'f', 'S', 'p') OR relrowsecurity OR (relpersistence = 'u' AND relkind <> 'i'))
+  ) AS found (row)
+"""
+
 _FAULTS = {
     "volatile": "is volatile",
     "unlogged": "is unlogged: a replica does not have it",
@@ -101,6 +123,16 @@ class Definition:
             self.fault = "cannot be looked at"
         elif text and self.fault == "":
             self.fault = None
+
+
+@dataclass(slots=True, eq=False)
+class Freshness:
+    """How well a catalog is known to be the database's. Times are monotonic seconds."""
+
+    mark: str = ""  # the answer to MARK, ahead of that to QUERY
+    looked_at: float = float("-inf")
+    queries: int = 0  # that had been answered by then
+    busy_at: float = float("-inf")  # when there were new ones
 
 
 class Catalog:

@@ -39,6 +39,7 @@ class Cluster:
         self.on_out: Callable[[Member], None] = ignore  # not fit any more: nothing new may be sent there
         self.on_in: Callable[[Member], None] = ignore  # fit (again)
         self.on_moved: Callable[[Member], None] = ignore  # another server has its address
+        self.on_reload: Callable[[Member], None] = ignore  # it has read its configuration again
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
         self.on_lead: Callable[[int, float], None] = ignore  # the primary said where its WAL ends, and when
         self.changed = asyncio.Event()  # for the monitor: there are other members
@@ -148,6 +149,11 @@ class Cluster:
         if moved:
             journal.tell_moved(member)
             self.on_moved(member)
+        loaded, member.loaded = member.loaded, finding.loaded
+        if loaded != finding.loaded:
+            member.differing = set()
+            if loaded:
+                self.on_reload(member)
 
     def refused(self, member: Member, reason: str, now: float) -> None:
         """It is there, but will not have our probe: what was known or assumed of it stays."""

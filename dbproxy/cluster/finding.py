@@ -11,7 +11,7 @@ class Finding:
 
     `received` is what a replica has received by streaming; unless `exact`, it may be on a later timeline than it says.
     `server` is a number of its own for each run of a server, 0 where that is not told: hosts that tell the same one are
-    one server by two names.
+    one server by two names. `loaded` is when it has read its configuration, "" where that is not told.
     """
 
     role: Role
@@ -21,3 +21,4 @@ class Finding:
     received: int = 0
     exact: bool = True
     server: int = 0
+    loaded: str = ""

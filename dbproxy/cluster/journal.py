@@ -50,6 +50,11 @@ def tell_late(replica: Member) -> None:
     log.warning("replica lags", **_place(replica), **_lag(replica))
 
 
+def tell_differing(replica: Member, settings: list[str]) -> None:
+    hint = "configure it as the primary: what a session may not set cannot be evened out"
+    log.warning("replica has other settings", **_place(replica), settings=settings, hint=hint)
+
+
 def tell_refused(member: Member, reason: str) -> None:
     hint = "until this is mended, its role is taken from the configuration, or stays what it was"
     log.warning("probe refused", **_place(member), reason=reason, hint=hint)

@@ -13,6 +13,8 @@ cdef class Member:
     cdef public str last_error
     cdef public double started_at, heard_at, moved_at
     cdef public bint positions
+    cdef public str loaded
+    cdef public set differing
     cdef public long long server, lsn, timeline, ceiling, followed, lag_bytes
     cdef public double lag_seconds
     cdef public bint late, lagging, fenced, alarmed

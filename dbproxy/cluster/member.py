@@ -66,6 +66,9 @@ class Member:
         self.alarmed = False  # that was told
         self.order: Order = ""
         self.due = asyncio.Event()  # to be probed at once
+        # How it is configured.
+        self.loaded = ""  # when its configuration was read last
+        self.differing: set[str] = set()  # settings that are not the primary's, and cannot be evened out
         # What it does for us.
         self.active = 0  # reads running there
         self.reads = 0  # picked for, ever

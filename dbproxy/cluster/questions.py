@@ -23,16 +23,17 @@ TIMELINE = """
         (SELECT greatest(timeline_id, min_recovery_end_timeline) FROM pg_control_checkpoint(), pg_control_recovery()))
     ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END"""
 SERVER = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+LOADED = "extract(epoch FROM pg_conf_load_time())::text"
 QUESTIONS = (  # from the best to the least that a server may answer: a service may have taken functions away
-    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}, {RECEIVED}, {EXACT}, {SERVER}",
-    f"SELECT pg_is_in_recovery(), {POSITION}, 0, 0, true, {SERVER}",
-    f"SELECT pg_is_in_recovery(), NULL, 0, 0, true, {SERVER}",
-    "SELECT pg_is_in_recovery(), NULL, 0, 0, true, 0",
+    f"SELECT pg_is_in_recovery(), {POSITION}, {TIMELINE}, {RECEIVED}, {EXACT}, {SERVER}, {LOADED}",
+    f"SELECT pg_is_in_recovery(), {POSITION}, 0, 0, true, {SERVER}, {LOADED}",
+    f"SELECT pg_is_in_recovery(), NULL, 0, 0, true, {SERVER}, {LOADED}",
+    "SELECT pg_is_in_recovery(), NULL, 0, 0, true, 0, ''",
 )
 
 
 def read(row: Any, question: int) -> Finding:
     """The answer to `QUESTIONS[question]`."""
-    in_recovery, lsn, timeline, received, exact, server = row
+    in_recovery, lsn, timeline, received, exact, server, loaded = row
     role: Role = "replica" if in_recovery else "primary"
-    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact, server)
+    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact, server, loaded)

@@ -175,6 +175,12 @@ class PoolKeys(Section):
         "a session, and which a replica may run; without, only reads that use neither tables nor functions of the "
         "database go to replicas.",
     )
+    follow_defaults: bool = setting(
+        default=True,
+        description="Whether servers are asked what they give new sessions: so that what `ALTER ROLE … SET`, `ALTER "
+        "DATABASE … SET` and a changed configuration file say holds for every login after it, and a replica's own "
+        "configuration does not show.",
+    )
     refuse_pins: PinNames = setting(
         [],
         "Reasons for which no client may keep a server connection beyond its transaction: `temp`, `lock`, `cursor`, "

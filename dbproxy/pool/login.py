@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -12,10 +12,12 @@ from dbproxy.auth.exchange import KeyCache, Work
 from dbproxy.auth.server_login import Credentials, ServerLogin
 from dbproxy.errors import ProtocolViolation, ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.connect import connect
+from dbproxy.pool.defaults import SNAPSHOT, Snapshot, read_snapshot
 from dbproxy.pool.insertions import STANDBY
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
+from dbproxy.wire.extended import row_values
 from dbproxy.wire.startup import (
     parse_authentication,
     parse_backend_key_data,
@@ -45,8 +47,13 @@ class Target:
     writable: bool = False  # a standby will not do
 
 
-async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | None:
-    """Open one connection and give it to the pool, or tell the pool why not. The pool may cancel it (`Pool.retire`)."""
+async def open_server(
+    pool: Pool, target: Target, keys: KeyCache, fits: Callable[[Server, Snapshot], bool] | None = None
+) -> Server | None:
+    """Open one connection and give it to the pool, or tell the pool why not. The pool may cancel it (`Pool.retire`).
+
+    `fits`: whether one that gives its session these defaults is to be lent; if not, another is opened instead.
+    """
     attempt = asyncio.current_task()
     pool.attempts.add(attempt)
     server = Server(pool)
@@ -58,6 +65,7 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
             await log_in(server, target, keys)
             if target.writable and server.backend.parameters.get(STANDBY) == "on":
                 raise ServerUnavailable("the server is a standby: it takes no writes")
+            snapshot = await ask_snapshot(server) if fits is not None else None
     except (ProxyError, OSError) as error:
         failure = explain(error, pool, target)
         server.close(failure.message)
@@ -70,7 +78,17 @@ async def open_server(pool: Pool, target: Target, keys: KeyCache) -> Server | No
         pool.opening_ended(monotonic(), given_up=server.upkeep.generation != pool.generation)
         raise
     else:
+        pool.attempts.discard(attempt)  # what follows may give up all others
         now = monotonic()
+        if snapshot is not None and fits is not None and not fits(server, snapshot):
+            server.close("its settings are not the primary's")
+            pool.opening_ended(now, given_up=True)
+            return None
+        if pool.size() > pool.settings.size + pool.settings.reserve_size:
+            server.close("opened only to be asked")
+            pool.opening_ended(now, given_up=False)
+            return None
+        server.backend.mailbox = None
         lifetime = pool.settings.server_lifetime
         server.upkeep.expires_at = now + lifetime * (1 - JITTER * random.random()) if lifetime else FOREVER  # noqa: S311 - jitter
         log.info("server connected", server=server.id, address=target.address, database=pool.database,
@@ -132,6 +150,33 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
     if not login.done:
         raise ProtocolViolation("the server was ready before it had authenticated us")
     server.backend.mailbox = None
+
+
+async def ask_snapshot(server: Server) -> Snapshot | None:
+    """What it gives a new session; None if it does not say."""
+    mailbox = server.backend.mailbox = asyncio.Queue()
+    server.relay.framer.look_at_rows()
+    server.write(build.query(SNAPSHOT))
+    answer = b""
+    while True:
+        message = await mailbox.get()
+        if message is None:
+            raise ServerUnavailable("the server closed the connection during login")
+        kind, payload = message
+        if kind == ord("D"):
+            answer = row_values(payload)[0]
+        elif kind == ord("E"):
+            log.info(
+                "server does not tell its settings",
+                server=server.id,
+                error=refusal(parse_error_response(payload)).message,
+            )
+        elif kind == ord("S"):
+            name, value = parse_parameter_status(payload)
+            server.backend.parameters[name] = value
+        elif kind == ord("Z"):
+            server.relay.framer.pass_rows()
+            return read_snapshot(answer.decode()) if answer else None
 
 
 def refusal(fields: dict[str, str]) -> ServerRefused:

@@ -115,6 +115,11 @@ class ParameterSets:
             parameters = self.known[key] = Parameters(values)
         return parameters
 
+    def forget_reports(self) -> None:
+        """Servers report other values than they did."""
+        for parameters in self.known.values():
+            parameters.reported = None
+
 
 def identifier(name: bytes) -> str:
     """A quoted name."""

@@ -14,10 +14,11 @@ cdef class Supply:
     cdef readonly Members active
     cdef readonly object waiting
     cdef public dict welcome
+    cdef readonly object defaults
     cdef public bint paused
     cdef readonly int generation
     cdef readonly str retired_for
-    cdef readonly int opening
+    cdef public int opening
     cdef readonly set attempts
     cdef readonly int failures
     cdef public double retry_at

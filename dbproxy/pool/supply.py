@@ -14,6 +14,7 @@ import structlog
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.defaults import Defaults
 from dbproxy.pool.demand import backoff, wanted
 from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, MOVES, NAMES, Member, Members
 from dbproxy.pool.stats import PoolStats
@@ -38,6 +39,7 @@ class Supply:
         self.active = self.lists[ACTIVE]
         self.waiting: OrderedDict[Any, float] = OrderedDict()
         self.welcome: dict[str, str] = {}
+        self.defaults = Defaults()
         self.paused = False
         self.generation = 0
         self.retired_for = ""

@@ -30,6 +30,7 @@ cdef class Router:
     cdef public object catalog
     cdef public double catalog_read_at
     cdef public bint catalog_stale
+    cdef readonly object freshness
     cdef readonly object decisions
     cdef readonly object rescues
     cdef readonly dict rescued

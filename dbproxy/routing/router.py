@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from dbproxy.cluster.balancer import begin
-from dbproxy.cluster.catalog import Catalog, kind_of
+from dbproxy.cluster.catalog import Catalog, Freshness, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
@@ -80,6 +80,7 @@ class Router:
         self.catalog: Catalog | None = None
         self.catalog_read_at = float("-inf")
         self.catalog_stale = False
+        self.freshness = Freshness()
         self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
         self.rescued: dict[int, tuple[Statement, int]] = {}
@@ -174,8 +175,8 @@ class Router:
             return NOT_READ
         return kind_of(self.catalog.allows(statement))
 
-    def learn(self, catalog: Catalog) -> None:
-        """The database's catalog was read."""
+    def learn(self, catalog: Catalog | None) -> None:
+        """The database's catalog was read; None: what was known of it may be too old."""
         self.catalog = catalog
         self.verdicts.clear()
 

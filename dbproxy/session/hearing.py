@@ -4,6 +4,7 @@ A notification is told at once, or, as PostgreSQL does, ahead of the ReadyForQue
 kept back where more has to be known first: whether a LISTEN was committed, and what the client notified itself of.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dbproxy.errors import AdminShutdown, ProxyError
@@ -81,6 +82,20 @@ class Hearer(ClientConnection):
         news = b"".join([*self.news, self.take_reports(self.pool.welcome), READY_IDLE])
         self.news.clear()
         return news
+
+    def keep_defaults(
+        self, kept: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]
+    ) -> None:
+        """Servers give new sessions other settings. This one keeps what it began with (`kept`), and is told the rest.
+
+        `before` and `after` are what servers report.
+        """
+        self.state.keep(kept)
+        for name, value in before.items():
+            if after.get(name, value) != value:
+                self.reported.setdefault(name.lower(), value)
+                if name.lower() not in kept:
+                    self.unreported[name] = after[name]
 
     # --- notifications ---
 

@@ -157,7 +157,13 @@ class Login(Link):
         self.application_name = asked.get("application_name", "")
         asked = self.add_host(pool, asked)
         self.settings = pool.tenant.parameter_sets.find(asked)
+        await self.house.follow_defaults(pool)
+        snapshot = pool.defaults.snapshot
         self.reported = await self.judge(pool, asked)
+        while pool.defaults.snapshot is not snapshot:  # altered meanwhile
+            snapshot = pool.defaults.snapshot
+            pool.tenant.parameter_sets.forget_reports()
+            self.reported = await self.judge(pool, asked)
         if self.read_only:
             self.reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})
         self.enter(pool, {**pool.welcome, **self.reported})

@@ -62,6 +62,14 @@ class SessionState:
         welcome: dict[str, str] = self.pool.welcome
         return bool(self.client.settings.values.get(name, welcome.get(name, "on")) == "off")
 
+    def keep(self, values: Mapping[str, str]) -> None:
+        """As if the client had asked for these as it logged in."""
+        if values:
+            client, find = self.client, self.pool.tenant.parameter_sets.find
+            self.start = find({**values, **self.start.values})
+            client.settings = find({**values, **client.settings.values})
+            client.prepared.search(client.settings.values.get("search_path", ""))
+
     # --- before a statement is sent ---
 
     def classify(self, body: bytes) -> Statement:

@@ -24,13 +24,16 @@ _KINDS = frozenset({"select_stmt", "variable_show_stmt", "explain_stmt", "copy_s
 _NODES = frozenset({"SelectStmt", "VariableShowStmt", "ExplainStmt", "CopyStmt"})
 _NEVER = frozenset({"IntoClause", "LockingClause"})
 _BEGINS = frozenset({"TRANS_STMT_BEGIN", "TRANS_STMT_START"})
-# Settings that tell one server from another; drivers look for the primary by the first two.
-_OF_A_SERVER = frozenset(
-    (
-        "transaction_read_only", "in_hot_standby", "all", "cluster_name", "config_file", "data_directory",
-        "external_pid_file", "hba_file", "ident_file", "listen_addresses", "port", "primary_conninfo",
-        "primary_slot_name", "unix_socket_directories",
-    )
+# Settings that tell one server from another; drivers look for the primary by the first two. The others, by how they
+# begin, are of a whole server, not of a session: a replica may have to have values of its own.
+_OF_A_SERVER = frozenset(("transaction_read_only", "in_hot_standby", "all"))
+_OF_SERVERS = (
+    "archive_", "authentication_", "autovacuum", "bgwriter_", "bonjour", "checkpoint_", "cluster_name", "config_file",
+    "data_", "event_source", "external_pid_file", "file_extend_", "fsync", "full_page_", "hba_file", "hot_standby",
+    "huge_page", "ident_file", "idle_replication_", "io_", "krb_", "listen_addresses", "log_", "logging_", "max_",
+    "min_", "multixact_", "notify_", "port", "primary_", "recovery_", "reserved_", "restore_", "serializable_buffers",
+    "shared_", "ssl", "subtransaction_", "summarize_", "superuser_", "sync", "syslog_", "track_", "transaction_buffers",
+    "unix_", "wal_",
 )  # fmt: skip
 
 
@@ -105,7 +108,7 @@ def _func_call(findings: Findings, node: Node) -> bool:
         return True  # one of the database's: in `functions`
     if name == "current_setting":
         setting = literal(node.args[0]) if node.args else None
-        return setting is not None and fold(setting) not in _OF_A_SERVER
+        return setting is not None and not _is_of_a_server(setting)
     if name in BUILTINS and not qualifiers:
         findings.calls.add(name)
     return answers_anywhere(name)
@@ -123,7 +126,12 @@ def _copy(findings: Findings, node: Node) -> bool:
 
 
 def _show(findings: Findings, node: Node) -> bool:
-    return fold(node.name) not in _OF_A_SERVER
+    return not _is_of_a_server(node.name)
+
+
+def _is_of_a_server(setting: str) -> bool:
+    name = fold(setting)
+    return name in _OF_A_SERVER or name.startswith(_OF_SERVERS)
 
 
 _JUDGES: dict[str, Callable[[Findings, Node], bool]] = {

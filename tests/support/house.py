@@ -27,7 +27,13 @@ class House:
     def __init__(self, server: ScriptedServer, settings: Mapping[str, object] = NO_SETTINGS) -> None:
         self.server = server
         url = f"postgresql://app@127.0.0.1:{server.port}/shop"
-        given = {"auth.type": "trust", "primary.url": url, "pool.read_functions": False, **settings}
+        given = {
+            "auth.type": "trust",
+            "primary.url": url,
+            "pool.read_functions": False,
+            "pool.follow_defaults": False,
+            **settings,
+        }
         self.proxy = Proxy(load(None, {}, {key: str(value) for key, value in given.items()}))
         self.port = 0
         self._listener: asyncio.Server | None = None

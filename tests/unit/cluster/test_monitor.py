@@ -107,7 +107,7 @@ class Server:
         for name in self.missing:
             if name in question:
                 raise asyncpg.UndefinedFunctionError(f"function {name} does not exist")
-        return (False, 100, 1, None, True, 0)
+        return (False, 100, 1, None, True, 0, "")
 
     def terminate(self) -> None:
         self.closed = True
