@@ -14,7 +14,6 @@ from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
 from dbproxy.cluster.member import Member
 from dbproxy.observe.figures import HostFigures
-from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
 from dbproxy.routing.consistency import format_lsn
@@ -122,6 +121,5 @@ def _rescue_rows(router: Router) -> Iterator[tuple[Value, ...]]:
     pool = router.primary
     for (host, reason), count in router.rescues.most_common():
         yield pool.database, pool.user, host, reason, count, ""
-    for text, count in router.rescued_too_often():
-        shown = show_statement(text) if text else "(its text is forgotten)"
-        yield pool.database, pool.user, "primary", TOO_OFTEN, count, shown
+    for shape, count in router.rescued_too_often():
+        yield pool.database, pool.user, "primary", TOO_OFTEN, count, shape.text

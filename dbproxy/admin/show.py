@@ -11,6 +11,7 @@ from dbproxy.admin.figures import read_figures, user_names
 from dbproxy.admin.house import House, list_hosts
 from dbproxy.admin.pins import show_pins
 from dbproxy.admin.routes import show_host_pools, show_hosts, show_rescues, show_routes
+from dbproxy.admin.shapes import show_shapes
 from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
 from dbproxy.admin.table import Columns, Table, Value, columns
 from dbproxy.config import list_entries
@@ -159,6 +160,7 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "rescues": show_rescues,
     "routes": show_routes,
     "servers": show_servers,
+    "shapes": show_shapes,
     "state": show_state,
     "stats": show_stats,
     "stats_averages": show_stats_averages,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import Any
+from weakref import WeakValueDictionary
 
 from dbproxy.app import catalogs
 from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
@@ -37,7 +38,7 @@ class Pools:
         self.users = users
         self.keys = KeyCache()
         self.learned: dict[str, Keys] = {}
-        self.classifier = StatementCache(settings.pool.statement_cache_size)
+        self.classifiers: WeakValueDictionary[str, StatementCache] = WeakValueDictionary()  # by database
         self.pools: dict[tuple[str, str], Pool] = {}
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.hosts.cluster.on_reload = self.host_reloaded
@@ -130,6 +131,13 @@ class Pools:
     def make_watch_pool(self, pool: Pool, startup: Mapping[str, str]) -> Pool:
         return self.make_pool(pool.database, pool.user, limit(pool.settings), startup)
 
+    def find_classifier(self, database: str) -> StatementCache:
+        """One for all pools of a database; forgotten with the last of them."""
+        found = self.classifiers.get(database)
+        if found is None:
+            found = self.classifiers[database] = StatementCache(self.settings.pool.statement_cache_size)
+        return found
+
     def make_pool(
         self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
     ) -> Pool:
@@ -139,7 +147,7 @@ class Pools:
             user,
             limits,
             slow_after=slow_after(self.settings),
-            classifier=self.classifier,
+            classifier=self.find_classifier(database),
             forget_statements=lambda: self.forget_statements(database),
             commits=self.hosts.commits,
         )

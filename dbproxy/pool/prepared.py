@@ -14,8 +14,7 @@ statement takes a new name, and whoever was told the old ones gets PostgreSQL's 
 from collections import OrderedDict
 from itertools import count
 
-from dbproxy.sql.statement import HARMLESS
-from dbproxy.sql.statement import Statement as Effects
+from dbproxy.sql.identity import NO_SHAPE, Shape
 
 PREFIX = b"dbproxy_"
 NOWHERE = (
@@ -31,15 +30,16 @@ _serials = count(1)
 class Statement:
     """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 
-    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told. `effects`:
-    what it may do to its session.
+    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told. `shape`: of
+    its text; `effects`: what it may do to its session.
     """
 
-    __slots__ = ("body", "columns", "effects", "name", "parsed")
+    __slots__ = ("body", "columns", "effects", "name", "parsed", "shape")
 
-    def __init__(self, body: bytes, effects: Effects = HARMLESS) -> None:
+    def __init__(self, body: bytes, shape: Shape = NO_SHAPE) -> None:
         self.body = body
-        self.effects = effects
+        self.shape = shape
+        self.effects = shape.effects
         self.name = b""
         self.parsed = False
         self.renew()
@@ -67,7 +67,7 @@ class Statements:
         """Tables may have changed: who prepares a body from now on shares it with nobody who did before."""
         self.by_body.clear()
 
-    def find(self, body: bytes, scope: bytes = b"", effects: Effects = HARMLESS) -> Statement:
+    def find(self, body: bytes, scope: bytes = b"", shape: Shape = NO_SHAPE) -> Statement:
         """The statement with this body, new if nobody has it.
 
         `scope`: where its client looks for tables (search_path), as equal words may mean another table elsewhere.
@@ -77,7 +77,7 @@ class Statements:
         if statement is not None:
             self.by_body.move_to_end(key)
             return statement
-        statement = self.by_body[key] = Statement(body, effects)
+        statement = self.by_body[key] = Statement(body, shape)
         while len(self.by_body) > self.size:
             self.by_body.popitem(last=False)
         return statement

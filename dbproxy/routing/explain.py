@@ -8,7 +8,9 @@ from dataclasses import replace
 from dbproxy.cluster.member import Member
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn, needed
-from dbproxy.routing.router import RESCUED_LIMIT, Router
+from dbproxy.routing.router import Router
+from dbproxy.sql.cache import find_key
+from dbproxy.sql.identity import hash_key
 from dbproxy.sql.parser import UNREADABLE, classify
 from dbproxy.sql.statement import CHANGES, SHOWS_TOKEN, UNKNOWN, Statement
 
@@ -98,7 +100,7 @@ def explain_route(router: Router, text: bytes) -> list[str]:
     """Where it would go at this moment, then what is known of each host."""
     statement, advice = take_advice(router, read(text))
     settings, lsn = router.settings, needed_lsn(router)
-    obstacle = object_now(router, statement)
+    obstacle = object_now(router, statement, text)
     hosts = [(member, object_to_host(router, member, statement, lsn)) for member in router.cluster.members]
     able = [member.name for member, objection in hosts if not objection]
     if obstacle:
@@ -123,7 +125,7 @@ def take_advice(router: Router, statement: Statement) -> tuple[Statement, list[s
     ]
 
 
-def object_now(router: Router, statement: Statement) -> str:
+def object_now(router: Router, statement: Statement, text: bytes) -> str:
     """Why the primary must answer it, whatever the hosts are like; ""."""
     if router.settings.mode == "off":
         return 'routing.mode is "off"'
@@ -136,9 +138,7 @@ def object_now(router: Router, statement: Statement) -> str:
         if router.catalog is None:
             return "the database's catalog has not been read yet"
         obstacle = router.catalog.allows(statement)
-    if not obstacle and any(
-        count >= RESCUED_LIMIT and known == statement for known, count in router.rescued.values()
-    ):
+    if not obstacle and hash_key(find_key(text)) in [shape.hash for shape in router.hopeless]:
         return "replicas have failed too often to answer it (SHOW RESCUES)"
     return obstacle
 

@@ -8,6 +8,7 @@ from dbproxy.pool.commits cimport Commits
 from dbproxy.pool.pool cimport Pool
 from dbproxy.routing.consistency cimport needed, too_soon
 from dbproxy.routing.wishes cimport Wishes
+from dbproxy.sql.identity cimport Shape
 
 cdef int IS_OFF, IS_OBSERVED, IS_ON
 cdef long long UNKNOWN
@@ -33,16 +34,17 @@ cdef class Router:
     cdef readonly object freshness
     cdef readonly object decisions
     cdef readonly object rescues
-    cdef readonly dict rescued
+    cdef readonly object rescued
+    cdef readonly set hopeless
     cdef readonly dict wishes
     cdef dict verdicts
 
     cpdef Pool pool_of(self, host)
     @cython.locals(wishes=Wishes, hint=str)
-    cpdef str judge(self, statement, session)
-    cdef str judge_wished(self, statement, session, Wishes wishes, str hint)
+    cpdef str judge(self, Shape shape, session)
+    cdef str judge_wished(self, Shape shape, session, Wishes wishes, str hint)
     @cython.locals(known=tuple)
-    cdef str verdict_on(self, statement)
+    cdef str verdict_on(self, Shape shape)
     @cython.locals(known=tuple)
     cpdef Wishes wishes_of(self, settings)
     @cython.locals(reason=str)

@@ -17,7 +17,6 @@ from dbproxy.cluster.catalog import Catalog, Freshness, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
-from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
@@ -27,6 +26,7 @@ from dbproxy.routing.rescue import counts_against
 from dbproxy.routing.room import Room
 from dbproxy.routing.rules import Rules
 from dbproxy.routing.wishes import PRIMARY, Wishes
+from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
@@ -83,7 +83,8 @@ class Router:
         self.freshness = Freshness()
         self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
-        self.rescued: dict[int, tuple[Statement, int]] = {}
+        self.rescued: Counter[Shape] = Counter()  # how often, the first of them
+        self.hopeless: set[Shape] = set()  # those that were rescued too often
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
         self.verdicts: dict[
             int, tuple[Statement, str]
@@ -108,22 +109,24 @@ class Router:
 
     # --- one statement ---
 
-    def judge(self, statement: Statement | None, session: Session) -> str:
+    def judge(self, shape: Shape | None, session: Session) -> str:
         """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
         if self.mode == IS_OFF:
             return OFF
-        if statement is None:
+        if shape is None:
             return "no such prepared statement"
+        statement = shape.effects
         wishes = self.wishes_of(session.settings)
         hint = statement.hint or wishes.route
         if not hint and self.advised:
             hint = self.advise(statement, session.settings)
         if hint or not wishes.plain:
-            return self.judge_wished(statement, session, wishes, hint)
-        return self.verdict_on(statement)
+            return self.judge_wished(shape, session, wishes, hint)
+        return self.verdict_on(shape)
 
-    def judge_wished(self, statement: Statement, session: Session, wishes: Wishes, hint: str) -> str:
+    def judge_wished(self, shape: Shape, session: Session, wishes: Wishes, hint: str) -> str:
         """Given what its session wants, and what its text, the plugin or a rule does."""
+        statement = shape.effects
         if statement.effects & SHOWS_TOKEN:
             hint = PRIMARY  # which knows
         if statement.begins_read_only or (wishes.read_only and statement.begins):
@@ -131,22 +134,25 @@ class Router:
         if statement.reads and hint and hint != PRIMARY:  # its author knows what it calls
             session.wanted_host = hint[len("replica(") : -1]
             return READS
-        verdict = self.verdict_on(statement)
+        verdict = self.verdict_on(shape)
         if verdict is not READS:
             return verdict
         return HINT if hint else SERIALIZABLE if wishes.serializable else READS
 
-    def verdict_on(self, statement: Statement) -> str:
+    def verdict_on(self, shape: Shape) -> str:
         """Where nobody wants anything."""
+        statement = shape.effects
         known = self.verdicts.get(id(statement))
         if known is None or known[0] is not statement:
             if len(self.verdicts) >= LISTED:
                 self.verdicts.clear()
             known = self.verdicts[id(statement)] = statement, self.look_at(statement)
+        if known[1] is READS and self.hopeless and shape.identity() in self.hopeless:
+            return TOO_OFTEN
         return known[1]
 
     def look_at(self, statement: Statement) -> str:
-        """The same by its syntax, the catalog, and what came of it before."""
+        """The same by its syntax and the catalog."""
         if statement.begins_read_only:
             return READ_ONLY
         if not statement.reads:
@@ -155,9 +161,6 @@ class Router:
             objection = self.object_to(statement)
             if objection:
                 return objection
-        known = self.rescued.get(id(statement))
-        if known is not None and known[1] >= RESCUED_LIMIT:
-            return TOO_OFTEN
         return HINT if statement.effects & SHOWS_TOKEN else READS  # the primary knows
 
     def advise(self, statement: Statement, settings: Parameters) -> str:
@@ -266,28 +269,25 @@ class Router:
 
     # --- what went wrong ---
 
-    def note_rescue(self, host: Any, reason: str, statement: Statement) -> None:
+    def note_rescue(self, host: Any, reason: str, shape: Shape) -> None:
         self.rescues[host.name, reason] += 1
-        if counts_against(reason) and (id(statement) in self.rescued or len(self.rescued) < LISTED):
-            _, count = self.rescued.get(id(statement), (statement, 0))
-            self.rescued[id(statement)] = statement, count + 1
-            if count + 1 == RESCUED_LIMIT:
-                self.verdicts.clear()
-                self.tell_rescued(host, reason, statement)
+        shape = shape.identity()
+        if counts_against(reason) and (shape in self.rescued or len(self.rescued) < LISTED):
+            self.rescued[shape] += 1
+            if self.rescued[shape] == RESCUED_LIMIT:
+                self.hopeless.add(shape)
+                self.tell_rescued(host, reason, shape)
 
-    def tell_rescued(self, host: Any, reason: str, statement: Statement) -> None:
-        text = self.primary.tenant.classifier.find_texts({id(statement)}).get(id(statement), b"")
+    def tell_rescued(self, host: Any, reason: str, shape: Shape) -> None:
         log.warning(
             "statement goes to the primary from now on: replicas failed to answer it",
             host=host.name,
             reason=reason,
             database=self.primary.database,
             user=self.primary.user,
-            statement=show_statement(text),
+            statement=shape.text,
         )
 
-    def rescued_too_often(self) -> list[tuple[bytes, int]]:
-        """The statements that go to the primary for that, and how often they were; b"" for a text that is forgotten."""
-        counts = {key: count for key, (_, count) in self.rescued.items() if count >= RESCUED_LIMIT}
-        texts = self.primary.tenant.classifier.find_texts(set(counts)) if counts else {}
-        return [(texts.get(key, b""), count) for key, count in counts.items()]
+    def rescued_too_often(self) -> list[tuple[Shape, int]]:
+        """The statements that go to the primary for that, and how often they were."""
+        return [(shape, self.rescued[shape]) for shape in self.hopeless]

@@ -3,6 +3,7 @@ cimport cython
 from dbproxy.routing.router cimport Router
 from dbproxy.session.hearing cimport Hearer
 from dbproxy.sql.cache cimport StatementCache
+from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 
@@ -15,9 +16,9 @@ cdef class Judge(Hearer):
     cdef public str wanted_host
     cdef bytes known_in
     cdef Py_ssize_t known_at
-    cdef object known
+    cdef Shape known
 
-    @cython.locals(length=Py_ssize_t, classifier=StatementCache, start=Py_ssize_t, stop=Py_ssize_t)
-    cdef classify(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict)
+    @cython.locals(length=Py_ssize_t, classifier=StatementCache, found=Shape, start=Py_ssize_t, stop=Py_ssize_t)
+    cdef Shape classify(self, bytes chunk, Py_ssize_t at)
+    @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict, shape=Shape)
     cdef judge(self, Framer framer, Py_ssize_t index)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import AT_PRIMARY, READ_ONLY, READS, Router
 from dbproxy.session.hearing import Hearer
-from dbproxy.sql.statement import UNKNOWN, Statement
+from dbproxy.sql.cache import HEAD
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
 from dbproxy.wire.framer import STATEMENT_NEED, Framer
 
 if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
-UNREAD = Statement(effects=UNKNOWN)  # a Query too long to be looked at
 BATCH_LIMIT = 65536  # bytes that are kept to be sent again
 
 
@@ -22,23 +22,23 @@ class Judge(Hearer):
     def __init__(self, login: "Login", pool: Pool) -> None:
         Hearer.__init__(self, login, pool)
         self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
-        self.judged: list[Statement] = []  # what was looked at last
+        self.judged: list[Shape] = []  # what was looked at last
         self.wanted_host = ""  # by a hint in it
         self.known_in: bytes | None = (
             None  # the chunk in which a Query was judged last, where, and what it is
         )
         self.known_at = 0
-        self.known = UNREAD
+        self.known = NO_SHAPE
 
-    def classify(self, chunk: bytes, at: int) -> Statement:
+    def classify(self, chunk: bytes, at: int) -> Shape:
         """Of the Query at `at`."""
         if chunk is self.known_in and at == self.known_at:
             return self.known
         length = length_at(chunk, at)
-        if length > STATEMENT_NEED:
-            return UNREAD
         classifier = self.pool.tenant.classifier
         start, stop = at + 5, at + length - 1
+        if length > STATEMENT_NEED:
+            return classifier.find_long(cut(chunk, start, start + HEAD), b"", length)
         found = classifier.alike.find(chunk, start, stop)
         if found is None:
             found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
@@ -51,10 +51,10 @@ class Judge(Hearer):
             return "part of a request"
         judged = self.judged = []
         self.wanted_host = ""
-        named: dict[bytes, Statement] | None = None
-        unnamed = self.prepared.unnamed_effects if self.prepared.unnamed is not None else None
+        named: dict[bytes, Shape] | None = None
+        unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
         verdict = READS
-        statement: Statement | None
+        shape: Shape | None
         last = 0
         while index < framer.count:
             mark = framer.mark_at(index)
@@ -62,45 +62,45 @@ class Judge(Hearer):
             last = mark & 255
             at = mark >> 8
             if last == ord("Q"):
-                statement = self.known = self.classify(chunk, at)
+                shape = self.known = self.classify(chunk, at)
                 self.known_in, self.known_at = chunk, at
             elif last == ord("B"):
                 where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
                 if where is None:
                     return "not readable"
                 name = cut(chunk, where[0], where[1])
-                statement = self.effects_of(name, named) if name else unnamed
+                shape = self.shape_of(name, named) if name else unnamed
             elif last == ord("P"):
                 parts = parse_parts(chunk, at, at + length_at(chunk, at))
                 if parts is None:
                     return "not readable"
                 if self.prepared.knows(parts[0]):
                     return "a name that is in use"  # to be sent again it would have to be given up
-                statement = self.state.classify(parts[1])
+                shape = self.state.find_shape(parts[1])
                 if parts[0]:
                     named = named or {}
-                    named[parts[0]] = statement
+                    named[parts[0]] = shape
                 else:
-                    unnamed = statement
+                    unnamed = shape
                 continue
             elif last in b"DECSH":
                 continue
             else:
                 return "no statement"
             if verdict is not READ_ONLY:
-                found = self.router.judge(statement, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
+                found = self.router.judge(shape, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
                 if found is not READS:
                     verdict = found
                     if found is not READ_ONLY and found not in AT_PRIMARY:
                         return verdict
-            judged.append(statement)  # type: ignore[arg-type]  # None is no read
+            judged.append(shape)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):
             return "part of a request"
         return verdict if judged else "no statement"
 
-    def effects_of(self, name: bytes, named: dict[bytes, Statement] | None) -> Statement | None:
+    def shape_of(self, name: bytes, named: dict[bytes, Shape] | None) -> Shape | None:
         """`named`: those that are parsed in the same chunk, ahead of it."""
         if named and name in named:
             return named[name]
         known = self.prepared.statements.get(name)
-        return known.effects if known is not None else None
+        return known.shape if known is not None else None

@@ -190,11 +190,18 @@ class Names:
                 ahead += own.begin(server, effects, chunk, at, stop)
                 if own.asks:
                     return ahead
+            self._count(server, name)
             own.executes = True
         elif kind == ord("C"):
             server.dialogue.traces.effects |= sql.DEALLOCATES
         server.dialogue.pipeline.expect(kind)
         return ahead + chunk[at:stop]
+
+    def _count(self, server: Server, name: bytes) -> None:
+        bodies = server.dialogue.given.names.get(name)
+        body = bodies[-1] if bodies else self.own.by_sql.get(name)
+        if body is not None:
+            self.own.state.find_shape(body).count()
 
     def _is_refused(self, kind: int, chunk: bytes, at: int, stop: int) -> bool:
         if kind != ord("P"):

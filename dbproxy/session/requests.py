@@ -17,7 +17,7 @@ from dbproxy.session.names import FLUSH
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.routed import Routed
 from dbproxy.session.state import REFUSED
-from dbproxy.sql.statement import Statement
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import Framer
@@ -106,17 +106,17 @@ class Requester(Routed):
             if pipeline.ignoring and kind != ord("S") and kind != ord("X"):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
-                if self.tracks and (
-                    not (effects := self.classify(chunk, at)).harmless or prepared.restored is not None
-                ):
+                shape = self.classify(chunk, at) if self.tracks else NO_SHAPE
+                if not shape.harmless or prepared.restored is not None:
                     stop = min(at + length_at(chunk, at), end)
-                    pieces = self.query(server, effects, chunk, position, at, stop, pieces)
+                    pieces = self.query(server, shape, chunk, position, at, stop, pieces)
                     position = stop
                     if prepared.asks:
                         server.write(b"".join(pieces))
                         self.park(framer, index - 1)
                         return
                 else:
+                    shape.count()
                     pipeline.expect(ord("Q"), (chunk, at, self.started))
                 self.started = 0.0
                 prepared.begun = False
@@ -187,13 +187,13 @@ class Requester(Routed):
 
     # --- Queries ---
 
-    def query(self, server: Server, effects: Statement, chunk: bytes, position: int, at: int, stop: int,
+    def query(self, server: Server, shape: Shape, chunk: bytes, position: int, at: int, stop: int,
               pieces: list[bytes] | None) -> list[bytes]:  # fmt: skip
         """A Query that may change the session: what is sent up to `stop`, with what has to go ahead of it."""
         pieces = pieces if pieces is not None else []
         if at > position:
             pieces.append(chunk[position:at])
-        state = self.state
+        state, effects = self.state, shape.effects
         refusal = state.refusal(effects)
         if refusal is not None:
             server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
@@ -211,6 +211,7 @@ class Requester(Routed):
                 spell_ours(server.dialogue, [self.prepared.restored.difference(NOTHING)], simple=True)
             )
             self.prepared.restored = None
+        shape.count()
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
         pieces.append(chunk[at:stop])

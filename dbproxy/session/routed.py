@@ -19,7 +19,8 @@ from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
 from dbproxy.routing.router import AT_PRIMARY, READS, WAIT
 from dbproxy.session.judging import BATCH_LIMIT, Judge
 from dbproxy.session.replay import Replay
-from dbproxy.sql.statement import WRITES, Statement
+from dbproxy.sql.identity import Shape
+from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import cut, length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
 from dbproxy.wire.pipeline import KIND, SKIP
@@ -39,7 +40,7 @@ class Routed(Judge):
         self.read_only: bool = login.read_only  # by its entry
         self.host: Any = None  # of the replica that answers
         self.batch: list[bytes] = []  # what that was sent
-        self.reads: list[Statement] = []  # and what was asked there
+        self.reads: list[Shape] = []  # and what was asked there
         self.answered = 0  # requests of the loan that were answered before the batch began
         self.moving = False  # parked until the replica is done
         self.detours = 0

@@ -25,6 +25,7 @@ from dbproxy.session.names import DEPENDS, USES, encode
 from dbproxy.session.pins import follow_pins
 from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
+from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 
@@ -72,13 +73,16 @@ class SessionState:
 
     # --- before a statement is sent ---
 
-    def classify(self, body: bytes) -> Statement:
+    def find_shape(self, body: bytes) -> Shape:
         """Of a Query's text, or a Parse's body (what is behind the first NUL does not count)."""
         stop = body.find(b"\0")
-        statement: Statement = self.pool.tenant.classifier.find(
-            body if stop < 0 else body[:stop], self.backslashes
-        )
-        return statement
+        shape: Shape = self.pool.tenant.classifier.find(body if stop < 0 else body[:stop], self.backslashes)
+        return shape
+
+    def classify(self, body: bytes) -> Statement:
+        """What it may do."""
+        effects: Statement = self.find_shape(body).effects
+        return effects
 
     def effects_of(self, statement: Statement) -> tuple[int, frozenset[str]]:
         """What it may do, with what is known of the database's own functions, and which settings it names."""
@@ -229,7 +233,7 @@ class SessionState:
         client.prepared.search(client.settings.values.get("search_path", ""))
         if self.backslashes != self.reads_backslashes():
             self.backslashes = not self.backslashes
-            client.prepared.unnamed_effects = self.classify(client.prepared.unnamed or b"")
+            client.prepared.unnamed_shape = self.find_shape(client.prepared.unnamed or b"")
         if findings.prepared is not None:
             client.prepared.names.conclude(server, findings.prepared)
         self.listening.conclude(findings, effects)

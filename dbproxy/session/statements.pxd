@@ -2,7 +2,8 @@ cimport cython
 
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
-from dbproxy.session.vocabulary cimport Vocabulary
+from dbproxy.session.vocabulary cimport Vocabulary, cut_body
+from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport (
     bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
@@ -18,6 +19,7 @@ cdef class ClientStatements(Vocabulary):
     cdef readonly Py_ssize_t seen_at
 
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    @cython.locals(shape=Shape)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, bytes body)

@@ -14,7 +14,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE
 from dbproxy.pool.server import Server
 from dbproxy.session.names import Names
-from dbproxy.session.vocabulary import Vocabulary
+from dbproxy.session.vocabulary import Vocabulary, cut_body
 from dbproxy.sql.statement import DISCARDS, EXECUTES, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
@@ -78,9 +78,12 @@ class ClientStatements(Vocabulary):
             server.dialogue.pipeline.expect(ord("P"))
             return None
         name, body = parts
-        effects = self.unnamed_effects if body == self.unnamed else self.state.classify(body)
+        if name:  # it is shared
+            body = cut_body(body)
+        shape = self.unnamed_shape if body == self.unnamed else self.state.find_shape(body)
+        effects = shape.effects
         ahead = b""
-        if not effects.harmless:
+        if not shape.harmless:
             refusal = self.state.refusal(effects)
             if refusal is not None:
                 server.dialogue.pipeline.expect(
@@ -94,12 +97,12 @@ class ClientStatements(Vocabulary):
         if not name:
             server.dialogue.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
             self.unnamed = server.dialogue.statements.unnamed = body
-            self.unnamed_effects = effects
+            self.unnamed_shape = shape
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
             return ahead + self.parse_again(server, name, body)
-        statement = self.statements[name] = self.find(body, effects)
+        statement = self.statements[name] = self.find(body, shape)
         if statement.name in server.dialogue.statements.prepared and server.dialogue.status != ord("E"):
             ahead += server.dialogue.statements.prepare(statement)
             server.dialogue.pipeline.fake(ord("P"), (name, known, b"", None))
@@ -132,10 +135,11 @@ class ClientStatements(Vocabulary):
             return None
         start, end = where
         if start == end:
-            ahead = self.begin(server, self.unnamed_effects, chunk, at, stop)
+            ahead = self.begin(server, self.unnamed_shape.effects, chunk, at, stop)
             if self.asks:
                 return ahead
             self.executes = True
+            self.unnamed_shape.count()
             ahead += self.unnamed_on(server)
             server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
@@ -165,6 +169,7 @@ class ClientStatements(Vocabulary):
         if self.asks:
             return ahead
         self.executes = True
+        statement.shape.count()
         ahead += server.dialogue.statements.prepare(statement)
         server.dialogue.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
@@ -192,7 +197,7 @@ class ClientStatements(Vocabulary):
             server.dialogue.pipeline.expect(ord("D"))
             return None
         if not name:
-            ahead = self.names_on(server, self.unnamed_effects)
+            ahead = self.names_on(server, self.unnamed_shape.effects)
             if self.asks:
                 return ahead
             ahead += self.unnamed_on(server)

@@ -4,7 +4,13 @@ from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.sql.comments cimport cut_comments
+from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_parse
+
+
+@cython.locals(stop=Py_ssize_t)
+cpdef bytes cut_body(bytes body)
 
 
 cdef class Vocabulary:
@@ -19,7 +25,7 @@ cdef class Vocabulary:
     cdef readonly dict described
     cdef public bytes unnamed
     cdef readonly object state
-    cdef public object unnamed_effects
+    cdef public Shape unnamed_shape
     cdef readonly dict by_sql
     cdef readonly bint describes
     cdef public bint begun

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
-from dbproxy.sql.statement import HARMLESS
-from dbproxy.sql.statement import Statement as Effects
+from dbproxy.sql.comments import cut_comments
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.extended import length_at, parse_parts, target_name, write_close, write_parse
 from dbproxy.wire.pipeline import faked_reply
 
@@ -22,6 +22,14 @@ _scopes = count()
 # Of a name: its statement, and the columns that the client was told, 0 if none.
 Meaning = tuple[Statement, int]
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
+
+
+def cut_body(body: bytes) -> bytes:
+    """Of a Parse: without the comments that tell who asks, which would make each request's another one."""
+    if b"/*" not in body:
+        return body
+    stop = body.find(b"\0")
+    return cut_comments(body[:stop]) + body[stop:] if stop >= 0 else body
 
 
 class Vocabulary:
@@ -38,7 +46,7 @@ class Vocabulary:
         self.faked = self.promised  # those of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
         self.unnamed: bytes | None = None
-        self.unnamed_effects = HARMLESS  # what the unnamed statement may do to the session
+        self.unnamed_shape = NO_SHAPE  # of the unnamed statement
         self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
         self.describes = False  # the request at hand asks for its columns
         self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
@@ -56,12 +64,12 @@ class Vocabulary:
         known = self.statements.get(name)
         if known is None or known.body != body:
             self.forget(name)
-            self.statements[name] = self.find(body, self.state.classify(body))
+            self.statements[name] = self.find(body, self.state.find_shape(body))
 
-    def find(self, body: bytes, effects: Effects) -> Statement:
+    def find(self, body: bytes, shape: Shape) -> Statement:
         # What EXECUTE runs is the client's own: equal texts are not equal statements.
-        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if effects.executes else self.scope
-        return self.pool.tenant.statements.find(body, scope, effects)
+        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if shape.effects.executes else self.scope
+        return self.pool.tenant.statements.find(body, scope, shape)
 
     def meaning(self, name: bytes) -> Meaning | None:
         statement = self.statements.get(name)
@@ -78,7 +86,7 @@ class Vocabulary:
         """A Parse or Close of this name did not happen after all."""
         if not name:
             self.unnamed = previous
-            self.unnamed_effects = self.state.classify(previous) if previous is not None else HARMLESS
+            self.unnamed_shape = self.state.find_shape(previous) if previous is not None else NO_SHAPE
         elif type(previous) is bytes:
             self.by_sql[name] = previous
         elif previous is None:
@@ -119,11 +127,12 @@ class Vocabulary:
             parts = parse_parts(chunk, at, stop)
             if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
                 return False
-            name, body = parts
-            effects = self.state.classify(body)
+            name, body = parts[0], cut_body(parts[1])
+            shape = self.state.find_shape(body)
+            effects = shape.effects
             if effects.listens or effects.executes or self.state.refusal(effects) is not None:
                 return False
-            statement = self.pool.tenant.statements.find(body, self.scope, effects)
+            statement = self.pool.tenant.statements.find(body, self.scope, shape)
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1

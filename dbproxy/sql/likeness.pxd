@@ -1,16 +1,17 @@
 cimport cython
 
+from dbproxy.sql.identity cimport Shape
 from dbproxy.sql.shape cimport find_pattern
 
-cdef int NUMBER, SLOTS, STRING
-cdef int _ZERO, _NINE, _QUOTE, _BACKSLASH
+cdef int NUMBER, SLOTS, STRING, TAG
+cdef int _ZERO, _NINE, _QUOTE, _STAR, _BACKSLASH
 
 
 @cython.final
 cdef class Likeness:
     cdef readonly bytes head
     cdef readonly bytes tail
-    cdef readonly object statement
+    cdef readonly Shape shape
 
     @cython.locals(text="const unsigned char *", end=Py_ssize_t)
     cpdef bint covers(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop) except -1
@@ -22,8 +23,8 @@ cdef class Likenesses:
     cdef readonly Likeness last
 
     @cython.locals(likeness=Likeness)
-    cpdef object find(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop)
-    cpdef object add(self, bytes text, statement)
+    cpdef Shape find(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop)
+    cpdef object add(self, bytes text, Shape shape)
 
 
 @cython.locals(

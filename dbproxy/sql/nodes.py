@@ -7,6 +7,7 @@ a view, EXPLAIN): the safe side. The names of nodes and fields are PostgreSQL's 
 
 from collections.abc import Callable
 
+from dbproxy.sql.access import LEAVES
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
 from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, literal, set_config, variable_set
@@ -46,8 +47,6 @@ _KEEPING = frozenset(
         "reindex_stmt", "cluster_stmt", "comment_stmt", "grant_stmt",
     )
 )  # fmt: skip
-# Half of a tree. In them there are only names and values.
-LEAVES = frozenset({"A_Const", "ColumnRef", "ParamRef", "TypeName", "String", "Integer", "Alias"})
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
     for kind in ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION", "SCHEMA", "TRIGGER")

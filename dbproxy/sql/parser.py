@@ -7,6 +7,7 @@ so. That goes for what is nested too deeply to be handed over (some 30 levels), 
 from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, scan
 
+from dbproxy.sql.access import UNSEEN, Access, find_access
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.hint import MENTION, read_hint
 from dbproxy.sql.nodes import judge
@@ -15,24 +16,29 @@ from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import UNKNOWN, Statement
 
-__all__ = ["UNREADABLE", "called_names", "classify", "find_hint", "find_prepare", "judge_source"]
+__all__ = ["UNREADABLE", "called_names", "classify", "examine", "find_hint", "find_prepare", "judge_source"]
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
 UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
 
 
 def classify(text: bytes) -> Statement:
-    """All statements of the text together."""
+    """What all statements of the text together do to the session."""
+    return examine(text)[0]
+
+
+def examine(text: bytes) -> tuple[Statement, Access]:
+    """That, and which relations they read and write."""
     if b"\0" in text:  # where libpg_query would stop
-        return UNREADABLE
+        return UNREADABLE, UNSEEN
     try:
         statements = parse(text.decode()).stmts
     except (PgQueryError, DecodeError, UnicodeDecodeError):
-        return UNREADABLE
+        return UNREADABLE, UNSEEN
     findings = Findings(varies=b'&"' in text)  # U&"…" UESCAPE '…': a literal makes the name
     judge_reads(findings, [(raw.stmt, judge(findings, raw.stmt)) for raw in statements])
     findings.hint = find_hint(text)
-    return findings.statement(single=len(statements) <= 1)
+    return findings.statement(single=len(statements) <= 1), find_access([raw.stmt for raw in statements])
 
 
 def find_hint(text: bytes) -> str:

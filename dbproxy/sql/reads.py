@@ -11,9 +11,10 @@ a statement is no read: it goes to the primary, where it would have gone anyway.
 
 from collections.abc import Callable, Iterator
 
+from dbproxy.sql.access import LEAVES, Known, descend
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.findings import Findings
-from dbproxy.sql.nodes import LEAVES, Visited, children
+from dbproxy.sql.nodes import Visited
 from dbproxy.sql.relations import is_own, is_replicated
 from dbproxy.sql.setters import Node, enum_name, literal
 from dbproxy.sql.settings import fold
@@ -73,26 +74,14 @@ def _is_read(findings: Findings, root: Node, visited: Visited) -> bool:
 
 def _find_tables(root: Node) -> Iterator[Node]:
     """The tree's RangeVars that are no names of WITH; it is walked with those that are known so far."""
-    pending: list[tuple[Node, frozenset[str]]] = [(root, frozenset())]
+    pending: list[tuple[Node, Known]] = [(root, frozenset())]
     while pending:
         node, known = pending.pop()
         kind = node.DESCRIPTOR.name
-        if kind == "RangeVar" and (node.schemaname or node.relname not in known):
+        if kind == "RangeVar" and (node.schemaname or node.relname not in (known or ())):
             yield node
-        if kind == "SelectStmt" and node.HasField("with_clause"):
-            pending.extend(_with_names(node, known))
-        elif kind not in LEAVES:
-            pending.extend([(child, known) for child in children(node)])
-
-
-def _with_names(node: Node, known: frozenset[str]) -> Iterator[tuple[Node, frozenset[str]]]:
-    """The children of a SELECT with WITH: a query in it knows those before it, with RECURSIVE all of them."""
-    queries = node.with_clause.ctes
-    every = known.union(query.common_table_expr.ctename for query in queries)
-    for query in queries:
-        yield query, every if node.with_clause.recursive else known
-        known |= {query.common_table_expr.ctename}
-    yield from ((child, every) for child in children(node) if child.DESCRIPTOR.name != "WithClause")
+        if kind not in LEAVES:
+            pending.extend(descend(node, known))
 
 
 def _reads_table(findings: Findings, schema: str, name: str) -> bool:

@@ -21,24 +21,12 @@ server encoding, not of the client-only ones (SJIS, BIG5, GBK, UHC, JOHAB, GB180
 
 import re
 
-_OTHER, _SPACE, _WORD, _DIGIT = 0, 1, 2, 3
-_BLANK, _NEWLINE, _RETURN, _QUOTE, _DOUBLE_QUOTE, _BACKSLASH = 0x20, 0x0A, 0x0D, 0x27, 0x22, 0x5C
-_DOLLAR, _AND, _PAREN, _STAR, _PLUS, _COMMA, _DASH = 0x24, 0x26, 0x28, 0x2A, 0x2B, 0x2C, 0x2D
-_DOT, _SLASH, _ZERO, _BRACKET, _UNDERSCORE, _QUESTION = 0x2E, 0x2F, 0x30, 0x5B, 0x5F, 0x3F
-_A, _B, _E, _F, _N, _O, _U, _X = 0x61, 0x62, 0x65, 0x66, 0x6E, 0x6F, 0x75, 0x78
-_LOWER = 0x20  # the bit that makes a letter a small one
-NUMBER, STRING = 1, 2  # in patterns
+from dbproxy.sql.comments import mark_values
+from dbproxy.sql.lexer import gap_end, is_wordlike, kept_end, literal_end
 
-
-def _classify(byte: int) -> int:
-    if byte in b" \t\n\r\f\v":
-        return _SPACE
-    if byte in b"0123456789":
-        return _DIGIT
-    return _WORD if byte >= 0x80 or chr(byte).isalpha() or byte == _UNDERSCORE else _OTHER
-
-
-_KIND = bytes(_classify(byte) for byte in range(256))
+_BLANK, _QUOTE, _DOLLAR, _QUESTION = 0x20, 0x27, 0x24, 0x3F
+_PAREN, _COMMA, _DASH, _BRACKET = 0x28, 0x2C, 0x2D, 0x5B
+NUMBER, STRING, TAG = 1, 2, 3  # in patterns
 
 _VALUE = rb"-?(?:\$\?|NULL|TRUE|FALSE|DEFAULT)"
 _LIST = rb" ?%s(?: ?, ?%s)* ?" % (_VALUE, _VALUE)
@@ -59,25 +47,25 @@ def shape(text: bytes, backslashes: bool = False) -> bytes:
     i = size = last = 0  # `last` is the last byte kept that is no white space
     listed = False
     while i < n:
-        end = _gap_end(source, i, n)
+        end = gap_end(source, i, n)
         if end > i:
             i = end
             if size > 0:
                 out[size] = _BLANK
                 size += 1
             continue
-        end = _literal_end(source, i, n, backslashes)
+        end = literal_end(source, i, n, backslashes)
         if end > i:
             i = end
             listed = listed or last in (_PAREN, _COMMA, _BRACKET, _DASH)
-            if size > 0 and _is_wordlike(out[size - 1]):
+            if size > 0 and is_wordlike(out[size - 1]):
                 out[size] = _BLANK
                 size += 1
             out[size] = _DOLLAR
             out[size + 1] = _QUESTION
             size += 2
             continue
-        end = _kept_end(source, i, n)
+        end = kept_end(source, i, n)
         while i < end:
             out[size] = source[i]
             size += 1
@@ -90,21 +78,25 @@ def shape(text: bytes, backslashes: bool = False) -> bytes:
 
 
 def find_pattern(text: bytes) -> bytes:
-    """`text` with NUMBER for each number of digits only, and STRING in each string without a prefix or quotes."""
+    """`text` with marks for what may be another value in a text of the same shape.
+
+    NUMBER for each number of digits only, STRING in each string without a prefix or quotes, TAG in comments that are
+    tags (sql.comments).
+    """
     n = len(text)
     padded = text + b"\0\0"
     source = padded
     found = b""
     i = 0
     while i < n:
-        start = _gap_end(source, i, n)
-        end = _literal_end(source, start, n, backslashes=False) or _kept_end(source, start, n)
+        start = gap_end(source, i, n)
+        end = literal_end(source, start, n, backslashes=False) or kept_end(source, start, n)
         token = text[start:end]
-        if token.isdigit() and not _is_wordlike(source[end]):
+        if token.isdigit() and not is_wordlike(source[end]):
             token = b"%c" % NUMBER
         elif source[start] == _QUOTE and text.find(b"'", start + 1) == end - 1:
             token = b"'%c'" % STRING
-        found += text[i:start] + token
+        found += mark_values(text[i:start], b"%c" % TAG) + token
         i = end
     return found
 
@@ -125,180 +117,3 @@ def redact(text: bytes) -> bytes:
 
 def _fold(found: re.Match[bytes]) -> bytes:
     return found[2] + b"[$?, ...]" if found[2] else (found[1] or found[3]) + b" ($?, ...)"
-
-
-def _is_wordlike(byte: int) -> bool:
-    return _KIND[byte] >= _WORD or byte == _DOLLAR
-
-
-def _gap_end(text: bytes, i: int, n: int) -> int:
-    """Where the white space and comments that begin at `i` end; `i` if there are none."""
-    while i < n:
-        c = text[i]
-        if _KIND[c] == _SPACE:
-            i += 1
-        elif c == _DASH and text[i + 1] == _DASH:
-            i = _line_end(text, i, n)
-        elif c == _SLASH and text[i + 1] == _STAR:
-            i = _comment_end(text, i + 2, n)
-        else:
-            return i
-    return i
-
-
-def _line_end(text: bytes, i: int, n: int) -> int:
-    while i < n and text[i] not in (_NEWLINE, _RETURN):
-        i += 1
-    return i
-
-
-def _comment_end(text: bytes, i: int, n: int) -> int:
-    depth = 1
-    while i < n:
-        if text[i] == _SLASH and text[i + 1] == _STAR:
-            depth += 1
-            i += 2
-        elif text[i] == _STAR and text[i + 1] == _SLASH:
-            depth -= 1
-            i += 2
-            if depth == 0:
-                return i
-        else:
-            i += 1
-    return n
-
-
-def _literal_end(text: bytes, i: int, n: int, backslashes: bool) -> int:
-    """Where the literal that begins at `i` ends; 0 if none does."""
-    c = text[i]
-    kind = _KIND[c]
-    if kind == _WORD:
-        return _prefixed_end(text, i, n, backslashes)
-    if kind == _DIGIT or (c == _DOT and _KIND[text[i + 1]] == _DIGIT):
-        return _number_end(text, i)
-    if c == _QUOTE:
-        return _string_end(text, i + 1, n, backslashes)
-    if c == _DOLLAR:
-        return _dollar_end(text, i, n)
-    if c == _DOUBLE_QUOTE and _name_end(text, i, n) == 0:
-        return n
-    return 0
-
-
-def _prefixed_end(text: bytes, i: int, n: int, backslashes: bool) -> int:
-    """The end of E'…', B'…', X'…', N'…' or U&'…' at `i`; 0 if it is a word."""
-    c = text[i] | _LOWER
-    if text[i + 1] == _QUOTE:
-        if c in (_E, _B, _X, _N):
-            return _string_end(text, i + 2, n, c == _E or (c == _N and backslashes))
-    elif c == _U and text[i + 1] == _AND and text[i + 2] == _QUOTE:
-        return _string_end(text, i + 3, n, c == _E)
-    return 0
-
-
-def _string_end(text: bytes, i: int, n: int, escapes: bool) -> int:
-    """The end of the string whose first character is at `i`, continuation lines included."""
-    while i < n:
-        c = text[i]
-        i += 1
-        if c == _BACKSLASH and escapes:
-            i += 1
-        elif c == _QUOTE:
-            if text[i] == _QUOTE:
-                i += 1
-                continue
-            following = _continuation(text, i, n)
-            if following == 0:
-                return i
-            i = following
-    return n
-
-
-def _continuation(text: bytes, i: int, n: int) -> int:
-    """Where a string that was closed at `i` goes on, on a later line; 0 if it does not."""
-    newline = False
-    while i < n:
-        c = text[i]
-        if c in (_NEWLINE, _RETURN):
-            newline = True
-            i += 1
-        elif _KIND[c] == _SPACE:
-            i += 1
-        elif c == _DASH and text[i + 1] == _DASH:
-            i = _line_end(text, i, n)
-        else:
-            return i + 1 if c == _QUOTE and newline else 0
-    return 0
-
-
-def _dollar_end(text: bytes, i: int, n: int) -> int:
-    """The end of the dollar-quoted string at `i`; 0 if it is a parameter or a lone dollar sign."""
-    end = i + 1
-    if _KIND[text[end]] == _DIGIT:
-        return 0
-    while _KIND[text[end]] >= _WORD:
-        end += 1
-    if text[end] != _DOLLAR:
-        return 0
-    size = end + 1 - i
-    tag = text[i : end + 1]
-    while end < n:
-        end += 1
-        if text[end] == _DOLLAR and end + size <= n and text[end : end + size] == tag:
-            return end + size
-    return n
-
-
-def _number_end(text: bytes, i: int) -> int:
-    c = text[i + 1] | _LOWER
-    if text[i] == _ZERO and c in (_X, _O, _B):
-        end = i + 2
-        while _is_hex(text[end]):
-            end += 1
-        if end > i + 2:
-            return end
-    end = _digits_end(text, i)
-    if text[end] == _DOT and text[end + 1] != _DOT:
-        end = _digits_end(text, end + 1)
-    if text[end] | _LOWER == _E:
-        exponent = end + 2 if text[end + 1] in (_PLUS, _DASH) else end + 1
-        if _KIND[text[exponent]] == _DIGIT:
-            return _digits_end(text, exponent)
-    return end
-
-
-def _is_hex(byte: int) -> bool:
-    return _KIND[byte] == _DIGIT or _A <= byte | _LOWER <= _F or byte == _UNDERSCORE
-
-
-def _digits_end(text: bytes, i: int) -> int:
-    while _KIND[text[i]] == _DIGIT or (text[i] == _UNDERSCORE and _KIND[text[i + 1]] == _DIGIT):  # 1_000
-        i += 1
-    return i
-
-
-def _kept_end(text: bytes, i: int, n: int) -> int:
-    """The end of the word, quoted name, parameter or other character at `i`."""
-    c = text[i]
-    if c == _DOUBLE_QUOTE:
-        return _name_end(text, i, n)
-    i += 1
-    if _KIND[c] == _WORD:
-        while _is_wordlike(text[i]):
-            i += 1
-    elif c == _DOLLAR:
-        while _KIND[text[i]] == _DIGIT:
-            i += 1
-    return i
-
-
-def _name_end(text: bytes, i: int, n: int) -> int:
-    """The end of the quoted name at `i`, doubled quotes included; 0 if it has none."""
-    i += 1
-    while i < n:
-        if text[i] == _DOUBLE_QUOTE:
-            if text[i + 1] != _DOUBLE_QUOTE:
-                return i + 1
-            i += 1
-        i += 1
-    return 0

@@ -154,7 +154,7 @@ class Framer:
 WHOLE = 1 << 30  # need: everything, however long
 GIGABYTE = 0x40000000  # PostgreSQL's own limit on a message (MaxAllocSize)
 SMALL = 10001  # PostgreSQL's limit on messages that hold no data (PQ_SMALL_MESSAGE_LIMIT), and the kind byte
-STATEMENT_NEED = 16384  # of a Query: what classification looks at
+STATEMENT_NEED = 65536  # of a Query: what its identity is told by
 BIND_NEED = 4096  # of a Bind: both names
 
 _CLIENT = {

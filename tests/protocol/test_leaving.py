@@ -126,9 +126,9 @@ async def test_half_closed_client_of_whom_more_is_expected_has_gone(house: House
         await let_others_run()
         server.send(COPY_IN)
     elif stage == "cut message":
-        long = query("x" * 50_000)
-        client.send(long[:40_000])
-        await server.receives_bytes(long[:40_000])
+        long = query("x" * 100_000)
+        client.send(long[:80_000])
+        await server.receives_bytes(long[:80_000])
         client.half_close()
     else:
         client.send(*UNSYNCED)
@@ -218,8 +218,8 @@ async def test_client_that_vanishes_with_half_an_answer_costs_the_server(house: 
 async def test_client_that_vanishes_with_half_a_message_sent_costs_the_server(house: House):
     client, server = await house.pair()
     await begin(client, server)
-    client.send(query("x" * 50_000)[:40_000])
-    await server.read(40_000)
+    client.send(query("x" * 100_000)[:80_000])
+    await server.read(80_000)
     client.cut()
     await server.hears_the_end()
 

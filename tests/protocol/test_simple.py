@@ -191,11 +191,11 @@ async def test_long_row_streams_through_in_the_pieces_in_which_it_comes(house: H
 
 async def test_long_query_streams_through_in_the_pieces_in_which_it_comes(house: House):
     client, server = await house.pair()
-    long = query("SELECT '" + "x" * 100_000 + "'")
-    client.send(long[:50_000])
-    await server.receives_bytes(long[:50_000])
-    client.send(long[50_000:])
-    await server.receives_bytes(long[50_000:])
+    long = query("SELECT '" + "x" * 150_000 + "'")
+    client.send(long[:80_000])
+    await server.receives_bytes(long[:80_000])
+    client.send(long[80_000:])
+    await server.receives_bytes(long[80_000:])
     server.send(rows("x"), IDLE)
     await client.receives(rows("x"), IDLE)
     await server.answers_audit()  # its beginning is not all that it may do

@@ -67,10 +67,10 @@ async def test_pipeline_behind_the_message_that_waits_is_intact(house: House):
 async def test_message_whose_end_comes_while_it_waits(house: House):
     client, server = await hold(house)
     waiting = await house.client()
-    long = query("SELECT '" + "x" * 100_000 + "'")
-    waiting.send(long[:30_000])
+    long = query("SELECT '" + "x" * 150_000 + "'")
+    waiting.send(long[:80_000])
     await house.until(lambda: len(house.pool.waiting) == 1)
-    waiting.send(long[30_000:])
+    waiting.send(long[80_000:])
     await free(client, server)
     await server.receives(long)
 
@@ -129,14 +129,14 @@ async def test_batch_that_was_discarded_is_discarded_until_its_sync_comes(house:
 async def test_long_message_that_waited_too_long_is_dropped_whole(house: House):
     client, server = await hold(house)
     waiting = await house.client()
-    long = query("SELECT '" + "x" * 100_000 + "'")
-    waiting.send(long[:50_000])
+    long = query("SELECT '" + "x" * 150_000 + "'")
+    waiting.send(long[:80_000])
     await house.until(lambda: len(house.pool.waiting) == 1)
     house.sweep(later=121)
     await waiting.fails("53300")
     await waiting.receives(IDLE)
     await free(client, server)
-    waiting.send(long[50_000:], query("SELECT 2"))
+    waiting.send(long[80_000:], query("SELECT 2"))
     await server.answers(rows("2"), IDLE, to=query("SELECT 2"))
     await waiting.receives(rows("2"), IDLE)
 

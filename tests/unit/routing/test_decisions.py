@@ -9,7 +9,7 @@ import pytest
 from dbproxy.cluster.catalog import Catalog, Definition
 from dbproxy.config import RuleSettings
 from dbproxy.pool.parameters import Parameters
-from dbproxy.routing.router import NO_REPLICA, OFF, READS, RESCUED_LIMIT, SHARE, STALE, Router
+from dbproxy.routing.router import NO_REPLICA, OFF, READS, RESCUED_LIMIT, SHARE, STALE, TOO_OFTEN, Router
 from dbproxy.sql.statement import Statement
 from tests.unit.routing.test_explain import router, settings
 
@@ -33,7 +33,7 @@ def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
 
 def test_routing_that_is_off_counts_nothing() -> None:
     own = router(mode="off")
-    assert own.judge(Statement(reads=True), Client()) is OFF
+    assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is OFF
     assert ask(own, b"SELECT 1") is None
     assert not own.decisions
 
@@ -81,13 +81,15 @@ def test_other_settings_hold_at_once_for_sessions_that_are_known() -> None:
     assert own.wishes_of(client.settings).consistency == "eventual"
 
 
-def test_statements_that_were_rescued_too_often_have_their_texts() -> None:
+def test_a_statement_that_was_rescued_too_often_takes_no_other_with_it() -> None:
     own = router()
-    text = b"SELECT liar(7)"
+    text = b"SELECT 7 AS lie"
     statement = own.primary.tenant.classifier.find(text)
     for _ in range(RESCUED_LIMIT):
         own.note_rescue(own.cluster.members[1], "read only", statement)
-    assert own.rescued_too_often() == [(text, RESCUED_LIMIT)]
+    assert own.rescued_too_often() == [(statement, RESCUED_LIMIT)]
+    assert statement.text == "SELECT $? AS lie"
+    assert own.judge(own.primary.tenant.classifier.find(b"SELECT  8 AS lie"), Client()) is TOO_OFTEN
     assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is READS
 
 

@@ -11,7 +11,6 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.explain import Newcomer, explain_route, explain_text
 from dbproxy.routing.router import READ_ONLY, READS, RESCUED_LIMIT, Router
-from dbproxy.sql.parser import classify
 from tests.support.other_sql import OTHERS
 from tests.support.reads_sql import READS as READ_TEXTS
 from tests.support.reads_sql import lines
@@ -132,8 +131,9 @@ def test_hint_that_names_a_replica_leaves_only_that_one() -> None:
 
 def test_a_statement_that_replicas_failed_too_often_is_the_primarys() -> None:
     own = router()
-    statement = classify(ITEMS)
-    own.rescued[1] = statement, RESCUED_LIMIT
+    shape = own.primary.classifier.find(ITEMS)
+    for _ in range(RESCUED_LIMIT):
+        own.note_rescue(own.cluster.members[1], "read only", shape)
     assert "replicas have failed too often" in explain_route(own, ITEMS)[0]
 
 
@@ -158,8 +158,8 @@ def test_what_a_rule_says_is_told() -> None:
 )
 def test_what_is_told_is_what_is_done(text: str) -> None:
     found = router(slow_start="0s")
-    statement = classify(text.encode())
-    goes = found.judge(statement, Session()) in (READS, READ_ONLY)
+    shape = found.primary.classifier.find(text.encode())
+    goes = found.judge(shape, Session()) in (READS, READ_ONLY)
     assert explain_route(found, text.encode())[0].startswith("It goes to replica") is goes
 
 

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.sql import cache
+from dbproxy.sql.access import Access
 from dbproxy.sql.cache import StatementCache
-from dbproxy.sql.parser import UNREADABLE, classify
+from dbproxy.sql.identity import Shape
+from dbproxy.sql.parser import UNREADABLE, classify, examine
 from dbproxy.sql.statement import CREATES_TEMP, SETS, UNKNOWN, Statement
 
 TEMPLATES = """
@@ -52,7 +54,7 @@ TEXTS = st.tuples(st.sampled_from(TEMPLATES), st.lists(LITERALS, min_size=3, max
 )
 
 
-def total(texts: dict[bytes, Statement]) -> int:
+def total(texts: dict[bytes, Shape]) -> int:
     return sum(map(len, texts))
 
 
@@ -62,15 +64,15 @@ def test_a_text_is_found_to_do_what_it_does(texts: list[bytes]) -> None:
     for text in texts:
         expected = classify(text)
         if expected is not UNREADABLE:  # else the server refuses it, and what is said of it does not matter
-            assert statements.find(text) == expected
-            assert statements.find(text) == expected
+            assert statements.find(text).effects == expected
+            assert statements.find(text).effects == expected
 
 
 def test_a_shape_is_classified_once(monkeypatch: pytest.MonkeyPatch) -> None:
     classified = count_classified(monkeypatch)
     statements = StatementCache(100)
     for number in range(1000):
-        assert statements.find(b"SELECT a FROM t WHERE b = %d" % number).harmless
+        assert statements.find(b"SELECT a FROM t WHERE b = %d" % number).effects.harmless
     assert len(classified) == 1
 
 
@@ -78,31 +80,31 @@ def test_a_text_whose_literals_decide_is_classified_once(monkeypatch: pytest.Mon
     classified = count_classified(monkeypatch)
     statements = StatementCache(100)
     for name in (b"a", b"b", b"a", b"b"):
-        found = statements.find(b"SELECT set_config('%s', 'x', false)" % name)
+        found = statements.find(b"SELECT set_config('%s', 'x', false)" % name).effects
         assert (found.effects, found.settings) == (SETS, {name.decode()})
     assert len(classified) == 2
 
 
 def test_a_bad_literal_does_not_spoil_the_shape() -> None:
     statements = StatementCache(100)
-    assert statements.find(rb"SELECT U&'\zzzz'").effects == UNKNOWN
-    assert statements.find(rb"SELECT U&'\0061'").harmless
+    assert statements.find(rb"SELECT U&'\zzzz'").effects.effects == UNKNOWN
+    assert statements.find(rb"SELECT U&'\0061'").effects.harmless
 
 
 def test_a_text_over_the_limit_is_not_looked_at() -> None:
     statements = StatementCache(100, parse_limit=40)
-    assert statements.find(b"SELECT 1".ljust(40)).harmless
-    assert statements.find(b"SELECT 1".ljust(41)) is UNREADABLE
-    assert not statements.find(b"SELECT 1".ljust(41)).single
+    assert statements.find(b"SELECT 1".ljust(40)).effects.harmless
+    assert statements.find(b"SELECT 1".ljust(41)).effects is UNREADABLE
+    assert not statements.find(b"SELECT 1".ljust(41)).effects.single
 
 
 def test_a_backslash_that_may_escape_makes_a_text_unknown() -> None:
     statements = StatementCache(100)
     text = rb"SELECT '\'; SET a = '1"
-    assert statements.find(text, True) is UNREADABLE
+    assert statements.find(text, True).effects is UNREADABLE
     statements.find(rb"SELECT '\'")
-    assert statements.find(rb"SELECT '\'", True) is UNREADABLE
-    assert statements.find(b"CREATE TEMP TABLE t (a int)", True).effects & CREATES_TEMP
+    assert statements.find(rb"SELECT '\'", True).effects is UNREADABLE
+    assert statements.find(b"CREATE TEMP TABLE t (a int)", True).effects.effects & CREATES_TEMP
 
 
 @pytest.mark.parametrize("length", [0, 900, 1100, 9000])
@@ -114,7 +116,7 @@ def test_memory_is_bounded_in_texts_and_bytes(length: int) -> None:
         statements.find(b"SELECT a%d, '%s'" % (number, filling))
         statements.find(b'SELECT a%d, "%s"' % (number, filling))
         statements.find(b"SELECT set_config('a%d', '%s', false)" % (number, filling))
-        for kept in (statements.texts, statements.shapes):
+        for kept in (statements.texts, statements.shapes, statements.unread):
             for generation in (kept.young, kept.old):
                 assert len(generation) <= 8
                 assert total(generation) <= 8 * 1024 + 16384
@@ -133,9 +135,9 @@ def test_what_is_used_survives_a_flood_of_others(monkeypatch: pytest.MonkeyPatch
 def count_classified(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     classified: list[bytes] = []
 
-    def classify_and_note(text: bytes) -> Statement:
+    def examine_and_note(text: bytes) -> tuple[Statement, Access]:
         classified.append(text)
-        return classify(text)
+        return examine(text)
 
-    monkeypatch.setattr(cache, "classify", classify_and_note)
+    monkeypatch.setattr(cache, "examine", examine_and_note)
     return classified

@@ -236,7 +236,7 @@ def test_a_transaction_whose_access_mode_is_the_sessions(text: str, begins: bool
 )
 def test_a_hint_is_a_comment_of_its_own(text: str, hint: str) -> None:
     assert found(text).hint == hint
-    assert StatementCache(8).find(text.encode()).hint == hint
+    assert StatementCache(8).find(text.encode()).effects.hint == hint
 
 
 # --- found again in the cache ---
@@ -257,17 +257,17 @@ def test_a_comment_or_a_literal_that_decides_is_not_lost_in_the_cache(texts: lis
     statements = StatementCache(64)
     for number in range(4):
         for text in [it.format(number).encode() for it in texts + texts[::-1]]:
-            assert statements.find(text) == classify(text)
+            assert statements.find(text).effects == classify(text)
     assert len({found(text.format(1)).hint + str(found(text.format(1)).reads) for text in texts}) > 1
 
 
 def test_a_text_over_the_limit_is_no_read_and_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     statements = StatementCache(8)
-    assert statements.find(b"SELECT 1".ljust(16384)).reads
-    monkeypatch.setattr("dbproxy.sql.cache.classify", None)
-    assert not statements.find(b"SELECT 1".ljust(16385)).reads
-    assert not statements.find(b"/* dbproxy: replica */ SELECT 1".ljust(16385)).hint
+    assert statements.find(b"SELECT 1".ljust(16384)).effects.reads
+    monkeypatch.setattr("dbproxy.sql.cache.examine", None)
+    assert not statements.find(b"SELECT 1".ljust(16385)).effects.reads
+    assert not statements.find(b"/* dbproxy: replica */ SELECT 1".ljust(16385)).effects.hint
 
 
 def test_backslashes_that_may_escape_make_no_read() -> None:
-    assert not StatementCache(8).find(rb"SELECT '\'; DELETE FROM t; --'", True).reads
+    assert not StatementCache(8).find(rb"SELECT '\'; DELETE FROM t; --'", True).effects.reads

@@ -1,0 +1,21 @@
+cimport cython
+
+
+@cython.final
+cdef class Shape:
+    cdef readonly object hash
+    cdef readonly str text
+    cdef readonly object effects
+    cdef readonly bint harmless
+    cdef readonly Shape base
+    cdef readonly str kind
+    cdef readonly object relations
+    cdef readonly object targets
+    cdef readonly object functions
+    cdef readonly bint ends_transaction
+    cdef public Py_ssize_t calls
+    cdef public object statistics
+    cdef object __weakref__
+
+    cpdef Shape identity(self)
+    cpdef count(self)
