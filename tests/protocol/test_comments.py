@@ -9,7 +9,7 @@ from tests.support.speech import BIND_COMPLETE, IDLE, PARSE_COMPLETE, SYNC, bind
 
 
 def shape_of(house: House, text: str) -> Shape:
-    return house.pool.classifier.find(text.encode())
+    return house.pool.tenant.classifier.find(text.encode())
 
 
 async def test_statements_that_differ_in_who_asks_are_one_on_the_server(house: House):
@@ -74,7 +74,7 @@ async def test_a_query_goes_as_it_came_and_is_counted_with_those_like_it(house: 
         await server.answers(row("1"), complete(), IDLE, to=asked)
         await client.receives(row("1"), complete(), IDLE)
     assert shape_of(house, "SELECT 7").calls == 5
-    assert shape_of(house, "SELECT 7").identity() in house.pool.classifier.list_shapes()
+    assert shape_of(house, "SELECT 7").identity() in house.pool.tenant.classifier.list_shapes()
 
 
 async def test_a_query_that_waited_is_counted_once(house: House):

@@ -10,7 +10,7 @@ from tests.unit.admin.house import FakeHouse, records
 
 def send(pool: Pool, *texts: str) -> None:
     for text in texts:
-        pool.classifier.find(text.encode()).count()
+        pool.tenant.classifier.find(text.encode()).count()
 
 
 def test_the_most_frequent_comes_first_without_its_literals() -> None:
@@ -18,10 +18,10 @@ def test_the_most_frequent_comes_first_without_its_literals() -> None:
     pool = house.add_pool()
     send(pool, "INSERT INTO s.t SELECT * FROM a, b WHERE c = 'secret'")
     send(pool, *(f"SELECT a FROM t WHERE b = {number} /*traceparent='{number}'*/" for number in range(5)))
-    pool.classifier.find(b"SELECT only_prepared")
+    pool.tenant.classifier.find(b"SELECT only_prepared")
     first, second, last = records(SHOWS["shapes"](house))
     assert first == {
-        "hash": pool.classifier.find(b"SELECT a FROM t WHERE b = 1").name(),
+        "hash": pool.tenant.classifier.find(b"SELECT a FROM t WHERE b = 1").name(),
         "database": "app",
         "calls": 5,
         "kind": "read",

@@ -131,7 +131,7 @@ def test_hint_that_names_a_replica_leaves_only_that_one() -> None:
 
 def test_a_statement_that_replicas_failed_too_often_is_the_primarys() -> None:
     own = router()
-    shape = own.primary.classifier.find(ITEMS)
+    shape = own.primary.tenant.classifier.find(ITEMS)
     for _ in range(RESCUED_LIMIT):
         own.note_rescue(own.cluster.members[1], "read only", shape)
     assert "replicas have failed too often" in explain_route(own, ITEMS)[0]
@@ -158,7 +158,7 @@ def test_what_a_rule_says_is_told() -> None:
 )
 def test_what_is_told_is_what_is_done(text: str) -> None:
     found = router(slow_start="0s")
-    shape = found.primary.classifier.find(text.encode())
+    shape = found.primary.tenant.classifier.find(text.encode())
     goes = found.judge(shape, Session()) in (READS, READ_ONLY)
     assert explain_route(found, text.encode())[0].startswith("It goes to replica") is goes
 
