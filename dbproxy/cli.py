@@ -6,6 +6,7 @@ that `--help` and a mistyped option answer at once.
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,9 +30,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+NO_FILE = "must be the settings' file; a URL belongs in DATABASE_URL, and is not repeated here"
+
+
+def judge_path(path: Path | None) -> Path | None:
+    """A URL in the file's place holds a password: it must not come up as a file that cannot be read."""
+    if path is not None and re.search(r":/|@|=", str(path)) and not path.exists():
+        raise typer.BadParameter(NO_FILE)
+    return path
+
+
 ConfigFile = Annotated[
     Path | None,
-    typer.Argument(metavar="[CONFIG]", help="The settings' file, such as dbproxy.toml.", show_default=False),
+    typer.Argument(
+        metavar="[CONFIG]",
+        help="The settings' file, such as dbproxy.toml.",
+        show_default=False,
+        callback=judge_path,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -42,7 +58,17 @@ Overrides = Annotated[
 
 
 def main() -> None:
+    words = sys.argv[1:]
+    if words[:1] != ["explain"] and any(map(is_stray_url, words, ["", *words])):
+        typer.echo(f"dbproxy: the configuration {NO_FILE}", err=True)
+        sys.exit(BAD_CONFIGURATION)
     app()
+
+
+def is_stray_url(word: str, before: str) -> bool:
+    """Whether no option takes this word, which a message of bad usage would repeat with its password."""
+    taken = before == "--set" or word.startswith("--set=")
+    return not taken and re.match(r"[a-z]+:/|\w*host\w*=|.*password", word, re.IGNORECASE) is not None
 
 
 def show_version(wanted: bool) -> None:

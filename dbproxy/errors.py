@@ -37,6 +37,10 @@ class ProtocolViolation(ProxyError):
     severity = "FATAL"
 
 
+class UnreadableStartup(ProtocolViolation):
+    """What came first is no start of a conversation: it is logged, and nobody is told (PostgreSQL's COMMERROR)."""
+
+
 class InvalidPassword(ProxyError):
     """Wrong password or unknown user: the client cannot tell which."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -19,11 +20,11 @@ from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
-from dbproxy.errors import ProxyError
+from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.errand import Errand
-from dbproxy.pool.janitor import sweep
+from dbproxy.pool.janitor import isolated, sweep
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
 from dbproxy.routing.plugins import load_plugin
@@ -178,47 +179,55 @@ class Proxy(Pools):
         """The janitor: every deadline is looked at here, those of clients once a second."""
         for turn in itertools.count():
             await asyncio.sleep(SWEEP_INTERVAL)
-            try:
-                self.sweep(monotonic(), clients=turn % SWEEPS_PER_SECOND == 0)
-            except Exception:  # a bug in one deadline must not end all others
-                log.exception("internal error", task="janitor")
+            self.sweep(monotonic(), clients=turn % SWEEPS_PER_SECOND == 0)
 
     def sweep(self, now: float, *, clients: bool) -> None:
-        for key, pool in list(self.pools.items()):
+        """`clients`: the deadlines that are looked at once a second, too. Each is isolated from the others."""
+        for pool in list(self.all_pools()):
             sweep(pool, now)
+        steps: list[Callable[[float], object]] = [self.forget_pools, self.sweep_hosts]
+        if clients:
+            steps += [self.sweep_hubs, self.refresh, self.sample]
+        if clients or self.behind:
+            steps.append(self.sweep_logins)
+        for step in steps:
+            with isolated():
+                step(now)
+
+    def forget_pools(self, now: float) -> None:
+        for key, pool in list(self.pools.items()):
             unused = pool.forgettable(now) and not any(login.pool is pool for login in self.registry)
             if unused and self.hosts.forget(key):
                 del self.pools[key]
+
+    def sweep_hosts(self, _: float) -> None:
         self.hosts.sweep()
-        for pool in self.hosts.replica_pools():
-            sweep(pool, now)
-        for pool in self.watch.pools.values():
-            sweep(pool, now)
-        for hub in self.hubs.values():
-            if hub.pool is not None:
-                sweep(hub.pool, now)
-        if clients:
-            for hub in self.hubs.values():
+
+    def sweep_hubs(self, now: float) -> None:
+        for hub in list(self.hubs.values()):
+            with isolated(database=hub.database):
                 sweep_hub(hub, now)
-            self.senders.sweep()
-            for pool in self.pools.values():
-                if (
-                    pool.tenant.routines_read_at
-                    and now - pool.tenant.routines_read_at >= REFRESH
-                    and pool.idle
-                ):
-                    self.spawn(refresh_routines(pool))
-            for router in self.routers.values():
-                if catalogs.is_asleep(router, now):
-                    catalogs.sleep(router)
-                elif catalogs.claim_read(router, now):
-                    self.spawn(catalogs.read(router))
-                elif catalogs.claim_look(router, now):
-                    self.spawn(catalogs.look(router))
-            self.averages.sample(self.pools.values(), now)
-            self.slowlog.sweep(now)
-        if clients or self.behind:
-            self.behind = sweep_logins(self.registry, self.settings, now)
+        self.senders.sweep()
+
+    def refresh(self, now: float) -> None:
+        """Have read again what databases define."""
+        for pool in self.pools.values():
+            if pool.tenant.routines_read_at and now - pool.tenant.routines_read_at >= REFRESH and pool.idle:
+                self.spawn(refresh_routines(pool))
+        for router in self.routers.values():
+            if catalogs.is_asleep(router, now):
+                catalogs.sleep(router)
+            elif catalogs.claim_read(router, now):
+                self.spawn(catalogs.read(router))
+            elif catalogs.claim_look(router, now):
+                self.spawn(catalogs.look(router))
+
+    def sample(self, now: float) -> None:
+        self.averages.sample(self.pools.values(), now)
+        self.slowlog.sweep(now)
+
+    def sweep_logins(self, now: float) -> None:
+        self.behind = sweep_logins(self.registry, self.settings, now)
 
 
 async def hear(client: Client, channels: list[str]) -> None:
@@ -242,12 +251,23 @@ async def refresh_routines(pool: Pool) -> None:
 def read_users(settings: Settings) -> Users:
     """Who may log in: the users of the file, and those in the servers' URLs."""
     file = settings.auth.file
-    users = Users.parse(file.read_text(encoding="utf-8"), str(file)) if file else Users()
+    users = Users.parse(read_text(file), str(file)) if file else Users()
     for host in settings.hosts().values():
         password = host.password.get_secret_value()
         if host.user and password:
             users.add(host.user, password)
     return users
+
+
+def read_text(file: Path) -> str:
+    """ConfigurationError if it cannot be read, with nothing of what is in it."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        reason = f"{file}: must be UTF-8 text"
+    raise ConfigurationError(reason)  # outside the handler: that error holds all of the file
 
 
 def serve(load: Callable[[], Settings]) -> int:

@@ -1,7 +1,7 @@
 """What is wrong with what was written, in the operator's words.
 
 One line for each mistake: `dbproxy.toml:12: pool.size = "many": must be a whole number, such as 50`. What may
-hold a password (a URL, the value of an unknown key) is masked or left out.
+hold a password (a URL, the value of an unknown key) is hidden or left out.
 """
 
 import json
@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 
 from dbproxy.config.env import PREFIX, name_variable
 from dbproxy.config.keys import NAMED, show, walk_keys
+from dbproxy.config.secrecy import HIDDEN, may_hold_secret, show_key
 from dbproxy.config.settings import Settings
-from dbproxy.config.url import HIDDEN, mask
 from dbproxy.config.written import Path, Written, dotted
 
 _ADVICE = {
@@ -50,9 +50,10 @@ def explain(error: ErrorDetails, written: Written) -> str:
     path: Path = error["loc"]
     origin = written.origin_of(path)
     if error["type"] == "extra_forbidden":
-        return f"{origin}: {dotted(path)}: unknown key{suggest(path, origin)}"
+        shown = show_key(dotted(path))
+        return f"{origin}: {shown}: unknown key{'' if shown == HIDDEN else suggest(path, origin)}"
     value = written.value_of(path, otherwise=error["input"])  # the input is what a validator made of it
-    return f"{origin}: {dotted(path)}{_show_value(path, value)}: {_advise(error)}"
+    return f"{origin}: {show_key(dotted(path))}{_show_value(path, value)}: {_advise(error)}"
 
 
 def suggest(path: Path, origin: str) -> str:
@@ -93,12 +94,12 @@ def _show_limit(path: Path, context: Mapping[str, Any]) -> str:
 
 def _show_value(path: Path, value: object) -> str:
     """` = "value"`, with nothing in it that may be a password; nothing for a table or list."""
-    if isinstance(value, str):
-        secret = path[-1] == "url" or any(sign in value for sign in ("://", "@", "password"))
-        return f" = {json.dumps(mask(value) if secret else value, ensure_ascii=False)}"
-    if isinstance(value, bool | int | float):
-        return f" = {json.dumps(HIDDEN if path[-1] == 'url' else value)}"
-    return ""
+    if not isinstance(value, str | bool | int | float):
+        return ""
+    secret = path[-1] == "url" or (
+        isinstance(value, str) and (path[-1] == "replicas" or may_hold_secret(value))
+    )
+    return f" = {json.dumps(HIDDEN if secret else value, ensure_ascii=False)}"
 
 
 def _list_known(path: Path) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
 
+from dbproxy.config.reset import check_reset
 from dbproxy.config.routing import RoutingKeys
+from dbproxy.config.secrecy import HIDDEN, may_hold_secret
 from dbproxy.config.section import Section, setting
 from dbproxy.config.units import Count, Duration, FileMode, Names, Port, Size, Unit
 from dbproxy.config.url import Host, parse_url
@@ -24,7 +26,8 @@ PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "fun
 def check_pins(names: tuple[str, ...]) -> tuple[str, ...]:
     unknown = next((name for name in names if name not in PINS), None)
     if unknown is not None:
-        raise ValueError(f"no such pin: {unknown}; one of {', '.join(PINS)}")
+        shown = HIDDEN if may_hold_secret(unknown) else unknown
+        raise ValueError(f"no such pin: {shown}; one of {', '.join(PINS)}")
     return names
 
 
@@ -151,7 +154,8 @@ class PoolKeys(Section):
     )
     client_idle_timeout: Duration = setting("0s", "A client idle for longer is disconnected; 0 is never.")
     idle_transaction_timeout: Duration = setting(
-        "0s", "A client idle inside a transaction for longer is disconnected; 0 is never."
+        "0s",
+        "A client idle inside a transaction, or silent amid a request, for longer is disconnected; 0 is never.",
     )
     server_connect_timeout: Duration = setting(
         "15s", "Longest that connecting and logging in to a server may take; 0 is for ever."
@@ -191,7 +195,7 @@ class PoolKeys(Section):
         description="Whether PostgreSQL sees each client's address behind its `application_name`, as in "
         "`app - 10.0.0.1:5432`; the settings of no two clients are equal then. For those that log in from then on.",
     )
-    server_reset_query: str = setting(
+    server_reset_query: Annotated[str, AfterValidator(check_reset)] = setting(
         "DISCARD ALL", "Cleans a server connection that leaves its client in session mode; empty for nothing."
     )
 

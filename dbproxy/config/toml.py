@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dbproxy.config.secrecy import may_hold_secret
 from dbproxy.config.written import Path as Key
 from dbproxy.config.written import Written
 from dbproxy.errors import ConfigurationError
@@ -91,10 +92,11 @@ def _list_keys(value: object) -> Iterator[Key]:
 
 
 def _place_error(path: Path, text: str, message: str) -> str:
-    """The words of tomllib itself (they name no value), with the line where it stumbled."""
+    """The words of tomllib itself (they name keys, but no value), with the line where it stumbled."""
     place = _PLACE.search(message)
     line = place[1] if place and place[1] else str(len(text.rstrip().split("\n")))
-    return f"{path}:{line}: not valid TOML: {_PLACE.sub('', message)}"
+    words = _PLACE.sub("", message)
+    return f"{path}:{line}: not valid TOML" + ("" if may_hold_secret(words) else f": {words}")
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 `postgresql://[user[:password]@][host][:port][/dbname][?name=value&…]`, every part percent-encoded, as
 in "Connection URIs" of libpq's documentation. A host that is an absolute path is the folder of a Unix socket;
-it is written `%2Frun%2Fpg` or `?host=/run/pg`. Two things differ from libpq, on purpose: several hosts in one
-URI are refused, and parameters that we don't know are kept in `ignored`: an application's URI often has its
+it is written `%2Frun%2Fpg` or `?host=/run/pg`. As in libpq, what stands before an @ that comes ahead of every / is
+the login, whatever else it holds. Three things differ, on purpose: several hosts in one URI are refused; of several @
+the last ends the login; and parameters that we don't know are kept in `ignored`, as an application's URI often has its
 driver's.
 
-No ValueError raised here holds any part of the URI: a mistyped one may have its password in the port's place.
+A URI that could be read otherwise, with a part of the password as the host, port, database or a parameter, is refused:
+those are shown. No ValueError raised here holds any part of the URI.
 """
 
 import re
@@ -16,16 +18,17 @@ from urllib.parse import quote, unquote
 
 from pydantic import SecretStr
 
+from dbproxy.config.secrecy import HIDDEN
+
 DEFAULT_HOST = "localhost"
 DEFAULT_PORT = 5432
-HIDDEN = "***"
 NO_PASSWORD = SecretStr("")
 
-_URI = re.compile(
-    r"(?:postgres|postgresql)://(?P<place>[^/?]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL
-)
+_URI = re.compile(r"(?:postgres|postgresql)://(?P<rest>.*)", re.DOTALL)
+_REST = re.compile(r"(?P<place>[^/?]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL)
 _PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]]*)(?::(?P<port>\d*))?", re.ASCII)
-_MASKABLE = re.compile(r"(?P<scheme>[a-z]{1,20})://(?P<user>.*@)?(?P<rest>[^@]*)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%\w+)?", re.ASCII)
 _ENCODE = "if the password holds one of : / ? # @ % it must be percent-encoded, such as %40 for @"
 
 # The client's own business: it sends its application_name, and our connecting has server_connect_timeout.
@@ -83,41 +86,44 @@ def parse_url(value: object) -> Host | None:
     match = _URI.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('must be a URL, such as "postgresql://user:password@host:5432/dbname"')
-    parts = _split_place(match["place"]) | {"dbname": _decode(match["dbname"] or "")}
-    parameters = _split_query(match["query"] or "")
+    login, rest = _split_login(match["rest"])
+    found = _REST.fullmatch(rest)
+    assert found is not None  # it matches any text
+    parts = login | _split_place(found["place"]) | {"dbname": _decode(found["dbname"] or "")}
+    parameters = _split_query(found["query"] or "")
     _refuse_tls(parameters)
     parts |= {name: text for name, text in parameters.items() if name in parts and text}
     known = SILENT | parts.keys() | {"sslmode"}
     return _build(parts, tuple(name for name in parameters if name not in known))
 
 
-def mask(text: str) -> str:
-    """What of a text that should have been a URI may be shown: errs on the side of hiding."""
-    before, question, query = text.partition("?")
-    match = _MASKABLE.fullmatch(before)
-    if match is None or "@" in query:
-        return HIDDEN
-    if not match["user"] and not re.fullmatch(r"[^:]*(:\d*)?(/[^:]*)?", match["rest"]):
-        return HIDDEN  # user:password without a host
-    return f"{match['scheme']}://{HIDDEN + '@' if match['user'] else ''}{match['rest']}{question and '?...'}"
+def _split_login(text: str) -> tuple[dict[str, str], str]:
+    """User and password, and what comes behind them."""
+    before, slash, behind = text.partition("/")
+    # The last @ ends the login, as most drivers have it (libpq: the first). A host never holds one.
+    login, _, where = before.rpartition("@")
+    if "@" in behind:
+        raise ValueError(f"must not hold an @ behind the first /; {_ENCODE}")
+    user, colon, password = login.partition(":")
+    if ":" in _decode(user) and not colon:
+        raise ValueError("must have a plain : between user and password, not %3A")
+    return {"user": _decode(user), "password": _decode(password)}, where + slash + behind
 
 
 def _split_place(place: str) -> dict[str, str]:
-    # The last @ ends the login, as most drivers have it (libpq: the first). A host never holds one.
-    login, _, where = place.rpartition("@")
-    match = _PLACE.fullmatch(where)
-    if "," in where:
+    match = _PLACE.fullmatch(place)
+    if "," in place:
         raise ValueError("must name one host; further hosts belong in [[replicas]]")
     if match is None:
         raise ValueError(f"must have a port number after the host; {_ENCODE}")
-    user, _, password = login.partition(":")
     host = match["host"][1:-1] if match["host"].startswith("[") else match["host"]
-    texts = {"host": host, "port": match["port"] or "", "user": user, "password": password}
-    return {name: _decode(text) for name, text in texts.items()}
+    return {"host": _decode(host), "port": match["port"] or ""}
 
 
 def _split_query(query: str) -> dict[str, str]:
-    pairs = (pair.partition("=") for pair in query.split("&") if pair)
+    pairs = [pair.partition("=") for pair in query.split("&") if pair]
+    if not all(equals and _NAME.fullmatch(_decode(name)) for name, equals, _ in pairs):
+        raise ValueError(f"must have parameters of the form name=value behind the ?; {_ENCODE}")
     return {_decode(name): _decode(value) for name, _, value in pairs}
 
 
@@ -137,7 +143,12 @@ def _build(parts: dict[str, str], ignored: tuple[str, ...]) -> Host:
     host, port = parts["host"] or DEFAULT_HOST, parts["port"] or str(DEFAULT_PORT)
     if "," in host or "," in port:
         raise ValueError("must name one host; further hosts belong in [[replicas]]")
-    if re.search(r"[\s@]", host) or ("/" in host and not host.startswith("/")):
+    if any("=" in parts[name] for name in ("host", "user", "dbname")):
+        raise ValueError(
+            "must have its parameters behind a ?, the first = belongs there (elsewhere it is %3D)"
+        )
+    colons = ":" in host and not host.startswith("/") and not _IPV6.fullmatch(host)
+    if colons or re.search(r"[\s@]", host) or ("/" in host and not host.startswith("/")):
         raise ValueError(f"must name a host or the folder of a Unix socket; {_ENCODE}")
     if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
         raise ValueError(f"must have a port number from 1 to 65535; {_ENCODE}")

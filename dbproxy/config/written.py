@@ -12,13 +12,13 @@ class Assignment:
     """One value for one key from the environment or the command line; `origin` says where to change it."""
 
     path: Path
-    value: object
+    value: object = field(repr=False)  # may hold a password
     origin: str
 
 
 @dataclass
 class Written:
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict, repr=False)  # as above
     origins: dict[Path, str] = field(default_factory=dict)
 
     def put(self, assignment: Assignment) -> None:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from dbproxy.errors import ProtocolViolation
 from dbproxy.pool.parameters import Parameters, literal
 from dbproxy.sql import statement as sql
 from dbproxy.sql.settings import TRANSACTIONS
@@ -79,7 +80,13 @@ class Audit:
         return _FRAME.format(", ".join(parts))
 
     def read(self, row: bytes) -> None:
-        """Take the answer from a DataRow of one column (its payload)."""
+        """Take the answer from a DataRow of one column (its payload). ProtocolViolation if it is none."""
+        try:
+            self._take(row)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise ProtocolViolation("malformed answer to a question of the proxy's own") from None
+
+    def _take(self, row: bytes) -> None:
         if self.effects == sql.WRITES:
             self.answer = Findings(position=int(row_values(row)[0]))
             return

@@ -1,46 +1,72 @@
 """Deadlines of pools: one sweep, a few times a second, compares numbers, so that no query needs a timer."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice, takewhile
 
-from dbproxy.errors import QueryWaitTimeout, TooManyWaiting
+import structlog
+
+from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
+from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import IDLE, TESTED
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def isolated(**whose: object) -> Iterator[None]:
+    """A bug in one deadline is logged, and costs nobody else theirs."""
+    try:
+        yield
+    except Exception:
+        log.exception("internal error", task="janitor", **whose)
 
 
 def sweep(pool: Pool, now: float) -> None:
     """Time out waiting clients, then idle, old and silent servers; open what is missing."""
-    refuse_late_waiters(pool, now)
-    refuse_newest_waiters(pool)
-    close_old_servers(pool, now)
-    check_quiet_servers(pool, now)
-    pool.match(now)
-    pool.open_more(now)
+    for deadline in (refuse_late_waiters, refuse_newest_waiters, close_old_servers, check_quiet_servers):
+        with isolated(database=pool.database, user=pool.user):
+            deadline(pool, now)
+    with isolated(database=pool.database, user=pool.user):
+        pool.match(now)
+    with isolated(database=pool.database, user=pool.user):
+        pool.open_more(now)
+
+
+def refuse(pool: Pool, client: Borrower, error: ProxyError) -> None:
+    """It waits no more."""
+    with isolated(database=pool.database, user=pool.user):
+        pool.leave(client)
+        client.refuse(error)
 
 
 def refuse_late_waiters(pool: Pool, now: float) -> None:
     timeout = pool.settings.query_wait_timeout
     late = takewhile(lambda waiting: now - waiting[1] >= timeout > 0, pool.waiting.items())
     for client, _ in list(late):
-        pool.leave(client)
-        client.refuse(
+        refuse(
+            pool,
+            client,
             QueryWaitTimeout(
                 f"query_wait_timeout: no server connection became free within {timeout:g} s",
                 detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, all in use",
-            )
+            ),
         )
 
 
-def refuse_newest_waiters(pool: Pool) -> None:
+def refuse_newest_waiters(pool: Pool, now: float) -> None:
     """Those beyond `max_waiting`: who came first keeps its place."""
     most = pool.settings.max_waiting
     for client in list(islice(pool.waiting, most, None)) if most else ():
-        pool.leave(client)
-        client.refuse(
+        refuse(
+            pool,
+            client,
             TooManyWaiting(
                 f"max_waiting: {most} clients wait for a server connection already",
                 detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, none of them free",
                 hint="Try again later.",
-            )
+            ),
         )
 
 

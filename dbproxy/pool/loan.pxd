@@ -9,6 +9,7 @@ cdef class Loan:
     cdef readonly double since
     cdef public int served
     cdef public double answered_at
+    cdef public double heard_at
     cdef public double xact_start
     cdef readonly bint changed
     cdef public bint told

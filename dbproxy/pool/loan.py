@@ -14,6 +14,7 @@ class Loan:
         self.since = 0.0
         self.served = 0  # requests that were answered
         self.answered_at = 0.0  # the last of them; `since` before the first
+        self.heard_at = 0.0  # the client has got what it can get without sending more
         self.xact_start = 0.0
         self.changed = False  # lent to another than the last time
         self.told = False  # the client has PostgreSQL's own last words
@@ -25,7 +26,7 @@ class Loan:
     def begin(self, client: Borrower, changed: bool, now: float) -> None:
         self.client = client
         self.changed = changed
-        self.since = self.answered_at = self.xact_start = now
+        self.since = self.answered_at = self.heard_at = self.xact_start = now
         self.served = 0
         self.told = self.keeps_ready = self.cancels_later = False
 

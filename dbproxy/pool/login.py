@@ -146,6 +146,8 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
         elif kind == ord("K"):
             server.backend.pid, server.backend.key = parse_backend_key_data(payload)
         elif kind == ord("Z"):
+            if payload != b"I":
+                raise ProtocolViolation("malformed ReadyForQuery message")
             ready = True
     if not login.done:
         raise ProtocolViolation("the server was ready before it had authenticated us")

@@ -9,7 +9,7 @@ from dbproxy.pool.loan cimport Loan
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
-from dbproxy.wire.extended cimport cut, length_at
+from dbproxy.wire.extended cimport check_reply, cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 from dbproxy.wire.splice cimport Splice

@@ -18,7 +18,7 @@ from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import Member
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
-from dbproxy.wire.extended import columns_key, cut, length_at
+from dbproxy.wire.extended import check_reply, columns_key, cut, length_at
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.pipeline import SKIP
 from dbproxy.wire.splice import Splice
@@ -87,7 +87,10 @@ class Relay:
             return UNDER_WAY
         if state != UNDER_WAY:
             return OVER
-        return ANSWERED if self.dialogue.pipeline.empty() else UNDER_WAY
+        if not self.dialogue.pipeline.empty():
+            return UNDER_WAY
+        self.loan.heard_at = monotonic()
+        return ANSWERED
 
     def forward(self, end: int) -> None:
         """Give the client what is for it of the chunk up to `end`."""
@@ -125,6 +128,7 @@ class Relay:
         ahead = pipeline.take_fakes() if pipeline.fakes else None
         skip = pipeline.receive(kind)
         if kind == ord("C"):
+            check_reply(chunk, at)
             self.watch(chunk, at, skip)
         elif kind == ord("T") or kind == ord("n"):
             if self.answer.withheld is not None:
@@ -135,6 +139,7 @@ class Relay:
             skip = self.report(chunk, at, skip)
         elif kind == ord("G"):
             pipeline.copy_in()
+            self.loan.heard_at = monotonic()
         self.place(at, skip, ahead)
         if not skip:
             self.answer.forwarded = True
@@ -144,6 +149,7 @@ class Relay:
         dialogue = self.dialogue
         pipeline = dialogue.pipeline
         client = self.loan.client
+        check_reply(chunk, at)
         status = chunk[at + 5]
         ahead = pipeline.take_fakes() if pipeline.fakes else None
         skip = pipeline.receive(ord("Z"))
@@ -294,7 +300,7 @@ class Relay:
         if first == ord("R") and chunk[at + 6] == ord("O"):
             self.dialogue.failed = True  # ROLLBACK, or what comes near it
             self.end_transaction(chunk, at)
-        elif first == ord("C") and chunk[at + 7] == ord("M"):
+        elif first == ord("C") and chunk[at + 6] == ord("O") and chunk[at + 7] == ord("M"):
             self.end_transaction(chunk, at)
         elif first == ord("D"):
             self.watch_discard(chunk, at, skip)

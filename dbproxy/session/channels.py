@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Protocol
 
-from dbproxy.errors import ProxyError
+from dbproxy.errors import ProtocolViolation, ProxyError
 
 WANTED, ASKED, HEARD = range(3)  # LISTEN is to be sent, was sent, was confirmed
 NAMES = ("wanted", "asked", "heard")
@@ -147,8 +147,11 @@ def check_name(name: str) -> None:
 
 
 def channel_of(notification: bytes) -> str:
-    """Of a whole NotificationResponse."""
-    return notification[9 : notification.index(0, 9)].decode("utf-8", "surrogateescape")
+    """Of a whole NotificationResponse. ProtocolViolation if it is malformed."""
+    name, _, payload = notification[9:].partition(b"\0")
+    if payload.find(b"\0") != len(payload) - 1 or not payload:
+        raise ProtocolViolation("malformed NotificationResponse message")
+    return name.decode("utf-8", "surrogateescape")
 
 
 def quote(name: str) -> str:

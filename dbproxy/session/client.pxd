@@ -11,6 +11,7 @@ cdef int PARKED, PARTNER_FULL, WRITES
 
 cdef class Client(Requester):
     cdef readonly double request_time
+    cdef readonly double flushed_at
 
     cdef park(self, Framer framer, Py_ssize_t index)
     cdef list borrow(self, Server server)

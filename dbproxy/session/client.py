@@ -28,33 +28,40 @@ class Client(Requester):
     def __init__(self, login: "Login", pool: Pool) -> None:
         Requester.__init__(self, login, pool)
         self.request_time = 0.0
+        self.flushed_at = 0.0
 
     # --- waiting ---
 
     def park(self, framer: Framer, index: int) -> None:
         """Wait with the message of mark `index`; until then the framer is given nothing else."""
         self.parked = True
-        self.pending = (framer, index)
+        self.pending.append((framer, index))
 
     def serve(self, server: Server, now: float) -> None:
         """The wait is over: this server is lent."""
-        first = self.borrow(server)
-        if first:
-            server.write(b"".join(first))
-        self.resume()
+        self.resume(server)
 
-    def resume(self) -> None:
-        """Go on with the request where it was parked."""
-        pending, self.pending = self.pending, None
-        framer, index = pending  # type: ignore[misc]  # a parked client has it
-        self.parked = self.prepared.asks = False
+    def resume(self, server: Server | None = None) -> None:
+        """Go on where it was parked, on `server` if it has waited for one.
+
+        The one way on. Whoever calls it, the janitor, a server or another client's request, goes on, too: what goes
+        wrong here is this client's.
+        """
         try:
+            framer, index = self.pending.pop()
+            self.parked = bool(self.pending)
+            self.prepared.asks = False
+            if server is not None:
+                first = self.borrow(server)
+                if first:
+                    server.write(b"".join(first))
             if self.owes_ready:  # ahead of what is answered now
                 self.tell_ready()
-            self.request(framer, index, framer.mark_at(index) >> 8)
+            self.request(framer, index, framer.mark_at(index) >> 8 if index < framer.count else framer.end)
             self.drain()
-        except ProxyError as error:
-            self.disconnect(error.message, error)
+            self.end_if_faulty()
+        except Exception as error:
+            self.fail(error)
 
     def drain(self) -> None:
         """Handle what came while parked."""
@@ -68,19 +75,19 @@ class Client(Requester):
 
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
-        if self.refused(error):
-            framer, index = self.pending  # type: ignore[misc]  # a parked client has it
-            self.pending = None
-            self.parked = False
-            self.request(framer, index, framer.mark_at(index) >> 8)
-            self.drain()
+        try:
+            if not self.refused(error):
+                self.drop_request(error)
+        except Exception as failure:
+            self.fail(failure)
             return
+        self.resume()
+
+    def drop_request(self, error: ProxyError) -> None:
+        """Answer what waits with the error, which is raised if it ends the connection."""
         if error.severity == "FATAL":
-            self.disconnect(error.message, error)
-            return
-        framer, index = self.pending  # type: ignore[misc]  # a parked client has it
-        self.pending = None
-        self.parked = False
+            raise error
+        framer, index = self.pending.pop()
         self.started = 0.0
         self.arrived = monotonic()  # what comes behind it waits anew
         self.write(self.prepared.keep_promises() + build.error_response(error))
@@ -90,8 +97,7 @@ class Client(Requester):
         else:
             self.discarding = True
         self.prepared.begun = False
-        self.request(framer, index, framer.end)
-        self.drain()
+        self.park(framer, index)
 
     def wait_for_hub(self, channels: list[str]) -> None:
         self.login.hear(self, channels)
@@ -151,7 +157,7 @@ class Client(Requester):
                 self.resume()
                 return False
             if self.leaving:
-                self.disconnect("client closed the connection")
+                self.depart()
             return False
         self.server = None
         settings: Parameters = server.dialogue.settings  # type: ignore[union-attr]
@@ -173,7 +179,7 @@ class Client(Requester):
             self.resume()
             return False
         if self.leaving:
-            self.disconnect("client closed the connection")
+            self.depart()
         return True
 
     def caught_up(self) -> None:
@@ -214,7 +220,35 @@ class Client(Requester):
 
     def last_active(self) -> float:
         """When this client last sent something, or was last answered."""
-        return max(self.arrived, self.server.loan.answered_at if self.server is not None else 0.0)
+        server = self.server
+        return (
+            self.arrived
+            if server is None
+            else max(self.arrived, server.loan.answered_at, server.loan.heard_at)
+        )
+
+    def is_silent(self) -> bool:
+        """Whether the server, if it has one, waits for it to send more."""
+        server = self.server
+        if server is None or self.parked or server.full:
+            return server is None and not self.parked
+        pipeline, half = server.dialogue.pipeline, int(self.framer.left > 0)
+        return bool(half or pipeline.copying or pipeline.only_ours()) and pipeline.waits(half)
+
+    def lacks_flush(self) -> bool:
+        """Whether it has sent half a batch, and nobody knows whether the server is still at it."""
+        server = self.server
+        if server is None or self.parked or server.full or self.framer.left or self.flushed_at > self.arrived:
+            return False
+        pipeline = server.dialogue.pipeline
+        return not (pipeline.copying or pipeline.only_ours()) and pipeline.waits(0)
+
+    def flush(self) -> None:
+        """Send the Flush that it lacks: all that is due comes once the server has done it."""
+        self.flushed_at = monotonic()
+        server: Server = self.server  # type: ignore[assignment]  # it owes something
+        server.relay.flush()
+        server.write(build.flush())
 
     def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         self.login.slow(self, request, wait, run)
@@ -229,7 +263,7 @@ class Client(Requester):
         error, upon which drivers prepare the statement anew.
         """
         prepared = self.prepared
-        if not self.replay.possible(prepared.executes) or self.framer.left:
+        if prepared.asks or not self.replay.possible(prepared.executes) or self.framer.left:
             return False
         if changed and name in prepared.described and not prepared.describes:
             return False
@@ -242,12 +276,8 @@ class Client(Requester):
             self.move_on()
             return
         data = self.prepared.spell_faked() + self.replay.use()
-        framer = client_framer(self.login.max_message_size)
-        framer.scan(data)
         self.prepared.end_request()
-        self.parked = False
-        self.request(framer, 0, 0)
-        self.drain()
+        self.send_again(data)
 
     def move_on(self) -> None:
         """A replica has failed the request: the primary is asked."""
@@ -263,9 +293,8 @@ class Client(Requester):
     def send_again(self, data: bytes) -> None:
         framer = client_framer(self.login.max_message_size)
         framer.scan(data)
-        self.parked = False
-        self.request(framer, 0, 0)
-        self.drain()
+        self.park(framer, 0)
+        self.resume()
 
     # --- its prepared statements ---
 

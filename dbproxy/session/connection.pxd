@@ -20,7 +20,8 @@ cdef class ClientConnection(Borrower):
     cdef public object hub
     cdef readonly bint parked
     cdef readonly bint leaving
-    cdef tuple pending
+    cdef readonly list pending
+    cdef readonly object fault
     cdef list backlog
     cdef Py_ssize_t backlog_size
     cdef readonly double arrived

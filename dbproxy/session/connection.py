@@ -39,7 +39,10 @@ class ClientConnection(Borrower):
         self.hub: Any = None  # once it has listened
         self.parked = False
         self.leaving = False
-        self.pending: tuple[Framer, int] | None = None
+        self.pending: list[tuple[Framer, int]] = []  # where to go on; the last first
+        self.fault: ProxyError | None = (
+            None  # what it sent, and will not be looked at: it goes once it is answered
+        )
         self.backlog: list[bytes] = []
         self.backlog_size = 0
         self.arrived = monotonic()
@@ -61,11 +64,8 @@ class ClientConnection(Borrower):
             return
         try:
             self.take(data)
-        except ProxyError as error:
-            self.disconnect(error.message, error)
-        except Exception:  # our own bug costs this client its connection, and nobody else anything
-            log.exception("internal error", client=self.id)
-            self.disconnect("internal error", ProxyError("internal error in the proxy"))
+        except Exception as error:
+            self.fail(error)
 
     def eof_received(self) -> bool:
         """A half-closed client still gets the answers that are due; one that waits for a server has gone."""
@@ -100,6 +100,25 @@ class ClientConnection(Borrower):
 
     # --- the end ---
 
+    def fail(self, error: Exception) -> None:
+        """What the client sent, or our own bug, costs this client its connection, and nobody else anything."""
+        if not isinstance(error, ProxyError):
+            log.error("internal error", client=self.id, exc_info=error)
+            error = ProxyError("internal error in the proxy")
+        self.disconnect(error.message, error)
+
+    def end_if_faulty(self) -> None:
+        """After its fault nothing is read; what was asked before it is still answered, as PostgreSQL does."""
+        if self.fault is not None and not self.parked:
+            self.leaving = True
+            if self.stranded():
+                self.depart()
+
+    def depart(self) -> None:
+        """The client sends no more, and has been answered."""
+        fault = self.fault
+        self.disconnect("client closed the connection" if fault is None else fault.message, fault)
+
     def leave(self, server: Server, chunk: bytes, position: int, at: int, pieces: list[bytes] | None) -> None:
         """Terminate: what was asked before it is still carried out."""
         ahead = b"".join([*(pieces or []), chunk[position:at]])
@@ -107,7 +126,7 @@ class ClientConnection(Borrower):
             server.write(ahead)
         self.leaving = True
         if self.stranded():
-            self.disconnect("client closed the connection")
+            self.depart()
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke; PostgreSQL would close ours. `told`: its own last words were forwarded."""
@@ -125,7 +144,7 @@ class ClientConnection(Borrower):
         self.waits_in.leave(self)
         if self.hub is not None:
             self.hub.leave(self)
-        self.pending = None
+        self.pending.clear()
         self.backlog.clear()
         if self.transport is not None:
             self.transport.close()

@@ -1,15 +1,20 @@
 """Deadlines of logins, clients and hubs: numbers that the janitor compares a few times a second."""
 
+import structlog
+
 from dbproxy.config.settings import Settings
-from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
+from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
 from dbproxy.session.channels import quote
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 
+log = structlog.get_logger()
+
 AT_ONCE = 100  # disconnected in one sweep
 STALL_LIMIT = 300.0  # seconds that a client may leave an answer unread while it holds a server
+FLUSH_AFTER = 0.5  # seconds after which a batch that lacks its Sync is asked for what it has done
 UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given up
 RELEASE_AFTER = 60.0  # seconds without channels until a hub's connection is closed
 
@@ -21,36 +26,53 @@ def sweep_logins(registry: Registry, settings: Settings, now: float) -> bool:
     """
     ended = 0
     for login in registry:
-        if end_if_over(login, settings, now):
-            ended += 1
-            if ended == AT_ONCE:
-                return True
+        try:
+            ended += end_if_over(login, settings, now)
+        except Exception:  # a bug in one deadline costs nobody else theirs
+            log.exception("internal error", client=login.id)
+        if ended == AT_ONCE:
+            return True
     return False
 
 
 def end_if_over(login: Login, settings: Settings, now: float) -> bool:
     login_timeout = settings.pool.client_login_timeout
     if login.client is not None:
-        error = judge(login.client, now)
-        if error is not None:
-            login.client.disconnect(error.message, error)
-            if login.client.full and login.transport is not None:
-                login.transport.abort()  # who reads nothing does not read this either
-        return error is not None
+        return end_client(login.client, now)
     if login.console is None and login_timeout and now - login.connected_at >= login_timeout:
         login.refuse(LoginTimeout(f"client_login_timeout: not logged in within {login_timeout:g} s"))
         return True
     return False
 
 
+def end_client(client: Client, now: float) -> bool:
+    if client.stranded():
+        client.depart()  # without a word, as PostgreSQL does
+        return True
+    error = judge(client, now)
+    if error is not None:
+        client.disconnect(error.message, error)
+        if client.full and client.transport is not None:
+            client.transport.abort()  # who reads nothing does not read this either
+    elif is_stuck(client, now):
+        client.flush()
+    return error is not None
+
+
+def is_stuck(client: Client, now: float) -> bool:
+    """Whether to ask how far the server is with half a batch, for `idle_transaction_timeout`."""
+    limits = client.pool.settings
+    return (
+        limits.idle_transaction_timeout > 0 and now - client.arrived >= FLUSH_AFTER and client.lacks_flush()
+    )
+
+
 def judge(client: Client, now: float) -> ProxyError | None:
     """Why this client has to go now, if it has."""
     limits = client.pool.settings
-    if client.stranded():
-        return ProtocolViolation("unexpected EOF on client connection")
     if client.stalled_since and client.server is not None and now - client.stalled_since >= STALL_LIMIT:
         return AdminShutdown(f"terminating connection: its answer was not read for {STALL_LIMIT:g} s")
-    if client.parked or (client.server is not None and not client.server.dialogue.only_ours()):
+    if not client.is_silent():
         return None
     idle = now - client.last_active()
     if not client.is_idle():

@@ -22,11 +22,15 @@ class Inbox:
         if self.arrival is not None and not self.arrival.done():
             self.arrival.set_result(None)
 
-    async def read(self, size: int) -> bytes:
+    async def peek(self, size: int) -> bytes:
+        """The next bytes, which are still to be read."""
         while len(self.data) < size:
             self.arrival = asyncio.get_running_loop().create_future()
             await self.arrival
-        data = bytes(self.data[:size])
+        return bytes(self.data[:size])
+
+    async def read(self, size: int) -> bytes:
+        data = await self.peek(size)
         del self.data[:size]
         if len(self.data) <= LIMIT:
             self.link.free(PARKED)

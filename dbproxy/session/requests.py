@@ -7,6 +7,7 @@ it by, or a message need not be sent at all.
 
 from typing import TYPE_CHECKING, Any
 
+from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING
 from dbproxy.pool.insertions import restore, spell_ours
@@ -53,8 +54,13 @@ class Requester(Routed):
         """Handle what the client sent."""
         if self.owes_ready:
             self.tell_ready()
+        if self.fault is not None:
+            return
         self.known_in = None
-        self.framer.scan(data)
+        try:
+            self.framer.scan(data)
+        except ProxyError as error:
+            self.fault = error
         self.arrived = monotonic()
         if self.router is not None and self.server is not None and not self.stays():
             self.moving = True
@@ -67,6 +73,8 @@ class Requester(Routed):
                 self.give_back()
             elif len(self.server.dialogue.pipeline.due) > DUE_LIMIT and not self.framer.left:
                 self.slow_down(self.server)
+        if self.fault is not None:
+            self.end_if_faulty()
 
     def request(self, framer: Framer, index: int, position: int) -> None:
         """Handle the framer's messages from mark `index` on; bytes before `position` have been dealt with.

@@ -156,7 +156,7 @@ class Routed(Judge):
         if self.moving:  # waits behind it
             self.moving = False
             data += cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end)
-        self.pending = None
+        self.pending.clear()
         self.server = None
         self.prepared.end_request()
         self.prepared.executes = self.prepared.asks = False

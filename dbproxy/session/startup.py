@@ -18,6 +18,7 @@ from dbproxy.errors import (
     InvalidParameterValue,
     ProxyError,
     TooManyConnections,
+    UnreadableStartup,
 )
 from dbproxy.net.link import Link
 from dbproxy.net.listen import describe_peer
@@ -92,7 +93,13 @@ class Login(Link):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.end("client closed the connection before it was let in")
+        self.end(self.why_lost())
+
+    def why_lost(self) -> str:
+        """For the log, as PostgreSQL has it: nothing of who has said nothing, as health checks do."""
+        if self.user:
+            return "client closed the connection before it was let in"
+        return "incomplete startup packet" if self.inbox.data else ""
 
     def pause_writing(self) -> None:
         """What a login writes is small."""
@@ -109,6 +116,8 @@ class Login(Link):
                 await self.forward_cancel(opening)
             else:
                 await self.let_in(opening)
+        except UnreadableStartup as error:
+            self.end(error.message)
         except ProxyError as error:
             self.refuse(error)
         except asyncio.CancelledError:
@@ -119,8 +128,8 @@ class Login(Link):
 
     async def read_opening(self) -> StartupMessage | CancelRequest:
         while True:
-            header = await self.inbox.read(4)
-            opening = parse_startup(await self.inbox.read(payload_length(header)))
+            size = 4 + payload_length(await self.inbox.peek(4))
+            opening = parse_startup((await self.inbox.read(size))[4:])
             if isinstance(opening, SSLRequest | GSSENCRequest):
                 self.write(b"N")
             else:

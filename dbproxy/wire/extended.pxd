@@ -21,6 +21,9 @@ cpdef bytes target_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)
 @cython.locals(buffer="const unsigned char *")
 cpdef Py_ssize_t length_at(bytes chunk, Py_ssize_t at) except -1
 
+@cython.locals(buffer="const unsigned char *", length=Py_ssize_t)
+cpdef check_reply(bytes chunk, Py_ssize_t at)
+
 cpdef bytes write_parse(bytes name, bytes body)
 
 @cython.locals(length=Py_ssize_t, header=bytes)

@@ -7,6 +7,8 @@ message's kind byte, and returns None or -1 where the message has no such names:
 
 from struct import Struct
 
+from dbproxy.errors import ProtocolViolation
+
 pack_header = Struct("!ci").pack
 OWN = b"dbproxy_own"  # a statement and a portal of our own, for a moment
 BIND_HEADERS = [pack_header(b"B", length) for length in range(1024)]
@@ -65,7 +67,7 @@ def bind_values(chunk: bytes, at: int, end: int) -> list[bytes]:
 
 
 def row_values(payload: bytes) -> list[bytes]:
-    """Of a DataRow's payload: its values; NULL is empty."""
+    """Of a DataRow's payload: its values; NULL is empty. ProtocolViolation if it is none."""
     values = []
     position = 2
     for _ in range(int.from_bytes(payload[:2], "big")):
@@ -73,7 +75,22 @@ def row_values(payload: bytes) -> list[bytes]:
         position += 4
         values.append(payload[position : position + length])
         position += length
+    if position != len(payload):
+        raise ProtocolViolation("malformed DataRow message")
     return values
+
+
+def check_reply(chunk: bytes, at: int) -> None:
+    """Raise ProtocolViolation if the ReadyForQuery or CommandComplete at `at` is malformed: both are looked into."""
+    buffer = chunk
+    length = length_at(chunk, at)
+    if buffer[at] == ord("C"):
+        if length < 6 or buffer[at + length - 1]:
+            raise ProtocolViolation("malformed CommandComplete message")
+    elif length != 6 or (
+        buffer[at + 5] != ord("I") and buffer[at + 5] != ord("T") and buffer[at + 5] != ord("E")
+    ):
+        raise ProtocolViolation("malformed ReadyForQuery message")
 
 
 def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
@@ -97,13 +114,19 @@ def columns_key(parameters: bytes, chunk: bytes, at: int) -> int:
     """What a statement's Describe was answered (ParameterDescription, then RowDescription or NoData at `at`).
 
     Equal for equal types, and names of columns; where the columns come from is nothing to the reader. Never 0.
+    ProtocolViolation if one of them is malformed.
     """
+    if len(parameters) < 7 or len(parameters) != 7 + 4 * int.from_bytes(parameters[5:7], "big"):
+        raise ProtocolViolation("malformed ParameterDescription message")
     told = [parameters]
     position = at + 7
-    for _ in range(int.from_bytes(chunk[at + 5 : position], "big") if chunk[at] == ord("T") else 0):
-        stop = chunk.index(b"\0", position)
+    end = at + length_at(chunk, at)
+    for _ in range(int.from_bytes(chunk[at + 5 : min(position, end)], "big") if chunk[at] == ord("T") else 0):
+        stop = chunk.find(b"\0", position, end)
         told += (chunk[position : stop + 1], chunk[stop + 7 : stop + 11], chunk[stop + 13 : stop + 17])
-        position = stop + 19
+        position = stop + 19 if stop >= 0 else end + 1
+    if chunk[at] == ord("T") and position != end:
+        raise ProtocolViolation("malformed RowDescription message")
     return hash(b"".join(told)) or 1
 
 

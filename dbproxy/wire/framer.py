@@ -75,7 +75,10 @@ class Framer:
         return self.more[number - FEW]
 
     def scan(self, data: bytes) -> int:
-        """Mark the messages in `data` (and what was held back before it); how many marks there are."""
+        """Mark the messages in `data` (and what was held back before it); how many marks there are.
+
+        Raises what is wrong with a header; the messages ahead of it are marked.
+        """
         self.count = 0
         if self.more:
             self.more.clear()
@@ -116,6 +119,7 @@ class Framer:
             length = (length << 8 | buffer[position + 4]) + 1
             need = rules.needs[kind]
             if need < 0 or length < HEADER or length > rules.limits[kind]:
+                self.end = position  # what came before it stands
                 self.refuse(kind, length)
             if need:  # it is not to PASS
                 whole = length if length < need else need

@@ -235,6 +235,11 @@ class Pipeline:
             last -= 1
         return not self.copying and last >= self.head and self.due[last] & KIND in b"QSF"
 
+    def waits(self, half: int) -> bool:
+        """Whether no request that is whole is due to the client; `half`: 1 if part of its last message is missing."""
+        whole = self.due[self.head : len(self.due) - half]
+        return self.copying or not any(entry & KIND in b"QSF" and entry != ord("Q") | SKIP for entry in whole)
+
     def fail(self) -> list[tuple[int, Any]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""
         self.copying = False

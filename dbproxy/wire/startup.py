@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from construct import ConstructError
 
-from dbproxy.errors import InvalidAuthorization, ProtocolViolation
+from dbproxy.errors import InvalidAuthorization, ProtocolViolation, UnreadableStartup
 from dbproxy.wire import messages
 from dbproxy.wire.codes import Backend, Startup
 
@@ -75,13 +75,13 @@ def payload_length(header: bytes) -> int:
     """How many bytes follow the first four of a new connection."""
     length = int.from_bytes(header[:4], "big") - 4
     if not 4 <= length <= MAX_LENGTH:
-        raise ProtocolViolation("invalid length of startup packet")
+        raise UnreadableStartup("invalid length of startup packet")
     return length
 
 
 def parse_startup(payload: bytes) -> Opening:
     if not 4 <= len(payload) <= MAX_LENGTH:
-        raise ProtocolViolation("invalid length of startup packet")
+        raise UnreadableStartup("invalid length of startup packet")
     code = int.from_bytes(payload[:4], "big")
     if code == Startup.SSL_REQUEST:
         return SSLRequest()
@@ -94,7 +94,7 @@ def parse_startup(payload: bytes) -> Opening:
 
 def _parse_cancel(payload: bytes) -> CancelRequest:
     if not 8 < len(payload) <= 8 + MAX_CANCEL_KEY:
-        raise ProtocolViolation("invalid length of cancel key in cancel request packet")
+        raise UnreadableStartup("invalid length of cancel key in cancel request packet")
     return CancelRequest(int.from_bytes(payload[4:8], "big"), payload[8:])
 
 

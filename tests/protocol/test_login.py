@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,19 +94,72 @@ async def test_older_and_other_protocols_are_refused(house: House):
         b"\0\0\0\7\0\3\0",
         b"\xff\xff\xff\xff",
         struct.pack("!II", 10_005, 3 << 16),
-        struct.pack("!II", 9, 3 << 16) + b"x",
-        opening(3 << 16, b"user\0app"),
     ],
-    ids=["http", "tls", "length 0", "length 7", "length -1", "over 10000", "no terminator", "cut"],
+    ids=["http", "tls", "length 0", "length 7", "length -1", "over 10000"],
 )
 async def test_garbage_before_login_ends_that_client_alone(house: House, garbage: bytes):
     patient = await house.client()
     client = await house.dial()
     client.send(garbage)
-    await client.fails("08P01")
-    await client.hears_the_end()
+    await client.hears_the_end()  # without a word, as from PostgreSQL
     assert len(house.proxy.registry) == 1
     await patient.hears_nothing()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [struct.pack("!II", 9, 3 << 16) + b"x", opening(3 << 16, b"user\0app")],
+    ids=["no terminator", "cut"],
+)
+async def test_startup_packet_that_cannot_be_read_is_refused(house: House, packet: bytes):
+    client = await house.dial()
+    client.send(packet)
+    await client.fails("08P01", "startup packet layout")
+    await client.hears_the_end()
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["half-closed", "cut"])
+@pytest.mark.parametrize(
+    ("said", "logged"),
+    [
+        (b"", []),
+        (START[:1], ["incomplete startup packet"]),
+        (START[:4], ["incomplete startup packet"]),
+        (START[:-1], ["incomplete startup packet"]),
+        (TERMINATE, ["invalid length of startup packet"]),
+    ],
+    ids=["nothing", "1 byte", "length", "all but one", "terminate"],
+)
+async def test_client_that_ends_before_its_startup_packet_does_hears_nothing(
+    house: House, log: list[Any], said: bytes, logged: list[str], cut: bool
+):
+    client = await house.dial()
+    await house.until(lambda: len(house.proxy.registry) == 1)
+    (login,) = house.proxy.registry
+    client.send(said)
+    await house.until(lambda: bytes(login.inbox.data) == said or login.closed)
+    if cut:
+        client.cut()
+    else:
+        client.half_close()
+        await client.hears_the_end()
+    await house.until(lambda: not len(house.proxy.registry))
+    assert [line.get("reason") for line in log] == logged
+    assert not [line for line in log if line["log_level"] != "info"]
+    assert not house.proxy.registry.login_failures
+
+
+async def test_client_that_does_without_encryption_that_it_cannot_have_hears_nothing(
+    house: House, log: list[Any]
+):
+    """As sslmode=require ends."""
+    client = await house.dial()
+    client.send(struct.pack("!II", 8, 80877103))
+    assert await client.read(1) == b"N"
+    client.half_close()
+    await client.hears_the_end()
+    await house.until(lambda: not len(house.proxy.registry))
+    assert log == []
 
 
 async def test_longest_startup_packet(house: House):
@@ -117,7 +171,7 @@ async def test_longest_startup_packet(house: House):
     assert (await named.receive()).kind == "Q"  # a long name is the server's to judge
     longer = await house.dial()
     longer.send(build.startup_message({**parameters, "application_name": "x" * (filler + 2)}))
-    await longer.fails("08P01", "length of startup packet")
+    await longer.hears_the_end()
 
 
 async def test_startup_without_a_user(house: House):

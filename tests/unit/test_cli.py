@@ -92,6 +92,15 @@ def test_a_mistake_in_the_users_file_is_told_with_its_line(command: str, tmp_pat
     assert "hunter" not in result.output
 
 
+def test_users_file_that_is_no_text_is_a_mistake(tmp_path: Path):
+    users = tmp_path / "users.txt"
+    users.write_bytes(b'"app" "hunter2\xff"\n')
+    result = run("check", "--set", f"auth.file={users}", DATABASE_URL=URL)
+    assert result.exit_code == 2
+    assert f"{users}: must be UTF-8 text" in result.stderr
+    assert "hunter2" not in result.output
+
+
 def test_check_shows_what_differs_and_what_to_beware_of():
     result = run(
         "check",
@@ -154,3 +163,40 @@ def test_the_module_is_the_command():
         [sys.executable, "-m", "dbproxy", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("dbproxy 0.")
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_url_in_the_files_place_is_not_repeated(command: str):
+    result = run(command, "postgresql://app:hunter2@h/db")
+    assert result.exit_code == 2
+    assert "hunter2" not in result.output
+    assert "DATABASE_URL" in result.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["postgresql://app:hunter2@h/db"],
+        ["check", "dbproxy.toml", "postgresql://app:hunter2@h/db"],
+        ["serve", "host=h password=hunter2"],
+        ["check", "dbproxy.toml", "password=hunter2"],
+        ["check", "--url=postgresql://app:hunter2@h/db"],
+        ["check", "--set=postgresql://app:hunter2@h/db"],
+    ],
+)
+def test_no_message_of_bad_usage_repeats_a_password(words: list[str]):
+    done = subprocess.run([sys.executable, "-m", "dbproxy", *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "password", ["hun/hunter2", "12/hunter2", "1?a=hunter2/", "1@2/hunter2", "12/3?hunter2", "1/2?a=hunter2"]
+)
+def test_check_and_the_start_show_no_part_of_a_raw_password(password: str):
+    for name in ("DATABASE_URL", "DATABASE_READ_REPLICAS", "DBPROXY_DATABASES__A__PRIMARY__URL"):
+        urls = {"DATABASE_URL": URL, name: f"postgresql://app:{password}@h/db"}
+        result = run("check", **urls)
+        assert result.exit_code == 2
+        assert "percent-encoded" in result.stderr
+        assert "hunter" not in result.output

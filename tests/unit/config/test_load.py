@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from dbproxy.config import load
+from dbproxy.config.keys import walk_keys
+from dbproxy.config.written import Assignment, Written
 from dbproxy.errors import ConfigurationError
 
 # The file of the design, as it stands there.
@@ -197,6 +199,15 @@ def test_a_missing_auth_file_is_a_mistake_on_its_line(tmp_path: Path, write: Wri
     [
         "postgresql://app:hunter2@h:x/db",
         "postgresql://app:hunter2@h/db?sslmode=require",
+        "postgresql://app:hun/hunter2@h/db",
+        "postgresql://app:12/hunter2@h/db",
+        "postgresql://app:1@2/hunter2@h/db",
+        "postgresql://app:12?hunter2/x@h/db",
+        "postgresql://app:hunter2",
+        "postgresql://app%3Ahunter2@h/db",
+        "postgres+asyncpg://app:hunter2@h/db",
+        "jdbc:postgresql://h/db?user=app&password=hunter2",
+        "host=h user=app password=hunter2",
         "app:hunter2@h",
         "hunter2",
     ],
@@ -213,9 +224,61 @@ def test_no_mistake_shows_a_password(write: Write, url: str):
 
 def test_a_demand_for_encryption_is_a_mistake_that_names_what_to_do():
     [found] = mistakes(None, {"DATABASE_URL": "postgresql://app:pw@h/db?sslmode=verify-full"})
-    assert found.startswith('DATABASE_URL: primary.url = "postgresql://***@h/db?...": asks for encryption')
+    assert found.startswith('DATABASE_URL: primary.url = "***": asks for encryption')
     assert "use sslmode=prefer" in found
 
 
 def test_an_unreadable_file_is_a_mistake(tmp_path: Path):
     assert mistakes(tmp_path / "none.toml") == ["none.toml: cannot be read: No such file or directory"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "url = postgresql://app:hunter2@h/db",
+        'url = "postgresql://app:hunter2@h/db',
+        'url = "postgresql://app:x"hunter2@h/db"',
+        "postgresql://app:hunter2@h/db",
+        '"postgresql://app:hunter2@h/db"',
+        "[postgresql://app:hunter2@h/db]",
+        '["postgresql://app:hunter2@h/db"]\n["postgresql://app:hunter2@h/db"]',
+        '"postgresql://app:hunter2@h/db" = 1\n"postgresql://app:hunter2@h/db" = 2',
+        'primary = {"postgresql://app:hunter2@h/db" = 1, "postgresql://app:hunter2@h/db" = 2}',
+        'url = "postgresql://app:hunter2\\@h/db"',
+        "password = hunter2",
+        "url = 'hunter2\u0001'",
+    ],
+)
+def test_no_syntax_error_shows_a_password(write: Write, text: str):
+    [found] = mistakes(write(f"[primary]\n{text}\n"))
+    assert found.startswith("dbproxy.toml:")
+    assert "hunter2" not in found
+
+
+def test_no_unknown_key_shows_a_password(write: Write):
+    text = '"postgresql://app:hunter2@h/db" = 1\n[databases."app:hunter2@h"]\nsize = 1\n'
+    found = mistakes(write(text))
+    assert len(found) == 2
+    assert "hunter2" not in "\n".join(found)
+
+
+SECRETS = ("postgresql://app:hunter2@h/db", "app:hunter2@h", "password=hunter2", "PASSWORD 'hunter2'")
+
+
+@pytest.mark.parametrize("value", SECRETS)
+@pytest.mark.parametrize("key", [key for key, _ in walk_keys()])
+def test_no_key_that_is_given_a_url_shows_it(key: str, value: str):
+    told = ""
+    try:
+        load(None, {}, {key: value})
+    except ConfigurationError as error:
+        told = error.message
+    assert "hunter2" not in told
+
+
+def test_raw_values_are_in_no_repr():
+    written = Written()
+    written.put(Assignment(("primary", "url"), "postgresql://app:hunter2@h/db", "DATABASE_URL"))
+    assert "hunter2" not in repr(written) + repr(Assignment(("a",), "hunter2", "--set"))
+    settings = load(None, {"DATABASE_URL": "postgresql://app:hunter2@h/db"})
+    assert "hunter2" not in repr(settings) + str(settings) + repr(settings.model_dump(mode="json"))

@@ -1,3 +1,5 @@
+import structlog
+
 from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.states import IDLE, TESTED
@@ -30,6 +32,13 @@ class Persistent(FakeClient):
         self.fake.lend(self, 0.0)
 
 
+class Unlucky(FakeClient):
+    """One that meets a bug of ours."""
+
+    def refuse(self, error: ProxyError) -> None:
+        raise RuntimeError("a bug")
+
+
 def test_only_those_who_waited_too_long_are_refused():
     fake = FakePool(size=1, query_wait_timeout=10)
     opened(fake, 1)
@@ -54,6 +63,21 @@ def test_who_waits_again_at_once_is_not_refused_in_the_same_sweep():
     fake.lend(client, 0.0)
     sweep(fake.pool, 20.0)
     assert client.refusals == 1
+
+
+def test_bug_met_as_one_is_refused_costs_the_others_nothing():
+    fake = FakePool(size=2, query_wait_timeout=10, **NEVER_CHECKED)
+    old, _ = opened(fake, 2)
+    fake.lend(FakeClient())
+    old.expires_at = 20.0
+    unlucky, late = Unlucky(), FakeClient()
+    fake.pool.waiting.update({unlucky: 0.0, late: 0.0})
+    with structlog.testing.capture_logs() as lines:
+        sweep(fake.pool, 20.0)
+    assert isinstance(late.refusal, QueryWaitTimeout)
+    assert not fake.pool.waiting
+    assert old.closed_for == "server_lifetime"
+    assert lines[0]["event"] == "internal error"
 
 
 def test_query_wait_timeout_of_nothing_is_for_ever():

@@ -4,10 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from dbproxy.config import PoolSettings, Settings
-from dbproxy.errors import AdminShutdown, LoginTimeout, ProtocolViolation, ProxyError
-from dbproxy.session.deadlines import AT_ONCE, STALL_LIMIT, judge, sweep_logins
+from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
+from dbproxy.session.deadlines import AT_ONCE, FLUSH_AFTER, STALL_LIMIT, end_client, judge, sweep_logins
 
 IDLE, BUSY, NO_SERVER = "idle", "busy", None
 
@@ -17,15 +18,31 @@ class FakeClient:
 
     def __init__(self, server: str | None = NO_SERVER, **limits: float) -> None:
         self.pool = SimpleNamespace(settings=PoolSettings.model_validate(limits))
-        dialogue = SimpleNamespace(only_ours=lambda: server == IDLE)
-        self.server = server and SimpleNamespace(dialogue=dialogue)
-        self.parked = self.gone = self.full = False
+        self.server = server and SimpleNamespace()
+        self.silent = server != BUSY
+        self.half_a_batch = False
+        self.arrived = 0.0
+        self.flushes = 0
+        self.transport = None
+        self.parked = self.gone = self.departed = self.full = False
         self.idle = True
         self.stalled_since = 0.0
         self.ended_for: ProxyError | None = None
 
     def stranded(self) -> bool:
         return self.gone
+
+    def depart(self) -> None:
+        self.departed = True
+
+    def is_silent(self) -> bool:
+        return self.silent and not self.parked
+
+    def lacks_flush(self) -> bool:
+        return self.half_a_batch
+
+    def flush(self) -> None:
+        self.flushes += 1
 
     def is_idle(self) -> bool:
         return self.idle
@@ -74,10 +91,20 @@ def test_answer_left_unread_while_a_server_is_held():
     assert verdict(free, 100 + STALL_LIMIT) is None  # it keeps nobody from anything
 
 
-def test_client_of_whom_nothing_more_can_come_has_gone():
+def test_client_of_whom_nothing_more_can_come_has_gone_without_a_word():
     client = FakeClient(BUSY)
     client.gone = True
-    assert verdict(client, 0) == (ProtocolViolation, "08P01")
+    assert end_client(client, 0.0)  # type: ignore[arg-type]
+    assert (client.departed, client.ended_for) == (True, None)
+
+
+def test_half_a_batch_is_asked_for_if_it_can_be_over_its_limit():
+    limited, free = FakeClient(BUSY, idle_transaction_timeout=10), FakeClient(BUSY)
+    for client in (limited, free):
+        client.half_a_batch = True
+        for now in (FLUSH_AFTER - 0.1, FLUSH_AFTER):
+            assert not end_client(client, now)  # type: ignore[arg-type]
+    assert (limited.flushes, free.flushes) == (1, 0)
 
 
 # --- all of them --------------------------------------------------------------------------------------------
@@ -92,7 +119,8 @@ class FakeLogin:
         self.connected_at = connected_at
         self.refusal: ProxyError | None = None
         self.aborted = False
-        self.transport = SimpleNamespace(abort=lambda: setattr(self, "aborted", True))
+        if client is not None:
+            client.transport = SimpleNamespace(abort=lambda: setattr(self, "aborted", True))
 
     def refuse(self, error: ProxyError) -> None:
         self.refusal = error
@@ -129,3 +157,14 @@ def test_who_reads_nothing_is_not_waited_for_at_the_end():
     logins: Any = [stalled]
     sweep_logins(logins, Settings(), 1 + STALL_LIMIT)
     assert stalled.aborted
+
+
+def test_bug_met_with_one_client_ends_no_sweep():
+    broken = FakeLogin(SimpleNamespace())  # type: ignore[arg-type]  # it has nothing that is asked for
+    broken.id = 7
+    idle = FakeLogin(FakeClient(client_idle_timeout=10))
+    logins: Any = [broken, idle]
+    with structlog.testing.capture_logs() as lines:
+        sweep_logins(logins, Settings(), 60.0)
+    assert idle.client.ended_for.sqlstate == "57P05"
+    assert [(line["event"], line["client"]) for line in lines] == [("internal error", 7)]
