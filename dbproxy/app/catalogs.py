@@ -12,6 +12,7 @@ import structlog
 from dbproxy.cluster.catalog import MARK, QUERY, read_catalog
 from dbproxy.errors import ProxyError
 from dbproxy.pool.errand import Errand
+from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
 
 log = structlog.get_logger()
@@ -69,6 +70,7 @@ async def look(router: Router) -> None:
     if rows[0][0].decode() != router.freshness.mark:
         router.catalog_read_at = monotonic()
         await read(router)
+        await read_routines(router.primary)
 
 
 async def read(router: Router) -> None:
@@ -83,6 +85,15 @@ async def read(router: Router) -> None:
     router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))
     router.freshness.mark, router.freshness.busy_at = mark.decode(), monotonic()
     router.freshness.queries = router.primary.stats.query_count
+
+
+async def read_routines(pool: Pool) -> None:
+    """Read again what the functions of a database do; what was known stays if that fails."""
+    pool.tenant.routines_read_at = monotonic()  # not twice at a time
+    try:
+        await Errand(pool).refresh_routines()
+    except ProxyError as error:
+        log.warning("functions not read", database=pool.database, user=pool.user, error=error.message)
 
 
 def tell_failure(router: Router, error: ProxyError) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from dbproxy.cluster.journal import tell_differing
 from dbproxy.errors import ProxyError, ServerRefused
-from dbproxy.pool.defaults import Place, Snapshot, even_out, fingerprint, kept
+from dbproxy.pool.defaults import Place, Snapshot, even_out, find_uneven, fingerprint, kept
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -139,7 +139,7 @@ def is_even(pool: Pool, wanted: Snapshot | None, found: Snapshot) -> bool:
         return True
     if even_out(pool.defaults, wanted, found):
         return False
-    differing = wanted.differing(found)
+    differing = find_uneven(wanted, found)
     if differing - pool.host.differing:
         pool.host.differing |= differing
         tell_differing(pool.host, sorted(differing))

@@ -23,9 +23,7 @@ from dbproxy.config import Settings
 from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
-from dbproxy.pool.errand import Errand
 from dbproxy.pool.janitor import isolated, sweep
-from dbproxy.pool.pool import Pool
 from dbproxy.pool.routines import REFRESH
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
@@ -213,7 +211,7 @@ class Proxy(Pools):
         """Have read again what databases define."""
         for pool in self.pools.values():
             if pool.tenant.routines_read_at and now - pool.tenant.routines_read_at >= REFRESH and pool.idle:
-                self.spawn(refresh_routines(pool))
+                self.spawn(catalogs.read_routines(pool))
         for router in self.routers.values():
             if catalogs.is_asleep(router, now):
                 catalogs.sleep(router)
@@ -237,15 +235,6 @@ async def hear(client: Client, channels: list[str]) -> None:
         client.heard(error)
     else:
         client.heard(None)
-
-
-async def refresh_routines(pool: Pool) -> None:
-    """Read again what the functions of a database do; what was known stays if that fails."""
-    pool.tenant.routines_read_at = monotonic()  # not twice at a time
-    try:
-        await Errand(pool).refresh_routines()
-    except ProxyError as error:
-        log.warning("functions not read", database=pool.database, user=pool.user, error=error.message)
 
 
 def read_users(settings: Settings) -> Users:

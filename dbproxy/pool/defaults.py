@@ -126,13 +126,18 @@ def kept(before: Snapshot, after: Snapshot, *, same_server: bool) -> dict[str, s
     }
 
 
+def find_uneven(wanted: Snapshot, found: Snapshot) -> set[str]:
+    """Settings in which a replica is not as its primary; what it logs is its operator's affair."""
+    return {name for name in wanted.differing(found) if not name.startswith("log_")}
+
+
 def even_out(defaults: Defaults, wanted: Snapshot, found: Snapshot) -> set[str]:
     """Note the start-up parameters with which a replica's connection has what is wanted; the names of new ones."""
     if defaults.refused:
         return set()
     missing = {
         name: wanted.values.get(name, "")
-        for name in wanted.differing(found)
+        for name in find_uneven(wanted, found)
         if name in wanted.settable or "." in name
     }
     new = {name for name, value in missing.items() if defaults.overrides.get(name) != value}

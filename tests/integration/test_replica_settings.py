@@ -8,8 +8,10 @@ import psycopg
 import pytest
 
 from dbproxy.demo.postgres import Postgres
-from tests.support.hosts import create_hosts, routing
+from tests.support.hosts import SETTINGS, create_hosts, routing, urls
+from tests.support.postgres import Database
 from tests.support.proxy import Proxy
+from tests.support.serving import serving
 from tests.support.two_servers import open_client
 
 ODD = {
@@ -152,3 +154,21 @@ def test_a_function_that_is_altered_past_the_proxy_is_the_primarys_soon(
         wait_for(lambda: ask(client, "SELECT name FROM placed").startswith("replica"))
         owner.execute("CREATE OR REPLACE VIEW placed AS SELECT place() AS name")
         wait_for(lambda: {ask(client, "SELECT name FROM placed") for _ in range(20)} == {"primary"})
+
+
+def test_a_session_that_outlives_its_primary_keeps_what_it_began_with():
+    with create_hosts(replicas={"timezone": "Asia/Tokyo"}) as hosts:
+        database = Database(hosts[0], "postgres")
+        settings = {**SETTINGS, "health.failure_threshold": 2, "replicas": urls(database, hosts[1:])}
+        with serving(database, settings) as proxy, open_client(proxy.dsn()) as client:
+            client.execute("BEGIN; COMMIT")
+            hosts[0].stop()
+            hosts[1].promote()
+            for _ in range(3):
+                with client.transaction():
+                    assert ask(client, "SELECT pg_is_in_recovery()") == "False"
+                    assert ask(client, "SHOW TimeZone") == "Etc/UTC"
+                with open_client(proxy.dsn()) as second, second.transaction():
+                    assert ask(second, "SELECT pg_is_in_recovery()") == "False"
+                    assert ask(second, "SHOW TimeZone") == "Asia/Tokyo"
+                    assert second.info.parameter_status("TimeZone") == "Asia/Tokyo"

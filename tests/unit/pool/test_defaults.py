@@ -2,7 +2,7 @@
 
 import json
 
-from dbproxy.pool.defaults import Defaults, Snapshot, even_out, kept, read_snapshot
+from dbproxy.pool.defaults import Defaults, Snapshot, even_out, find_uneven, kept, read_snapshot
 
 BEFORE = Snapshot(
     {"work_mem": "4096", "timezone": "UTC", "log_statement": "none"}, frozenset({"work_mem", "timezone"})
@@ -68,7 +68,15 @@ def test_what_does_not_help_is_not_tried_twice():
 
 
 def test_what_the_user_may_not_set_is_not_tried():
-    assert not even_out(Defaults(), BEFORE, altered(log_statement="all"))
+    odd = altered(lc_messages="de_DE")
+    assert not even_out(Defaults(), BEFORE, odd)
+    assert find_uneven(BEFORE, odd) == {"lc_messages"}
+
+
+def test_what_a_replica_logs_is_its_own_affair():
+    odd = altered(log_statement="all")
+    wanted = Snapshot(BEFORE.values, BEFORE.settable | {"log_statement"})
+    assert (even_out(Defaults(), wanted, odd), find_uneven(wanted, odd)) == (set(), set())
 
 
 def test_start_up_parameters_that_were_refused_are_not_tried_again():
