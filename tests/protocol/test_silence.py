@@ -27,7 +27,7 @@ LIMITS = {"pool.size": 1, "pool.idle_transaction_timeout": "10s"}
 COPY = query("COPY t FROM STDIN")
 BATCH = (parse("", "UPDATE t SET n = 1"), bind(""), execute())
 BATCH_ANSWER = (PARSE_COMPLETE, BIND_COMPLETE, complete("UPDATE 1"))
-LONG = query("SELECT '" + "x" * 50_000 + "'")
+LONG = query("SELECT '" + "x" * 90_000 + "'")
 
 
 @pytest.fixture
@@ -169,15 +169,15 @@ async def test_half_a_message_is_ended(house: House, opened: bool):
     client, server = await house.pair()
     if opened:
         await begin(client, server)
-    client.send(LONG[:40_000])
-    await server.receives_bytes(LONG[:40_000])
+    client.send(LONG[:80_000])
+    await server.receives_bytes(LONG[:80_000])
     await is_ended_for_silence(house, client)
 
 
 async def test_half_a_message_is_not_waited_for_while_what_came_before_it_runs(house: House):
     client, server = await house.pair()
-    client.send(query("SELECT 1"), LONG[:40_000])
-    await server.receives_bytes(query("SELECT 1") + LONG[:40_000])
+    client.send(query("SELECT 1"), LONG[:80_000])
+    await server.receives_bytes(query("SELECT 1") + LONG[:80_000])
     house.sweep(later=1000)
     await client.hears_nothing()
     server.send(rows("1"), IDLE)

@@ -69,7 +69,7 @@ def test_bug_met_as_one_is_refused_costs_the_others_nothing():
     fake = FakePool(size=2, query_wait_timeout=10, **NEVER_CHECKED)
     old, _ = opened(fake, 2)
     fake.lend(FakeClient())
-    old.expires_at = 20.0
+    old.upkeep.expires_at = 20.0
     unlucky, late = Unlucky(), FakeClient()
     fake.pool.waiting.update({unlucky: 0.0, late: 0.0})
     with structlog.testing.capture_logs() as lines:
