@@ -70,11 +70,7 @@ def rescue(answer: Answer, client: Borrower, payload: bytes) -> bool:
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """
     fields = parse_error_response(payload)
-    if (
-        answer.dialogue.status != ord("I")
-        or answer.dialogue.pipeline.empty()
-        or not client.may_rescue(fields)
-    ):
+    if answer.dialogue.pipeline.empty() or not client.may_rescue(fields):
         return False
     answer.tenant.stats.error_count += 1
     if fields.get("V") in ("FATAL", "PANIC"):
@@ -84,6 +80,7 @@ def rescue(answer: Answer, client: Borrower, payload: bytes) -> bool:
         answer.dialogue.pipeline.skip_oldest()
         answer.retrying = True
     else:
+        answer.forwarded = False
         answer.server.close("a read is sent to the primary, with those behind it")
     return True
 

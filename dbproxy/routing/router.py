@@ -41,6 +41,7 @@ OFF, TOO_OFTEN = "routing is off", "rescued too often"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
 )  # fmt: skip
+NOT_STANDBY, MOVED = "more than a standby can", "moved from a replica"
 AT_PRIMARY = frozenset({HINT, SERIALIZABLE})
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted

@@ -48,7 +48,9 @@ class Client(Requester):
         wrong here is this client's.
         """
         try:
-            framer, index = self.pending.pop()
+            framer, index = (
+                self.pending.pop() if self.pending else (None, 0)
+            )  # what waits may be all in the backlog
             self.parked = bool(self.pending)
             self.prepared.asks = False
             if server is not None:
@@ -57,7 +59,10 @@ class Client(Requester):
                     server.write(b"".join(first))
             if self.owes_ready:  # ahead of what is answered now
                 self.tell_ready()
-            self.request(framer, index, framer.mark_at(index) >> 8 if index < framer.count else framer.end)
+            if framer is not None:
+                self.request(
+                    framer, index, framer.mark_at(index) >> 8 if index < framer.count else framer.end
+                )
             self.drain()
             self.end_if_faulty()
         except Exception as error:
@@ -85,7 +90,8 @@ class Client(Requester):
 
     def drop_request(self, error: ProxyError) -> None:
         """Answer what waits with the error, which is raised if it ends the connection."""
-        if error.severity == "FATAL":
+        repeats, self.repeats = self.repeats, None
+        if error.severity == "FATAL" or repeats:  # a transaction is open, to the client
             raise error
         framer, index = self.pending.pop()
         self.started = 0.0
@@ -123,6 +129,9 @@ class Client(Requester):
         if self.writes:
             self.writes = False
             server.dialogue.traces.effects |= WRITES
+        if self.repeats is not None:
+            repeats, self.repeats = self.repeats, None
+            first = [*(first or []), *(self.spell_again(server, *step) for step in repeats)]
         return first
 
     def finished(self, status: int) -> bool:
@@ -135,6 +144,9 @@ class Client(Requester):
             if self.wrote:
                 self.wrote_at = self.server.loan.answered_at  # type: ignore[union-attr]  # it calls
                 self.wrote = False
+            self.opening = None
+        elif self.opening is not None:
+            self.opening.answered(status)
         elif self.mode == "statement":
             self.disconnect(
                 "transaction in statement mode",
@@ -187,6 +199,13 @@ class Client(Requester):
         server = self.server
         if self.prepared.asks:
             self.resume()
+            return
+        if self.moving:
+            if self.server.dialogue.pipeline.ignoring:  # type: ignore[union-attr]  # it calls
+                self.moving = False  # what waits is not looked at
+                self.resume()
+            else:
+                self.end_request(self.server)  # type: ignore[arg-type]
             return
         if (
             server is None
@@ -282,6 +301,9 @@ class Client(Requester):
     def move_on(self) -> None:
         """A replica has failed the request: the primary is asked."""
         server: Server = self.server  # type: ignore[assignment]  # it says so
+        if server.dialogue.status != ord("I") and self.opening is not None:
+            self.begin_again()
+            return
         data = self.rescue()
         if server.dialogue.status != ord("I") or server.dialogue.traces.effects:
             server.loan.client = None

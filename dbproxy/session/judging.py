@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from dbproxy.pool.pool import Pool
-from dbproxy.routing.router import AT_PRIMARY, READ_ONLY, READS, Router
+from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, READ_ONLY, READS, Router
 from dbproxy.session.hearing import Hearer
+from dbproxy.session.opening import Request
 from dbproxy.sql.cache import HEAD
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
 BATCH_LIMIT = 65536  # bytes that are kept to be sent again
+
+
+def text_of(body: bytes) -> bytes:
+    """A Parse's body without its parameter types."""
+    return body[: body.find(b"\0")] if b"\0" in body else body
 
 
 class Judge(Hearer):
@@ -54,6 +60,7 @@ class Judge(Hearer):
         named: dict[bytes, Shape] | None = None
         unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
         verdict = READS
+        begun = False  # a transaction that only reads
         shape: Shape | None
         last = 0
         while index < framer.count:
@@ -87,16 +94,64 @@ class Judge(Hearer):
                 continue
             else:
                 return "no statement"
-            if verdict is not READ_ONLY:
+            if begun:
+                if shape is None or shape.effects.needs_primary:
+                    return NOT_STANDBY
+                begun = not shape.effects.ends
+            else:
                 found = self.router.judge(shape, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
                 if found is not READS:
-                    verdict = found
-                    if found is not READ_ONLY and found not in AT_PRIMARY:
-                        return verdict
+                    begun = found is READ_ONLY
+                    if not begun and found not in AT_PRIMARY:
+                        return found
+                    verdict = found if verdict not in AT_PRIMARY else verdict
             judged.append(shape)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):
             return "part of a request"
         return verdict if judged else "no statement"
+
+    def list_requests(self, framer: Framer, index: int) -> list[Request]:
+        """What a client asks for from mark `index` on, while it has a transaction on a replica."""
+        chunk = framer.chunk
+        found: list[Request] = []
+        named: dict[bytes, tuple[Shape, bytes]] = {}
+        request: Request | None = None
+        for number in range(index, framer.count):
+            mark = framer.mark_at(number)
+            kind, at = mark & 255, mark >> 8
+            if request is None:
+                request = Request(at)
+                found.append(request)
+            if kind == ord("Q"):
+                stop = min(at + length_at(chunk, at), framer.end)
+                request.statements.append((self.classify(chunk, at), cut(chunk, at + 5, stop - 1)))
+            elif (
+                kind == ord("P") and (parts := parse_parts(chunk, at, at + length_at(chunk, at))) is not None
+            ):
+                named[parts[0]] = self.state.find_shape(parts[1]), text_of(parts[1])
+            elif kind == ord("B"):
+                request.statements.append(self.find_bound(chunk, at, framer.end, named))
+            elif kind == ord("F"):
+                request.statements.append((None, b""))
+            request.whole = kind in b"QSF"
+            if request.whole or (kind == ord("E") and request.ends()):
+                request = None
+        return found
+
+    def find_bound(
+        self, chunk: bytes, at: int, end: int, named: dict[bytes, tuple[Shape, bytes]]
+    ) -> tuple[Shape | None, bytes]:
+        """The statement of a Bind, and its text."""
+        where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
+        if where is None:
+            return None, b""
+        name = cut(chunk, where[0], where[1])
+        if name in named:
+            return named[name]
+        if not name:
+            return self.prepared.unnamed_shape, text_of(self.prepared.unnamed or b"")
+        known = self.prepared.statements.get(name)
+        return (known.shape, text_of(known.body)) if known is not None else (None, b"")
 
     def shape_of(self, name: bytes, named: dict[bytes, Shape] | None) -> Shape | None:
         """`named`: those that are parsed in the same chunk, ahead of it."""

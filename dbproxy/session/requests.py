@@ -62,9 +62,9 @@ class Requester(Routed):
         except ProxyError as error:
             self.fault = error
         self.arrived = monotonic()
-        if self.router is not None and self.server is not None and not self.stays():
-            self.moving = True
-            self.park(self.framer, 0)
+        stays = self.stays() if self.router is not None and self.server is not None else self.framer.end
+        if stays < self.framer.end:
+            self.put_off(stays)
             return
         self.request(self.framer, 0, 0)
         if self.server is not None:
@@ -75,6 +75,19 @@ class Requester(Routed):
                 self.slow_down(self.server)
         if self.fault is not None:
             self.end_if_faulty()
+
+    def put_off(self, at: int) -> None:
+        """What came from `at` on waits until the server is done; inside a request it says so only when asked."""
+        waiting = self.framer.cut(at)
+        self.fault = None  # it is met again
+        self.request(self.framer, 0, 0)
+        parked = self.parked  # for something else, behind which it is judged
+        self.set_aside(waiting)
+        self.moving = not parked
+        server = self.server
+        if self.moving and server is not None and not server.dialogue.pipeline.will_end():
+            server.relay.flush()
+            server.write(build.flush())
 
     def request(self, framer: Framer, index: int, position: int) -> None:
         """Handle the framer's messages from mark `index` on; bytes before `position` have been dealt with.

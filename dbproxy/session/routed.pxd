@@ -6,7 +6,7 @@ from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
 from dbproxy.routing.router cimport Router
-from dbproxy.session.judging cimport Judge
+from dbproxy.session.moving cimport Mover
 from dbproxy.session.replay cimport Replay
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
@@ -14,14 +14,9 @@ from dbproxy.wire.framer cimport Framer
 cdef int BATCH_LIMIT, DETOURS, PARTNER_FULL, WRITES
 
 
-cdef class Routed(Judge):
+cdef class Routed(Mover):
     cdef readonly Replay replay
     cdef readonly bint read_only
-    cdef readonly object host
-    cdef list batch
-    cdef readonly list reads
-    cdef readonly int answered
-    cdef readonly bint moving
     cdef readonly int detours
     cdef readonly object avoided
     cdef readonly bint waited
@@ -35,6 +30,5 @@ cdef class Routed(Judge):
     @cython.locals(router=Router, verdict=str)
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(server=Server)
-    cdef bint stays(self) except -1
-    cdef keep(self, Framer framer, Py_ssize_t index)
+    cdef Py_ssize_t stays(self) except -1
     cpdef leave_host(self, double seconds)

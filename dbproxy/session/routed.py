@@ -2,7 +2,8 @@
 
 What came in one chunk is judged as a whole: one write makes all of it a write. As long as a replica has not begun to
 answer a request, that can be sent again elsewhere, with those behind it, and the client sees nothing of it (*rescue*).
-What comes while a replica still answers, and is not a read, waits until that is done (*moving*).
+What comes while a replica still answers, and is not a read, waits until that is done (*moving*); so does what follows
+the end of a transaction there. One that wants more than a standby can is begun again on the primary (session.moving).
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import AT_PRIMARY, READS, WAIT
-from dbproxy.session.judging import BATCH_LIMIT, Judge
+from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS, WAIT
+from dbproxy.session.judging import BATCH_LIMIT
+from dbproxy.session.moving import Mover
+from dbproxy.session.opening import Opening
 from dbproxy.session.replay import Replay
-from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import cut, length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
@@ -31,18 +33,13 @@ if TYPE_CHECKING:
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
 
-class Routed(Judge):
-    """Between `Judge` and `Requester`: where a request goes, and goes again."""
+class Routed(Mover):
+    """Between `Mover` and `Requester`: where a request goes, and goes again."""
 
     def __init__(self, login: "Login", pool: Pool) -> None:
-        Judge.__init__(self, login, pool)
+        Mover.__init__(self, login, pool)
         self.replay = Replay()
         self.read_only: bool = login.read_only  # by its entry
-        self.host: Any = None  # of the replica that answers
-        self.batch: list[bytes] = []  # what that was sent
-        self.reads: list[Shape] = []  # and what was asked there
-        self.answered = 0  # requests of the loan that were answered before the batch began
-        self.moving = False  # parked until the replica is done
         self.detours = 0
         self.waited = False  # for a replica to be fresh enough
         self.awaits = 0
@@ -59,7 +56,7 @@ class Routed(Judge):
         """The pool whose server is to answer what begins at mark `index`; None: `resume` is called in its time."""
         router = self.router
         self.routed = False
-        verdict = self.judge(framer, index)
+        verdict = self.judge(framer, index) if self.repeats is None else MOVED
         host = router.choose(verdict, self) if self.detours < DETOURS else None  # type: ignore[union-attr]
         if host is WAIT:
             self.waited = True
@@ -76,39 +73,44 @@ class Routed(Judge):
         if host is None:
             return self.pool
         self.host = host
+        if verdict is READ_ONLY:
+            self.opening = Opening(0)
+            self.note(framer, index)
         pool: Pool = router.pool_of(host)  # type: ignore[union-attr]
         self.waits_in = pool
         return pool
 
-    def stays(self) -> bool:
-        """Whether what has come while a server is held goes there, too."""
+    def stays(self) -> int:
+        """How many bytes of what has come while a server is held go there, too; the others wait until it is done."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
-        if not self.framer.count or (self.host is not None and not self.routed):
-            return True
+        framer = self.framer
+        if not framer.count:
+            return framer.end
+        if self.opening is not None and server.dialogue.status != ord("I"):
+            return self.stays_open(server, self.opening)
         idle = server.dialogue.status == ord("I")
-        reads = idle and self.judge(self.framer, 0) is READS and sum(map(len, self.batch)) <= BATCH_LIMIT
+        reads = idle and self.judge(framer, 0) is READS and sum(map(len, self.batch)) <= BATCH_LIMIT
         if self.host is None and not reads:
             self.wrote = True
             self.routed = False
             if self.router.commits.asks:  # type: ignore[union-attr]
                 server.dialogue.traces.effects |= WRITES
-        elif not self.routed and server.dialogue.only_ours():  # all has been answered but a question of ours
+        elif (
+            not self.routed and reads and server.dialogue.only_ours()
+        ):  # all is answered but a question of ours
             self.answered = server.loan.served
-            self.keep(self.framer, 0)
-            return True
-        if not self.routed:
-            return True
-        if not reads:
-            return False
-        self.reads += self.judged
-        self.batch.append(cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end))
-        return True
-
-    def keep(self, framer: Framer, index: int) -> None:
-        """Begin a batch of reads: what there is from mark `index` on."""
-        self.routed = True
-        self.reads = self.judged
-        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+            self.keep(framer, 0)
+            return framer.end
+        if self.host is None and not self.routed:
+            return framer.end
+        if not reads:  # a pinned replica that is done has to do
+            return framer.end if server.dialogue.pipeline.empty() else framer.mark_at(0) >> 8
+        if self.routed:
+            self.reads += self.judged
+            self.batch.append(cut(framer.chunk, framer.mark_at(0) >> 8, framer.end))
+            if self.opening is not None:
+                self.note(framer, 0)
+        return framer.end
 
     def committed(self, position: int) -> None:
         router = self.router
@@ -126,6 +128,7 @@ class Routed(Judge):
     def leave_host(self, seconds: float) -> None:
         """The loan of the server is over; `seconds`: what a replica's answer took, 0 if that says nothing."""
         host, self.host = self.host, None
+        self.opening = None
         self.routed = False
         self.batch = []
         if host is None:
@@ -135,6 +138,9 @@ class Routed(Judge):
     def may_rescue(self, fields: dict[str, str]) -> bool:
         reason = why_rescue(fields)
         if not reason or (self.host is None and (reason != SHUTDOWN or fields.get("V") != "FATAL")):
+            return False
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        if server.dialogue.status != ord("I") and not self.can_move(server, fields):
             return False
         if self.host is not None:
             self.note_rescue(reason)
@@ -149,20 +155,30 @@ class Routed(Judge):
 
     def rescue(self) -> bytes:
         """The server is to be given up: what it has not answered, to be sent again."""
+        data = self.take_unanswered()
+        self.moving = False  # what waits comes behind that
+        self.server = None
+        self.replay.clear()
+        self.leave_host(0.0)
+        return data
+
+    def take_unanswered(self) -> bytes:
+        """What the server has not answered, as if it had not been sent."""
         server: Server = self.server  # type: ignore[assignment]  # it is held
         self.take_back(server)
         data = self.unanswered(server.loan.served - self.answered)
         self.forget_parsed(data)
-        if self.moving:  # waits behind it
-            self.moving = False
-            data += cut(self.framer.chunk, self.framer.mark_at(0) >> 8, self.framer.end)
         self.pending.clear()
-        self.server = None
         self.prepared.end_request()
         self.prepared.executes = self.prepared.asks = False
-        self.replay.clear()
-        self.leave_host(0.0)
         return data
+
+    def begin_again(self) -> None:
+        """A replica has failed the first request of a transaction that was more than its beginning: on the primary."""
+        server: Server = self.server  # type: ignore[assignment]  # it is held
+        self.repeats = self.opening.to_repeat(server.loan.served) or []  # type: ignore[union-attr]  # it can move
+        self.set_aside(self.take_unanswered())
+        server.send_ours("ROLLBACK")
 
     def take_back(self, server: Server) -> None:
         """The names in what was not answered mean what they did before."""
@@ -208,7 +224,7 @@ class Routed(Judge):
         host = self.host
         if server is None or not self.may_go_on(server, told):
             self.leave_host(0.0)
-            Judge.server_lost(self, error, told)
+            Mover.server_lost(self, error, told)
             return
         if host is not None and not self.detours:
             self.note_rescue(LOST)
@@ -264,4 +280,4 @@ class Routed(Judge):
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
         if not self.closed:
             self.leave_host(0.0)
-        Judge.disconnect(self, reason, error)
+        Mover.disconnect(self, reason, error)

@@ -7,7 +7,7 @@ from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.functions import EFFECTS
 from dbproxy.sql.settings import OURS
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import ALL, HARMLESS, READS, RESETS, SETS, Listen, Statement
+from dbproxy.sql.statement import ALL, CONSTANT, HARMLESS, READS, RESETS, SETS, Listen, Statement
 
 
 @dataclass(slots=True)
@@ -31,6 +31,10 @@ class Findings:
     calls: set[str] = field(default_factory=set)
     begins: bool = False
     begins_read_only: bool = False
+    ends: bool = False
+    chains: bool = False
+    repeats: bool = False
+    needs_primary: bool = False
     hint: str = ""
     wishes: list[tuple[str, str]] = field(default_factory=list)
     bodies: "Findings | None" = None  # of the functions that are defined
@@ -103,7 +107,11 @@ class Findings:
             calls=frozenset(self.calls) if self.reads else frozenset(),
             begins=self.begins,
             begins_read_only=self.begins_read_only,
+            ends=self.ends,
+            chains=self.chains,
+            repeats=self.repeats,
+            needs_primary=self.needs_primary,
             hint=self.hint,
             wishes=tuple(self.wishes),
         )
-        return next((shared for shared in (HARMLESS, READS) if found == shared), found)
+        return next((shared for shared in (HARMLESS, READS, CONSTANT) if found == shared), found)

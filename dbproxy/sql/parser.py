@@ -15,11 +15,21 @@ from dbproxy.sql.reads import judge_reads
 from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
 from dbproxy.sql.statement import UNKNOWN, Statement
+from dbproxy.sql.transactions import find_end, judge_transactions
 
-__all__ = ["UNREADABLE", "called_names", "classify", "examine", "find_hint", "find_prepare", "judge_source"]
+__all__ = [
+    "UNREADABLE",
+    "called_names",
+    "classify",
+    "examine",
+    "find_first_end",
+    "find_hint",
+    "find_prepare",
+    "judge_source",
+]
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
-UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False)
+UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False, ends=True)
 
 
 def classify(text: bytes) -> Statement:
@@ -36,9 +46,20 @@ def examine(text: bytes) -> tuple[Statement, Access]:
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return UNREADABLE, UNSEEN
     findings = Findings(varies=b'&"' in text)  # U&"…" UESCAPE '…': a literal makes the name
-    judge_reads(findings, [(raw.stmt, judge(findings, raw.stmt)) for raw in statements])
+    visited = [(raw.stmt, judge(findings, raw.stmt)) for raw in statements]
+    judge_reads(findings, visited)
+    judge_transactions(findings, visited)
     findings.hint = find_hint(text)
     return findings.statement(single=len(statements) <= 1), find_access([raw.stmt for raw in statements])
+
+
+def find_first_end(text: bytes) -> str:
+    """What ends a transaction that only reads as the text's first statement does, COMMIT or ROLLBACK; ""."""
+    try:
+        statements = parse(text.decode()).stmts
+    except (PgQueryError, DecodeError, UnicodeDecodeError):
+        return ""
+    return find_end(statements[0].stmt) if statements else ""
 
 
 def find_hint(text: bytes) -> str:

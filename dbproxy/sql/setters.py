@@ -43,24 +43,37 @@ def _search(findings: Findings, *schemas: str | None) -> None:
 
 def set_config(findings: Findings, arguments: Node) -> None:
     findings.varies = True
-    given = dict(zip(("setting_name", "new_value", "is_local"), arguments, strict=False))
-    for argument in arguments:
-        if argument.WhichOneof("node") == "named_arg_expr":
-            given[argument.named_arg_expr.name] = argument.named_arg_expr.arg
-    name = literal(given.get("setting_name"))
-    value = literal(given.get("new_value"))
+    setting, new_value, is_local = set_arguments(arguments)
+    name = literal(setting)
+    value = literal(new_value)
     if name is not None and fold(name) == "search_path":
         _search(findings, value)
-    if (literal(given.get("is_local")) or "").strip().lower() in _TRUE:
+    if is_true(literal(is_local) or ""):
         _set_locally(findings, fold(name or ""))
         return
     if name is not None:
         _set_setting(findings, fold(name))
-        findings.wish(fold(name), spell(given.get("new_value")))
-    elif _kind(given.get("setting_name")) == "param_ref":
+        findings.wish(fold(name), spell(new_value))
+    elif _kind(setting) == "param_ref":
         findings.effects |= SETS_PARAMETER
     else:
         findings.effects |= SETS_UNKNOWN
+
+
+def set_arguments(arguments: Node) -> tuple[Node, Node, Node]:
+    """Of a call of set_config: its setting_name, new_value and is_local; None for what is missing."""
+    names = ("setting_name", "new_value", "is_local")
+    given = dict(zip(names, arguments, strict=False))
+    for argument in arguments:
+        if argument.WhichOneof("node") == "named_arg_expr":
+            given[argument.named_arg_expr.name] = argument.named_arg_expr.arg
+    setting, value, is_local = (given.get(name) for name in names)
+    return setting, value, is_local
+
+
+def is_true(value: str) -> bool:
+    """Whether a boolean setting is on by this value."""
+    return value.strip().lower() in _TRUE
 
 
 def _set_locally(findings: Findings, name: str) -> None:

@@ -86,6 +86,11 @@ class Statement:
     calls: frozenset[str] = frozenset()
     begins: bool = False  # it is a BEGIN whose access mode is the session's
     begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
+    # in a transaction that only reads (sql.transactions)
+    ends: bool = False  # it may end the transaction, in whatever place
+    chains: bool = False  # it ends one and begins another like it
+    repeats: bool = False  # another server can carry it out again, and nobody notices
+    needs_primary: bool = False  # a hot standby does not do it as the primary would
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
     wishes: tuple[
         tuple[str, str], ...
@@ -102,3 +107,4 @@ class Statement:
 
 HARMLESS = Statement()
 READS = Statement(reads=True)  # and there is nothing to look up
+CONSTANT = Statement(reads=True, repeats=True)

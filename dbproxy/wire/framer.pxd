@@ -23,6 +23,7 @@ cdef class Framer:
     cdef readonly Py_ssize_t held_size
     cdef Py_ssize_t wanted
 
+    cpdef bytes cut(self, Py_ssize_t at)
     cpdef list feed(self, bytes data)
     cpdef Py_ssize_t mark_at(self, Py_ssize_t number) except -1
     cpdef Py_ssize_t scan(self, bytes data) except -1

@@ -56,6 +56,18 @@ class Framer:
         self.held_size = 0
         self.wanted = 0
 
+    def cut(self, at: int) -> bytes:
+        """Forget what came from `at` on, where a marked message begins: those bytes, to be scanned later."""
+        rest = self.chunk[at:]
+        while self.count and self.mark_at(self.count - 1) >> 8 >= at:
+            self.count -= 1
+        del self.more[max(0, self.count - FEW) :]
+        self.chunk = self.chunk[:at]
+        self.end = at
+        self.left = self.held_size = 0
+        self.held.clear()
+        return rest
+
     def look_at_rows(self) -> None:
         """A server's DataRows are marked, and whole: it answers a question of ours."""
         self.rules = _LOOKING_RULES

@@ -187,6 +187,10 @@ class Pipeline:
         due = self.due[self.head :]
         return any(entry & KIND in b"QSF" and (not entry & SKIP or entry & TAIL) for entry in due)
 
+    def is_last_request(self) -> bool:
+        """Whether no more than one ReadyForQuery is due."""
+        return sum(entry & KIND in b"QSF" for entry in self.due[self.head :]) == 1
+
     def amend_unnamed(self, before: Any) -> bool:
         """Tell the client's next message that ends the unnamed statement what that was; False if there is none."""
         for place in range(self.head, len(self.due)):

@@ -5,8 +5,7 @@
     STEPS=5000 ONLY=settings,roles SEED=7 .venv/bin/python -m pytest -m soak tests/integration/test_session_state.py
     WORLD=direct …                                      the judge judged: two direct connections, no difference
     WORLD=session …                                     through the proxy with pool.mode = session
-    WORLD=routed …                                      with two replicas, which answer reads; what differs where a
-                                                        Query ends a READ ONLY transaction is in docs/routing.md
+    WORLD=routed …                                      with two replicas, which answer reads
 
 `ONLY` takes the groups of tests.support.session_sql and tests.support.deeds: characteristics, cursors, discards,
 functions, locks, looks, notifications, portals, prepared, roles, sequences, settings, statements, temporary,

@@ -198,6 +198,20 @@ async def test_statement_that_was_parsed_and_failed_is_parsed_again_elsewhere():
         await client.receives(*answer)
 
 
+async def test_extended_read_that_fails_is_sent_again_with_those_behind_it():
+    async with playing() as scene:
+        client, primary = await scene.enter()
+        reads = [parse("", text) + bind() + execute() + SYNC for text in ("SELECT 1", "SELECT 2")]
+        client.send(*reads)
+        _, replica = await scene.asked("replica1", "replica2")
+        await replica.receives(*reads)
+        replica.send(PARSE_COMPLETE, BIND_COMPLETE, CONFLICT, IDLE)
+        for number, read in enumerate(reads):
+            answer = (PARSE_COMPLETE, BIND_COMPLETE, row(str(number)), complete(), IDLE)
+            await primary.answers(*answer, to=read)
+            await client.receives(*answer)
+
+
 async def test_only_what_was_not_answered_is_sent_again():
     async with playing() as scene:
         client, primary = await scene.enter()
@@ -243,9 +257,9 @@ async def test_transaction_that_only_reads_stays_on_its_replica():
         _, replica = await scene.asked("replica1", "replica2")
         await replica.answers(complete("BEGIN"), INTRANS, to=query("BEGIN READ ONLY"))
         await client.receives(complete("BEGIN"), INTRANS)
-        client.send(query("LOCK t"))
-        await replica.answers(READ_ONLY, INTRANS, to=query("LOCK t"))
-        await client.receives(READ_ONLY, INTRANS)
+        client.send(query("SELECT f()"))
+        await replica.answers(rows("42"), INTRANS, to=query("SELECT f()"))
+        await client.receives(rows("42"), INTRANS)
 
 
 async def test_statement_that_is_rescued_again_and_again_goes_to_the_primary():

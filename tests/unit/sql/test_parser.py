@@ -378,7 +378,10 @@ LISTENING = [
 
 
 APART = CHANGES | LOCAL
-ROUTING = names("reads relations calls begins begins_read_only hint harmless")  # see test_reads.py
+ROUTING = names(
+    "reads relations calls begins begins_read_only hint harmless "  # see test_reads.py
+    "ends chains repeats needs_primary"  # see test_transactions.py
+)
 
 
 @pytest.mark.parametrize("text", HARMLESS_TEXTS)

@@ -7,7 +7,7 @@ from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.cache import StatementCache
 from dbproxy.sql.parser import UNREADABLE, classify
 from dbproxy.sql.relations import CATALOGS
-from dbproxy.sql.statement import HARMLESS, READS, UNKNOWN, Statement
+from dbproxy.sql.statement import CONSTANT, HARMLESS, READS, UNKNOWN, Statement
 from dbproxy.sql.volatility import VOLATILE, answers_anywhere
 from tests.support.other_sql import OTHERS
 from tests.support.reads_sql import READS as READ_TEXTS
@@ -113,8 +113,9 @@ def test_functions_and_operators_are_named_for_the_router(text: str, functions: 
 
 
 def test_reads_with_nothing_to_look_up_are_one_object() -> None:
-    assert found("SELECT 1") is found("VALUES (2)") is READS
-    assert found("COMMIT") is HARMLESS
+    assert found("VALUES (1)") is found("SELECT CASE WHEN true THEN 1 END") is READS
+    assert found("SELECT 1") is found("SELECT 2, 'a'") is CONSTANT
+    assert found("INSERT INTO t VALUES (1)") is HARMLESS
 
 
 def test_statements_that_do_nothing_to_the_session_are_harmless() -> None:

@@ -116,6 +116,26 @@ def test_cut_off_stream_is_forwarded_up_to_what_must_be_whole(stream, data: st.D
     assert not (framer.held_size and framer.left)
 
 
+@given(client_streams, st.data())
+def test_what_is_cut_off_a_chunk_is_scanned_again_as_if_it_had_not_come(stream, data: st.DataObject):
+    sent = b"".join(message for _, message in stream)
+    framer = client_framer(LIMIT)
+    forwarded, found = b"", []
+    pieces = data.draw(splitting(sent))
+    while pieces:
+        framer.scan(pieces.pop(0))
+        if framer.count and data.draw(st.booleans()):
+            number = data.draw(st.integers(0, framer.count - 1))
+            at = framer.mark_at(number) >> 8
+            rest = framer.cut(at)
+            assert (framer.count, framer.end, framer.left) == (number, at, 0)
+            pieces = [rest, *pieces]
+        marks = [framer.mark_at(number) for number in range(framer.count)]
+        found += [(len(forwarded) + (mark >> 8), mark & 255) for mark in marks]
+        forwarded += framer.chunk[: framer.end]
+    assert (forwarded, found) == (sent, marks_of(stream, framer.rules.needs))
+
+
 garbage = st.binary(max_size=60) | st.lists(
     st.builds(lambda kind, length: struct.pack("!BI", kind, length), st.integers(0, 255), st.integers(0, 12)),
     max_size=6,
