@@ -3,14 +3,17 @@
 import pytest
 
 from dbproxy.session.opening import STEPS, TEXT_LIMIT, Opening, Request
-from dbproxy.sql.parser import classify
+from dbproxy.sql.cache import StatementCache
 
 BEGIN, SET, READ, CHAIN = "BEGIN READ ONLY", "SET LOCAL a.b = 1", "SELECT a FROM t", "COMMIT AND CHAIN"
 
 
+SHAPES = StatementCache(100)
+
+
 def request(*texts: str, whole: bool = True) -> Request:
     made = Request(0)
-    made.statements = [(classify(text.encode()), text.encode()) for text in texts]
+    made.statements = [(SHAPES.find(text.encode()), text.encode()) for text in texts]
     made.whole = whole
     return made
 
