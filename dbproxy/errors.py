@@ -70,6 +70,12 @@ class InvalidParameterValue(ProxyError):
     sqlstate = "22023"
 
 
+class InsufficientPrivilege(ProxyError):
+    """A client would cancel or end another's."""
+
+    sqlstate = "42501"
+
+
 class MessageTooLarge(ProxyError):
     """A message that must be whole in memory is over the limit; the connection is closed."""
 

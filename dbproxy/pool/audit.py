@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from dbproxy.errors import ProtocolViolation
 from dbproxy.pool.parameters import Parameters, literal
+from dbproxy.pool.recall import RECALLED, Recall, read_recalled
 from dbproxy.sql import statement as sql
 from dbproxy.sql.settings import TRANSACTIONS
 from dbproxy.wire.extended import row_values
@@ -58,15 +59,17 @@ class Findings:
     prepared: dict[str, tuple[bool, str]] | None = None  # whether by PREPARE, and the text
     channels: frozenset[str] | None = None
     position: int | None = None  # where the WAL ends: behind all that has been committed
+    recalled: tuple[int, ...] | None = None  # what sequences gave out (pool.recall); empty: nothing
 
 
 class Audit:
     """One question on its way, `answer` once it is there; None stays if PostgreSQL would not answer."""
 
-    __slots__ = ("answer", "effects", "names")
+    __slots__ = ("answer", "effects", "names", "recall")
 
-    def __init__(self, effects: int, names: Iterable[str]) -> None:
+    def __init__(self, effects: int, names: Iterable[str], recall: Recall | None = None) -> None:
         self.effects = effects
+        self.recall = recall
         self.names = sorted({*names, *(ROLES if effects & SETTINGS else ())})
         self.answer: Findings | None = None
 
@@ -77,7 +80,8 @@ class Audit:
             return f"SELECT {_POSITION}"
         parts = [f"'named', {_named(self.names)}"]
         parts += [part for wanted, part in _PARTS if effects & wanted]
-        return _FRAME.format(", ".join(parts))
+        ahead = self.recall.spell() if self.recall is not None and effects & sql.ADVANCES else ""
+        return ahead + _FRAME.format(", ".join(parts))
 
     def read(self, row: bytes) -> None:
         """Take the answer from a DataRow of one column (its payload). ProtocolViolation if it is none."""
@@ -103,6 +107,7 @@ class Audit:
             prepared=(found["prepared"] or {}) if "prepared" in found else None,
             channels=frozenset(channels or ()) if "channels" in found else None,
             position=found.get("position"),
+            recalled=read_recalled(found["recalled"]) if "recalled" in found else None,
         )
 
 
@@ -156,6 +161,7 @@ _FRAME = (
 _POSITION = "(pg_catalog.pg_current_wal_insert_lsn() OPERATOR(pg_catalog.-) '0/0'::pg_catalog.pg_lsn)::pg_catalog.int8"
 _PARTS = [
     (sql.WRITES, f"'position', {_POSITION}"),
+    (sql.ADVANCES, f"'recalled', pg_catalog.current_setting('{RECALLED}', true)"),
     (
         SETTINGS,
         "'settings', (SELECT pg_catalog.json_object_agg(name, setting) FROM pg_catalog.pg_settings"

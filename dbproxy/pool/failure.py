@@ -29,6 +29,8 @@ STALE = {
     ("26000", "FetchPreparedStatement"),
     ("42P05", "StorePreparedStatement"),
 }
+# Classes of errors that may come behind the use of a sequence: of data and constraints, RAISE, deadlock, cancel.
+RAN = frozenset({"22", "23", "40", "57", "P0"})
 # What PostgreSQL says to a Bind whose statement has other columns than its client was told.
 CHANGED_ERROR = build.error_response_fields(
     {
@@ -108,6 +110,8 @@ def fail(answer: Answer, payload: bytes) -> bool:
     fields = parse_error_response(payload)
     answer.tenant.stats.error_count += 1
     traces.effects &= ~RECALLS  # there was nothing to recall, perhaps
+    if fields.get("C", "")[:2] in RAN and not pipeline.is_ours():
+        traces.sequences.advance()
     if fields.get("V") in ("FATAL", "PANIC"):
         answer.loan.told = answer.loan.client is not None
         log.warning(

@@ -14,8 +14,9 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.insertions import OPTIONAL
 from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.recall import LANGUAGE
 from dbproxy.pool.tenant import Tenant
-from dbproxy.sql.statement import WRITES
+from dbproxy.sql.statement import ADVANCES, WRITES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import TAIL
 
@@ -33,7 +34,8 @@ def inquire(dialogue: Dialogue, tenant: Tenant) -> bytes:
     names = traces.touched
     if traces.effects & SETTINGS:  # custom ones are not listed
         names = names | {name for name in dialogue.settings.values if "." in name}
-    audit = Audit(traces.effects, names)
+    audit = Audit(traces.effects, names, tenant.recall)
+    traces.sequences.advanced = False
     traces.effects = 0
     traces.touched = set()
     if audit.effects & WRITES and not traces.unplaced:
@@ -55,6 +57,9 @@ def fail_ours(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, field
     note = dialogue.pipeline.oldest_note()
     if dialogue.pipeline.peek() & TAIL:
         return True  # the transaction has failed before
+    if isinstance(note, Audit) and note.effects & ADVANCES and LANGUAGE in fields.get("M", ""):
+        forgo_sequences(tenant, note, fields)
+        return True
     if isinstance(note, Audit) and note.effects & WRITES and fields.get("C") in SILENT:
         misplace(dialogue, tenant, client, note, fields)
         return True
@@ -68,6 +73,19 @@ def fail_ours(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, field
             sqlstate=fields.get("C", ""),
         )
     raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+
+
+def forgo_sequences(tenant: Tenant, audit: Audit, fields: dict[str, str]) -> None:
+    """The server does not tell what sequences gave out: who recalls it pins."""
+    audit.effects &= ~ADVANCES
+    tenant.recall.give_up()
+    log.warning(
+        "currval and lastval pin: the server does not say what sequences gave out",
+        database=tenant.database,
+        user=tenant.user,
+        reason=fields.get("M"),
+        hint="It is asked by a DO block: the user needs the language plpgsql.",
+    )
 
 
 def misplace(
@@ -106,6 +124,8 @@ def conclude(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, audit:
             client.committed(answer.position)
         if audit.effects == WRITES:
             return b""
+    if answer.recalled is not None:
+        traces.sequences.known = bool(answer.recalled)
     traces.listens = bool(answer.channels) if answer.channels is not None else traces.listens
     values = settings_after(dialogue.settings, answer, tenant.user)
     dialogue.settings = tenant.parameter_sets.find(values)

@@ -17,6 +17,9 @@ from dbproxy.wire.splice cimport Splice
 cdef int ANSWERED, KEPT, OVER, SKIP, UNDER_WAY
 
 
+cpdef bint may_advance(int first, int second, int third)
+
+
 @cython.final
 cdef class Relay:
     cdef readonly Member server

@@ -27,6 +27,15 @@ from dbproxy.wire.startup import parse_parameter_status
 ENDS = frozenset({b"COMMIT\0", b"ROLLBACK\0", b"DISCARD ALL\0"})
 
 
+def may_advance(first: int, second: int, third: int) -> bool:
+    """Whether a command whose tag begins so may have used a sequence: by a default, an identity or a trigger."""
+    if first == ord("C"):  # COPY, CALL, CREATE TABLE AS; not COMMIT, CLOSE
+        return third != ord("M") and second != ord("L")
+    if first == ord("D"):  # DELETE, DO
+        return third == ord("L") or second == ord("O")
+    return first == ord("I") or first == ord("U") or first == ord("M")  # INSERT, UPDATE, MERGE
+
+
 class Relay:
     """Of one server: `dialogue` is what the replies are about, `loan` who gets them."""
 
@@ -288,7 +297,7 @@ class Relay:
         else:
             client.reported[name.lower()] = value
             client.unreported.pop(name, None)
-        if not self.dialogue.traces.is_local() and not pipeline.is_ours():
+        if not self.dialogue.traces.local and not pipeline.is_ours():
             # By a function, perhaps: which settings are the session's own now?
             self.dialogue.traces.effects |= RESETS
         return skip
@@ -297,6 +306,10 @@ class Relay:
         """CommandComplete: some commands change what we hold to be true of the server."""
         self.dialogue.ran = True
         first = chunk[at + 5]
+        if first == ord("S"):
+            return  # SELECT
+        if not skip and may_advance(first, chunk[at + 6], chunk[at + 7]):
+            self.dialogue.traces.sequences.advance()
         if first == ord("R") and chunk[at + 6] == ord("O"):
             self.dialogue.failed = True  # ROLLBACK, or what comes near it
             self.end_transaction(chunk, at)

@@ -9,7 +9,7 @@ from dbproxy.pool.relay cimport Relay
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.traces cimport Traces
 
-cdef int ANSWERED, CLOSED, KIND, OVER, PARTNER_FULL, SKIP, TAIL, TESTED
+cdef int ADVANCES, ANSWERED, CLOSED, KIND, OVER, PARTNER_FULL, SKIP, TAIL, TESTED
 
 
 cdef class Server(Member):

@@ -20,6 +20,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.relay import Relay
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
+from dbproxy.sql.statement import ADVANCES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import KIND, SKIP, TAIL, Pipeline
 
@@ -178,6 +179,8 @@ class Server(Member):
         """
         dialogue = self.dialogue
         traces = dialogue.traces
+        if traces.sequences.advanced and self.pool.host is None and self.pool.tenant.recall.asks:
+            traces.effects |= ADVANCES
         if traces.effects:
             self.relay.framer.look_at_rows()
             self.write(inquire(dialogue, self.pool.tenant))

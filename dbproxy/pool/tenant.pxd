@@ -21,4 +21,5 @@ cdef class Tenant:
     cdef public double routines_read_at
     cdef public bint sets_unseen
     cdef public bint tells_positions
+    cdef readonly object recall
     cdef public bint recalls

@@ -6,6 +6,7 @@ from dbproxy.config import PoolSettings
 from dbproxy.pool.commits import Commits
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
+from dbproxy.pool.recall import Recall
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
 
@@ -42,7 +43,8 @@ class Tenant:
         self.routines_read_at = 0.0
         self.sets_unseen = False  # some of them set settings: a trigger may call them
         self.tells_positions = True  # its servers say where a commit is
-        self.recalls = False  # somebody here uses currval or lastval
+        self.recall = Recall(able=settings.mode != "session")
+        self.recalls = False  # somebody here uses currval or lastval so that it pins
 
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""

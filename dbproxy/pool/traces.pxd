@@ -1,6 +1,8 @@
 cimport cython
 
-cdef int ADVANCES, AUDITED, LOCAL, SPOILS
+from dbproxy.pool.sequences cimport Sequences
+
+cdef int AUDITED, LOCAL, SPOILS
 
 
 @cython.final
@@ -9,7 +11,8 @@ cdef class Traces:
     cdef public set touched
     cdef public int asked
     cdef public int tries
-    cdef public int seen
+    cdef readonly Sequences sequences
+    cdef public bint local
     cdef public frozenset pins
     cdef public bint listens
     cdef public bint has_unlisted_settings
@@ -17,6 +20,5 @@ cdef class Traces:
 
     cdef begin_loan(self)
     cpdef note(self, int effects)
-    cpdef bint is_local(self)
     cpdef bint is_dirty(self)
     cpdef clear(self)

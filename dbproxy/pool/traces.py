@@ -4,7 +4,8 @@ Traces are noted before a statement is sent (session.state) and taken over by th
 """
 
 from dbproxy.pool.audit import AUDITED, SPOILING, SPOILS
-from dbproxy.sql.statement import ADVANCES, LOCAL
+from dbproxy.pool.sequences import Sequences
+from dbproxy.sql.statement import LOCAL
 
 
 class Traces:
@@ -15,27 +16,22 @@ class Traces:
         self.touched: set[str] = set()  # settings that it may have changed
         self.asked = 0  # the effects that an audit on its way is about
         self.tries = 0  # to audit
-        self.seen = 0  # LOCAL and ADVANCES, if anything in this loan may have had that effect
+        self.sequences = Sequences()
+        self.local = False  # settings that change now may change for the transaction only
         self.pins: frozenset[str] = frozenset()  # why its client keeps it beyond the transaction
         self.listens = False  # to its client's channels, for this loan
         self.has_unlisted_settings = False  # custom ones may have been made that cannot be listed
         self.unplaced = False  # it was not said yet where in the WAL a commit is
 
     def begin_loan(self) -> None:
-        self.seen = 0
+        self.local = False
+        self.sequences.begin_loan()
 
     def note(self, effects: int) -> None:
         """A statement is sent that may have these."""
         self.effects |= effects & AUDITED
-        self.seen |= effects & (LOCAL | ADVANCES)
-
-    def is_local(self) -> bool:
-        """Whether settings that change now may change for the transaction only."""
-        return self.seen & LOCAL != 0
-
-    def has_advanced(self) -> bool:
-        """Whether nextval was called in this loan."""
-        return self.seen & ADVANCES != 0
+        if effects & LOCAL:
+            self.local = True
 
     def is_dirty(self) -> bool:
         """Whether it takes DISCARD ALL to make the session as good as new."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.errors import FeatureNotSupported, ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARKED, PARTNER_FULL
-from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -123,8 +122,10 @@ class Client(Requester):
             server.dialogue.traces.has_unlisted_settings and server.loan.changed
         ):
             first = [server.adopt(self.settings)]
-        if self.pool.tenant.recalls and server.loan.changed and self.tracks:
-            first = [*(first or []), spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple=True)]
+        if server.dialogue.traces.sequences.known and self.tracks:
+            server.dialogue.traces.sequences.foreign = server.loan.changed
+            if self.state.knows_better(server):
+                first = [*(first or []), self.state.discard_sequences(server, simple=True)]
         self.prepared.borrow(server)
         if self.writes:
             self.writes = False

@@ -187,6 +187,7 @@ class Names:
                 ahead += own.names_on(server, effects)
         elif kind == ord("B"):
             for effects in self.effects_of(name, server):
+                effects = replace(effects, bare=False)  # it is run as it is: there is no putting in
                 ahead += own.begin(server, effects, chunk, at, stop)
                 if own.asks:
                     return ahead

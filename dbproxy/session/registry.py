@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dbproxy.session.startup import Login
 
 MAX_REASONS = 50
+PID_LIMIT = 2**22  # the process ids of PostgreSQL's own backends are below it: Linux has no greater ones
 
 
 class Registry:
@@ -27,9 +28,9 @@ class Registry:
         return iter(list(self.by_pid.values()))
 
     def add(self, login: "Login") -> tuple[int, bytes]:
-        """A process id that nobody has, and its cancel key."""
+        """A process id that nobody has, nor any backend, and its cancel key."""
         while True:
-            pid = secrets.randbelow(2**31 - 1) + 1
+            pid = PID_LIMIT + secrets.randbelow(2**31 - PID_LIMIT)
             if pid not in self.by_pid:
                 self.by_pid[pid] = login
                 return pid, secrets.token_bytes(4)

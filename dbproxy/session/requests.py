@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING
+from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
@@ -217,9 +218,7 @@ class Requester(Routed):
         state, effects = self.state, shape.effects
         refusal = state.refusal(effects)
         if refusal is not None:
-            server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
-            pieces.append(build.query(REFUSED))
-            return pieces
+            return self.refuse_query(server, refusal, chunk, at, pieces)
         if state.must_wait(server, effects, simple=True):
             self.prepared.asks = True
             pieces.append(FLUSH)
@@ -235,12 +234,23 @@ class Requester(Routed):
         shape.count()
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not self.prepared.executes))
-        pieces.append(chunk[at:stop])
+        answered = state.answer(server, chunk[at + 5 : stop - 1]) if effects.bare else None
+        if isinstance(answered, Refusal):
+            return self.refuse_query(server, answered, chunk, at, pieces)
+        pieces.append(chunk[at:stop] if answered is None else build.query(answered.decode()))
         restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
         if restored is NOTHING:
             server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started))
         else:
             pieces.append(restore(server.dialogue, restored, ord("Q"), (chunk, at, self.started)))
+        return pieces
+
+    def refuse_query(
+        self, server: Server, refusal: Refusal, chunk: bytes, at: int, pieces: list[bytes]
+    ) -> list[bytes]:
+        """PostgreSQL is sent what it fails: to all that stands beside it the Query has failed."""
+        server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
+        pieces.append(build.query(REFUSED))
         return pieces
 
     # --- other messages ---

@@ -20,9 +20,12 @@ from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
+from dbproxy.session.answers import answer
 from dbproxy.session.listening import Listening
 from dbproxy.session.names import DEPENDS, USES, encode
 from dbproxy.session.pins import follow_pins
+from dbproxy.session.recollection import Recollection
+from dbproxy.session.signals import Values
 from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
 from dbproxy.sql.identity import Shape
@@ -55,6 +58,7 @@ class SessionState:
         self.start = start
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
         self.listening = Listening(client)
+        self.recollection = Recollection(client)
         self.backslashes = self.reads_backslashes()
 
     def reads_backslashes(self) -> bool:
@@ -111,6 +115,8 @@ class SessionState:
         if not refused:
             return None
         effects, _ = self.effects_of(statement)
+        if self.pool.tenant.recall.able and (statement.bare or statement.inserts_first):
+            effects &= ~sql.RECALLS
         for effect, (reason, what) in CREATES.items():
             if effects & effect and reason in refused:
                 return Refusal(
@@ -131,6 +137,8 @@ class SessionState:
         depends = sql.LISTENS if self.listening.notified else 0
         if simple and prepared.executes:
             depends |= sql.LISTENS | sql.RECALLS
+        if statement.bare:
+            depends |= sql.RECALLS
         depends &= self.effects_of(statement)[0] if depends else 0
         return bool(depends | statement.effects & DEPENDS) and prepared.names.must_wait(server)
 
@@ -164,7 +172,9 @@ class SessionState:
             self.pool.tenant.forget_statements()
         ahead = b""
         if effects & (sql.ADVANCES | sql.RECALLS):
-            ahead, effects = self.use_sequences(server, effects, simple)
+            ahead, effects = self.use_sequences(server, statement, effects, simple)
+        if statement.functions or statement.modifies_within or effects & (sql.UNKNOWN | sql.EXECUTES):
+            server.dialogue.traces.sequences.advance()
         if statement.databases:
             self.client.login.vacate(statement.databases)
         if statement.defines:
@@ -202,22 +212,51 @@ class SessionState:
         found: Parameters = self.pool.tenant.parameter_sets.find({name: start.values[name] for name in names})
         return found
 
-    def use_sequences(self, server: Server, effects: int, simple: bool) -> tuple[bytes, int]:
-        """What currval says is the client's own, or an error; whoever calls it keeps its server from then on.
+    def use_sequences(
+        self, server: Server, statement: Statement, effects: int, simple: bool
+    ) -> tuple[bytes, int]:
+        """Messages ahead of what uses sequences: what currval says is the client's own, or an error. And its effects.
 
-        Whoever only calls nextval claims its server: others are lent it only if they must be.
+        Who calls nextval claims its server: others are lent it only if they must be. Who recalls what is not known to
+        be of the same transaction, in a way that the proxy does not answer (`answer`), keeps its server from then on.
         """
+        traces = server.dialogue.traces
         if not effects & sql.RECALLS:
             self.client.claims = True
-            server.dialogue.traces.note(sql.ADVANCES)
+            traces.sequences.advance()
             return b"", effects
-        first = (
-            not (self.pool.tenant.recalls or server.dialogue.traces.has_advanced())
-            and server.loan.changed
-            and server.dialogue.status == ord("I")
+        if (
+            statement.bare
+            or statement.inserts_first
+            or (traces.sequences.advanced and server.dialogue.status == ord("T"))
+        ):
+            effects &= ~sql.RECALLS
+        else:
+            self.pool.tenant.recalls = True
+        self.pool.tenant.recall.want()
+        foreign = (
+            traces.sequences.foreign and not traces.sequences.advanced and server.dialogue.status == ord("I")
         )
-        self.pool.tenant.recalls = True
-        return spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple) if first else b"", effects
+        if not statement.bare:
+            traces.sequences.advance()
+        return self.discard_sequences(server, simple) if foreign else b"", effects
+
+    def discard_sequences(self, server: Server, simple: bool) -> bytes:
+        """Messages by which the server forgets what sequences gave out."""
+        server.dialogue.traces.sequences.forget()
+        return spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple)
+
+    def knows_better(self, server: Server) -> bool:
+        """Whether what sequences gave out on the server is not the last that they gave this client."""
+        if not (self.pool.tenant.recall.asks or self.pool.tenant.recalls):
+            return False
+        return server.loan.changed or (
+            self.pool.tenant.recall.asks and self.recollection.server is not server
+        )
+
+    def answer(self, server: Server, text: bytes, values: Values = ()) -> bytes | Refusal | None:
+        """What is sent instead of a *bare* statement, or why not; `values`: the Bind's, and whether they are binary."""
+        return answer(self.client, server, text, values)
 
     # --- after the transaction ---
 
@@ -237,6 +276,7 @@ class SessionState:
         if findings.prepared is not None:
             client.prepared.names.conclude(server, findings.prepared)
         self.listening.conclude(findings, effects)
+        self.recollection.conclude(server, findings.recalled, effects)
         self.pins = follow_pins(client.login, server, self.pins, monotonic())
 
     def warn(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:

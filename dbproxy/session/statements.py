@@ -9,6 +9,7 @@ what to undo if the server discards it: (client's name, what that meant before, 
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import MessageTooLarge
+from dbproxy.pool.failure import Refusal
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE
@@ -19,7 +20,9 @@ from dbproxy.sql.statement import DISCARDS, EXECUTES, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
+    OWN,
     bind_name,
+    bind_parameters,
     bind_values,
     cut,
     length_at,
@@ -138,8 +141,11 @@ class ClientStatements(Vocabulary):
             ahead = self.begin(server, self.unnamed_shape.effects, chunk, at, stop)
             if self.asks:
                 return ahead
+            new = self.bind_answer(server, self.unnamed_shape.effects, self.unnamed, chunk, at, stop)
             self.executes = True
             self.unnamed_shape.count()
+            if new:
+                return ahead + new
             ahead += self.unnamed_on(server)
             server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
@@ -168,8 +174,11 @@ class ClientStatements(Vocabulary):
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         if self.asks:
             return ahead
+        new = self.bind_answer(server, statement.effects, statement.body, chunk, at, stop)
         self.executes = True
         statement.shape.count()
+        if new:
+            return ahead + new
         ahead += server.dialogue.statements.prepare(statement)
         server.dialogue.pipeline.expect(ord("B"), (name, None, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
@@ -190,6 +199,25 @@ class ClientStatements(Vocabulary):
         elif restored.values:
             self.restores = restored.steps(NOTHING)
         return self.state.begin(server, effects, bind_values(chunk, at, stop), simple=False)
+
+    def bind_answer(self, server: Server, effects: Effects, body: bytes | None, chunk: bytes, at: int,
+                    stop: int) -> bytes:  # fmt: skip
+        """A Bind of the statement with answers of ours in it, for this once; nothing if there is nothing to answer."""
+        if not effects.bare or body is None:
+            return b""
+        text, types = body.split(b"\0", 1)
+        answered = self.state.answer(server, text, bind_parameters(chunk, at, stop))
+        if answered is None:
+            return b""
+        start, end = bind_name(chunk, at, stop) or (0, 0)  # it has been read
+        if isinstance(answered, Refusal):
+            server.dialogue.pipeline.expect(ord("B"), (b"", None, b"", answered))
+            return write_bind(chunk, at, start, end, stop, NOWHERE)
+        server.dialogue.pipeline.skip(ord("C"))
+        server.dialogue.pipeline.skip(ord("P"))
+        server.dialogue.pipeline.expect(ord("B"))
+        parse = write_parse(OWN, b"%s\0%s" % (answered, types))
+        return write_close(OWN) + parse + write_bind(chunk, at, start, end, stop, OWN)
 
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None

@@ -26,6 +26,9 @@ class Findings:
     defines: set[str] = field(default_factory=set)
     databases: list[str] = field(default_factory=list)
     varies: bool = False
+    modifies_within: bool = False
+    bare: bool = False
+    inserts_first: bool = False
     reads: bool = False
     relations: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
@@ -102,6 +105,9 @@ class Findings:
             databases=tuple(self.databases),
             varies=self.varies,
             single=single,
+            modifies_within=self.modifies_within,
+            bare=self.bare,
+            inserts_first=self.inserts_first,
             reads=self.reads,
             relations=frozenset(self.relations) if self.reads else frozenset(),
             calls=frozenset(self.calls) if self.reads else frozenset(),

@@ -9,6 +9,7 @@ from dbproxy.sql.statement import (
     SEEDS,
     SHOWS_CHANNELS,
     SHOWS_NAMES,
+    SIGNALS,
     UNKNOWN,
     UNLOCKS,
 )
@@ -25,6 +26,7 @@ _NAMES = {
     SEEDS: "setseed",
     NOTIFIES: "pg_notify",
     SHOWS_NAMES: "pg_prepared_statement",
+    SIGNALS: "pg_cancel_backend pg_terminate_backend",
     SHOWS_CHANNELS: "pg_listening_channels",
     # They run a text as SQL.
     UNKNOWN: """

@@ -47,6 +47,7 @@ _KEEPING = frozenset(
         "reindex_stmt", "cluster_stmt", "comment_stmt", "grant_stmt",
     )
 )  # fmt: skip
+_MODIFYING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _FUNCTION_OWNERS = frozenset(
     f"OBJECT_{kind}"
     for kind in ("FUNCTION", "PROCEDURE", "ROUTINE", "AGGREGATE", "EXTENSION", "SCHEMA", "TRIGGER")
@@ -59,10 +60,14 @@ def judge(findings: Findings, statement: Node) -> Visited:
         findings.effects |= CREATES_TEMP
     if statement.WhichOneof("node") not in _KEEPING:
         findings.effects |= CHANGES
-    return _walk(findings, statement)
+    visited = walk(findings, statement)
+    inside = (kind for kind, _ in visited[2:])  # behind the statement itself
+    findings.modifies_within |= any(kind in _MODIFYING for kind in inside)
+    return visited
 
 
-def _walk(findings: Findings, root: Node) -> Visited:
+def walk(findings: Findings, root: Node) -> Visited:
+    """Note what is found in a tree; its nodes."""
     visited: Visited = []
     pending = [root]
     while pending:
@@ -151,9 +156,9 @@ def _create_function(findings: Findings, node: Node) -> bool:
     for option in node.options:
         if option.def_elem.defname == "as":
             bodies.add_source("\n".join(part.string.sval for part in option.def_elem.arg.list.items))
-    _walk(bodies, node.sql_body)
+    walk(bodies, node.sql_body)
     for parameter in node.parameters:
-        _walk(findings, parameter)
+        walk(findings, parameter)
     return SKIP
 
 

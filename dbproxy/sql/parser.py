@@ -8,13 +8,14 @@ from google.protobuf.message import DecodeError
 from postgast import PgQueryError, parse, scan
 
 from dbproxy.sql.access import UNSEEN, Access, find_access
+from dbproxy.sql.calls import Call, has_row_of_its_own, is_answerable, locate
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.hint import MENTION, read_hint
-from dbproxy.sql.nodes import judge
+from dbproxy.sql.nodes import judge, walk
 from dbproxy.sql.reads import judge_reads
 from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import UNKNOWN, Statement
+from dbproxy.sql.statement import RECALLS, SIGNALS, UNKNOWN, Statement
 from dbproxy.sql.transactions import find_end, judge_transactions
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "called_names",
     "classify",
     "examine",
+    "find_calls",
     "find_first_end",
     "find_hint",
     "find_prepare",
@@ -50,6 +52,11 @@ def examine(text: bytes) -> tuple[Statement, Access]:
     judge_reads(findings, visited)
     judge_transactions(findings, visited)
     findings.hint = find_hint(text)
+    if findings.effects & (RECALLS | SIGNALS):
+        findings.bare = findings.effects | RECALLS | SIGNALS == RECALLS | SIGNALS and _is_bare(
+            text, findings, statements
+        )
+        findings.inserts_first = _inserts_first(statements)
     return findings.statement(single=len(statements) <= 1), find_access([raw.stmt for raw in statements])
 
 
@@ -60,6 +67,35 @@ def find_first_end(text: bytes) -> str:
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return ""
     return find_end(statements[0].stmt) if statements else ""
+
+
+def _is_bare(text: bytes, findings: Findings, statements: list[Node]) -> bool:
+    one = len(statements) == 1 and has_row_of_its_own(statements[0].stmt)
+    return one and not findings.functions and all(map(is_answerable, find_calls(text)))
+
+
+def _inserts_first(statements: list[Node]) -> bool:
+    """Whether `currval` and `lastval` are called behind an INSERT only: it is that INSERT's number that they say."""
+    for raw in statements:
+        findings = Findings()
+        walk(findings, raw.stmt)
+        if findings.effects & RECALLS:
+            return False
+        if raw.stmt.WhichOneof("node") == "insert_stmt":
+            return True
+    return False
+
+
+def find_calls(text: bytes) -> list[Call]:
+    """Where a *bare* text (sql.statement) calls what only the proxy can answer."""
+    root = parse(text.decode()).stmts[0].stmt
+    nodes = [node for kind, node in walk(Findings(), root) if kind == "FuncCall"]
+    tokens = [
+        (token.start, token.end)
+        for token in scan(text.decode()).tokens
+        if _token_kind(token) not in _COMMENTS
+    ]
+    return locate(text, nodes, tokens)
 
 
 def find_hint(text: bytes) -> str:

@@ -40,6 +40,7 @@ KEEPS = (
 WRITES = 1 << 27  # may have committed something: where the WAL ends is to be asked
 SHOWS_TOKEN = 1 << 28  # shows our own setting dbproxy.causal_token
 SHOWS_CHANNELS = 1 << 29  # calls pg_listening_channels, which shows what the server listens to
+SIGNALS = 1 << 30  # pg_cancel_backend, pg_terminate_backend
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
 
 ALL = ""  # in `resets`
@@ -76,6 +77,12 @@ class Statement:
     defined_calls: frozenset[str] = frozenset()  # what those bodies call
     varies: bool = False  # a literal decides: another text of the same shape may do something else
     single: bool = True  # the text is one statement
+    modifies_within: bool = (
+        False  # it holds an INSERT, UPDATE, DELETE or MERGE that its command tag does not tell
+    )
+    # --- of what RECALLS or SIGNALS ---
+    bare: bool = False  # a SELECT of expressions that call nothing unknown: the proxy can answer (sql.calls)
+    inserts_first: bool = False  # it recalls only behind an INSERT of its own
     databases: tuple[
         str, ...
     ] = ()  # that nobody may be connected to when it runs: DROP DATABASE and the like
@@ -102,7 +109,7 @@ class Statement:
 
     def _is_harmless(self) -> bool:
         done = self.effects or self.settings or self.functions or self.defines or self.databases
-        return not done and self.single
+        return not done and self.single and not self.modifies_within
 
 
 HARMLESS = Statement()

@@ -45,25 +45,32 @@ def bind_name(chunk: bytes, at: int, end: int) -> tuple[int, int] | None:
     return (start, stop) if stop >= 0 else None
 
 
-def bind_values(chunk: bytes, at: int, end: int) -> list[bytes]:
-    """Of a Bind: its parameters' values, as far as they are there; NULLs are left out."""
+def bind_parameters(chunk: bytes, at: int, end: int) -> list[tuple[bytes | None, bool]]:
+    """Of a Bind: each parameter's value as far as it is there (None: NULL), and whether it is binary."""
     where = bind_name(chunk, at, end)
     if where is None or end < where[1] + 5:
         return []
     position = where[1] + 1
-    position += 2 + 2 * int.from_bytes(chunk[position : position + 2], "big")
     count = int.from_bytes(chunk[position : position + 2], "big")
+    formats = chunk[position + 3 : position + 2 + 2 * count : 2]
+    position += 2 + 2 * count
+    count = int.from_bytes(chunk[position : position + 2], "big")
+    formats = formats * count if len(formats) == 1 else formats.ljust(count, b"\0")
     position += 2
-    values = []
-    for _ in range(count):
+    values: list[tuple[bytes | None, bool]] = []
+    for number in range(count):
         length = int.from_bytes(chunk[position : position + 4], "big", signed=True)
         position += 4
         if position + length > end:
             break
-        if length >= 0:
-            values.append(chunk[position : position + length])
-            position += length
+        values.append((chunk[position : position + length] if length >= 0 else None, formats[number] == 1))
+        position += max(0, length)
     return values
+
+
+def bind_values(chunk: bytes, at: int, end: int) -> list[bytes]:
+    """Of a Bind: its parameters' values, as far as they are there; NULLs are left out."""
+    return [value for value, _ in bind_parameters(chunk, at, end) if value is not None]
 
 
 def row_values(payload: bytes) -> list[bytes]:

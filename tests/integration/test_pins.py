@@ -200,7 +200,7 @@ REFUSED = [
     ("lock", "SELECT take_deep(1)"),
     ("cursor", "DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
     ("seed", "SELECT setseed(0.5)"),
-    ("sequence", "SELECT lastval()"),
+    ("sequence", "SELECT lastval() FROM (VALUES (1)) AS one"),
 ]
 
 

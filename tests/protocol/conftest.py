@@ -27,6 +27,12 @@ def log() -> Iterator[list[Any]]:
     assert not faults
 
 
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked for what sequences gave out before somebody has recalled it."""
+    monkeypatch.setattr("dbproxy.pool.recall.TRIALS", 0)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     async with ScriptedServer() as server:

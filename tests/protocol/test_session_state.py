@@ -717,14 +717,16 @@ async def test_what_goes_ahead_of_a_query_does_not_end_what_waits_for_a_sync(hou
 async def test_what_goes_ahead_of_a_query_begins_no_transaction_where_an_earlier_one_has_ended_it(
     house: House,
 ):
-    client, server = await house.pair()
-    client.send(parse("", "INSERT INTO t VALUES (1)"), bind(), execute(), FLUSH)
+    other, server = await house.pair()
+    await asks(other, server, "INSERT INTO t VALUES (1)", complete("INSERT 0 1"), IDLE)
+    client = await house.client()
+    client.send(parse("", "SELECT 1"), bind(), execute(), FLUSH)
     await server.receive_until(FLUSH)
-    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
-    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("INSERT 0 1"))
-    client.send(query("SELECT 1/0"), query("SELECT lastval()"))
-    failed = error("22012", "division by zero")
-    await server.answers(failed, IDLE, to=query("SELECT 1/0") + FLUSH)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("SELECT 1"))
+    await client.receives(PARSE_COMPLETE, BIND_COMPLETE, complete("SELECT 1"))
+    client.send(query("SELECT none"), query("SELECT lastval()"))
+    failed = error("42703", "no such column")
+    await server.answers(failed, IDLE, to=query("SELECT none") + FLUSH)
     await client.receives(failed, IDLE)
     await server.answers(complete("DISCARD SEQUENCES"), IDLE, to=query("DISCARD SEQUENCES"))
     await server.answers(rows("1"), IDLE, to=query("SELECT lastval()"))

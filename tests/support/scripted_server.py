@@ -47,7 +47,7 @@ class Backend(Peer):
         """Wait for the proxy's question what a transaction has left behind (pool.audit); its text."""
         message = await self.receive()
         text = message.body.query if message.kind == "Q" else ""
-        assert text.startswith(AUDIT), f"expected an audit, got {message}"
+        assert AUDIT in text, f"expected an audit, got {message}"
         return str(text)
 
     async def answers_audit(self, **found: object) -> None:
@@ -63,6 +63,7 @@ NOTHING_LEFT = {
     "cursors": False,
     "prepared": None,
     "channels": None,
+    "recalled": None,
 }
 NOBODY_ELSE = {"role": "none", "session_authorization": "app"}
 

@@ -18,6 +18,7 @@ from dbproxy.pool.audit import (
     sticky_pins,
 )
 from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.recall import Recall
 from dbproxy.sql import statement as sql
 from dbproxy.wire.build import data_row
 
@@ -78,6 +79,14 @@ def test_what_an_effect_may_have_left_is_asked_for_and_nothing_else(effect: int,
 
 def test_what_several_effects_may_have_left_is_asked_for_at_once():
     assert asked(sql.LOCKS | sql.HOLDS | sql.SETS) == {"'locks'", "'cursors'"}
+
+
+def test_what_sequences_gave_out_is_shown_behind_the_block_that_asks():
+    recall = Recall(able=True)
+    ahead, _, question = Audit(sql.ADVANCES, (), recall).spell().partition("$dbproxy$; ")
+    assert ahead.startswith("DO LANGUAGE plpgsql $dbproxy$")
+    assert "'recalled', pg_catalog.current_setting('dbproxy.recalled', true)" in question
+    assert read({"named": {}, "recalled": "7 16385 7"}, sql.ADVANCES).recalled == (7, 16385, 7)
 
 
 def test_settings_are_asked_for_by_name_in_order_and_quoted():

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
-from dbproxy.session.registry import MAX_REASONS, Registry
+from dbproxy.session.registry import MAX_REASONS, PID_LIMIT, Registry
 
 
 def add(registry: Registry) -> Any:
@@ -21,6 +21,11 @@ def test_login_is_found_by_pid_and_key_until_it_is_removed() -> None:
     registry.remove(login)
     assert registry.find(login.pid, login.key) is None
     assert list(registry) == [other]
+
+
+def test_ids_are_no_backends_and_fit_a_signed_number() -> None:
+    registry = Registry()
+    assert all(PID_LIMIT <= add(registry).pid < 2**31 for _ in range(1000))
 
 
 def test_removing_twice_is_no_error() -> None:

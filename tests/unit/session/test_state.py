@@ -107,7 +107,7 @@ def refused(statement: bytes, reasons: str) -> dict[str, str]:
         ("cursor", b"DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
         ("load", b"LOAD 'x'"),
         ("seed", b"SELECT setseed(0)"),
-        ("sequence", b"SELECT lastval()"),
+        ("sequence", b"SELECT lastval() FROM t"),
         ("set_config", b"SELECT set_config(name, '1', false) FROM t"),
     ],
 )

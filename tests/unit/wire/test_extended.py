@@ -9,6 +9,7 @@ from dbproxy.wire.codes import Backend, Frontend
 from dbproxy.wire.extended import (
     OWN,
     bind_name,
+    bind_parameters,
     bind_values,
     columns_key,
     length_at,
@@ -198,3 +199,17 @@ def test_statement_is_run_under_names_that_it_finds_and_leaves_free(text: str):
             build(Frontend.CLOSE, {"target": "S", "name": own}),
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("formats", "binary"),
+    [((), [False, False, False]), ((1,), [True, True, True]), ((1, 0, 1), [True, False, True])],
+)
+def test_parameters_are_told_with_their_formats(formats: tuple[int, ...], binary: list[bool]):
+    values = (b"1", None, b"three")
+    body = b"portal\0name\0" + pack(f"!H{len(formats)}H", len(formats), *formats)
+    body += pack("!H", len(values))
+    for value in values:
+        body += pack("!i", -1) if value is None else pack("!I", len(value)) + value
+    message = b"B" + pack("!I", len(body) + 6) + body + b"\0\0"
+    assert bind_parameters(message, 0, len(message)) == list(zip(values, binary, strict=True))

@@ -1,0 +1,34 @@
+"""What a statement asks of its session that the proxy has to answer, as no server can."""
+
+from typing import TYPE_CHECKING
+
+from dbproxy.pool.failure import Refusal
+from dbproxy.pool.server import Server
+from dbproxy.session.signals import SIGNALS, Values, signal
+from dbproxy.sql.calls import is_answerable, put_in
+from dbproxy.sql.parser import find_calls
+
+if TYPE_CHECKING:
+    from dbproxy.session.hearing import Hearer
+
+
+def answer(client: "Hearer", server: Server, text: bytes, values: Values) -> bytes | Refusal | None:
+    """The *bare* text with answers put in, or why it is refused; None: it is sent as it is."""
+    if server.dialogue.status == ord("E"):
+        return None
+    recollection = client.state.recollection
+    own = recollection.is_known_to(server)
+    answers = {}
+    for call in filter(is_answerable, find_calls(text)):
+        if call.name in SIGNALS:
+            found = signal(client, server, call, values)
+            if isinstance(found, Refusal):
+                return found
+        elif own:
+            continue
+        else:
+            found = recollection.answer(server, call, values)
+            server.dialogue.traces.sequences.advanced |= not found
+        if found:
+            answers[call] = found
+    return put_in(text, answers) if answers else None

@@ -1,0 +1,90 @@
+"""What sequences have given out to one client, on whichever server: `currval` and `lastval` are answered from it.
+
+It is asked for behind each transaction that may have used a sequence (pool.tenant.recall). Inside such a transaction
+PostgreSQL knows it itself.
+"""
+
+from typing import TYPE_CHECKING
+
+from dbproxy.pool.parameters import literal
+from dbproxy.pool.server import Server
+from dbproxy.session.signals import Values, read_operand
+from dbproxy.sql.calls import Call
+from dbproxy.sql.statement import ADVANCES, DISCARDED, FORGOT, RECALLS
+
+NAME_LIMIT = 256  # with its schema, and quotes
+
+if TYPE_CHECKING:
+    from dbproxy.session.hearing import Hearer
+
+
+class Recollection:
+    """One client's. `last`: what `lastval` said; `given`: what `currval` said, by the sequence's oid."""
+
+    __slots__ = ("client", "given", "last", "server")
+
+    def __init__(self, client: "Hearer") -> None:
+        self.client = client
+        self.last: int | None = None
+        self.given: dict[int, int] = {}
+        self.server: Server | None = (
+            None  # which knows it, too, if nobody else has used a sequence there since
+        )
+
+    def is_known_to(self, server: Server) -> bool:
+        """Whether the server itself has to answer: by this transaction, or as it is kept for that."""
+        traces = server.dialogue.traces
+        return traces.sequences.advanced or "sequence" in traces.pins or self.client.prepared.executes
+
+    def answer(self, server: Server, call: Call, values: Values) -> str:
+        """What answers the call, "" if the server does; then the server is asked, so that the next one is answered."""
+        sequence = "" if call.name == "lastval" else spell_sequence(call, values)
+        if sequence is None or not self.client.pool.tenant.recall.want(sequence):
+            server.dialogue.traces.effects |= RECALLS  # it pins
+            self.client.pool.tenant.recalls = True
+            return ""
+        if call.name == "lastval":
+            answer = [] if self.last is None else [f" WHEN true THEN {_number(self.last)}"]
+        else:
+            oid = f"({call.argument.decode()})::pg_catalog.regclass::pg_catalog.oid"
+            answer = [
+                f" WHEN {oid} OPERATOR(pg_catalog.=) '{sequence_id}'::pg_catalog.oid THEN {_number(value)}"
+                for sequence_id, value in self.given.items()
+            ]
+        return "CASE" + "".join(answer) if answer else ""
+
+    def conclude(self, server: Server, recalled: tuple[int, ...] | None, effects: int) -> None:
+        """Take over what the server says; None: nothing; better an error than an old number."""
+        if effects & (FORGOT | DISCARDED) or (effects & ADVANCES and recalled is None):
+            self.last = None
+            self.given.clear()
+        if recalled:
+            self.last = recalled[0]
+            self.given.update(zip(recalled[1::2], recalled[2::2], strict=True))
+            self.server = server
+
+
+def spell_sequence(call: Call, values: Values) -> str | None:
+    """SQL for the sequence that `currval` is called for, "" if that is NULL; None: it is better not asked for."""
+    names = []
+    for operand in call.operands:
+        value, binary = read_operand(operand, values)
+        if value is None:
+            return ""
+        name = value.decode(errors="replace")
+        if binary and not _is_plain(name):
+            name = str(int.from_bytes(value, "big"))  # an oid
+        elif not _is_plain(name):
+            return None
+        names.append(literal(name))
+    spelled = ", ".join(names)
+    return f"pg_catalog.pg_get_serial_sequence({spelled})" if call.serial else spelled
+
+
+def _is_plain(name: str) -> bool:
+    """Whether every server can read it: a question that it cannot read it does not answer at all."""
+    return name.isascii() and name.isprintable() and len(name) < NAME_LIMIT
+
+
+def _number(value: int) -> str:
+    return f"'{value}'::pg_catalog.int8"

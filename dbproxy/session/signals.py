@@ -1,0 +1,77 @@
+"""`pg_cancel_backend` and `pg_terminate_backend` with the process id that another client was told at its login.
+
+That one is ours, and no backend's: the proxy itself cancels or disconnects the client, and the statement is sent with
+the answer put in (sql.calls). Who names itself is answered by PostgreSQL, which is given the id of its own backend.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dbproxy.errors import AdminShutdown, InsufficientPrivilege
+from dbproxy.pool.failure import Refusal
+from dbproxy.pool.server import Server
+from dbproxy.sql.calls import Call, Operand
+from dbproxy.wire import build
+
+if TYPE_CHECKING:
+    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.startup import Login
+
+Values = Sequence[tuple[bytes | None, bool]]  # of a Bind, and whether they are binary
+SIGNALS = {  # words of PostgreSQL's refusal
+    "pg_cancel_backend": ("cancel query", "query is being canceled", "cancel this query"),
+    "pg_terminate_backend": ("terminate process", "process is being terminated", "terminate this process"),
+}
+
+
+def signal(client: "Hearer", server: Server, call: Call, values: Values) -> str | Refusal:
+    """Do what is asked for; what answers the call, "" if it names no client of ours."""
+    login = client.login
+    target = login.house.registry.by_pid.get(_read_pid(call, values))
+    if target is None or target.client is None:
+        return ""
+    if target is login:
+        return f"CASE WHEN true THEN pg_catalog.{call.name}(pg_catalog.pg_backend_pid())"
+    if not _may_signal(login, target, server):
+        return refuse(call.name)
+    if call.name == "pg_cancel_backend":
+        login.house.cancel(target.pid, target.key)
+    else:
+        why = "terminating connection due to administrator command"
+        target.client.disconnect(call.name, AdminShutdown(why))
+    return "CASE WHEN true THEN true"
+
+
+def refuse(function: str) -> Refusal:
+    what, whose, that = SIGNALS[function]
+    detail = (
+        f"Only roles with privileges of the role whose {whose} or with privileges of the"
+        f' "pg_signal_backend" role may {that}.'
+    )
+    return Refusal(
+        "", build.error_response(InsufficientPrivilege(f"permission denied to {what}", detail=detail))
+    )
+
+
+def _may_signal(login: "Login", target: "Login", server: Server) -> bool:
+    """Whether it is the same user, or a superuser (as the server says of the session's role) or administrator."""
+    administrators = login.house.settings.auth.admin_users
+    superuser = server.backend.parameters.get("is_superuser") == "on"
+    return superuser or login.user == target.user or login.user in administrators
+
+
+def read_operand(operand: Operand, values: Values) -> tuple[bytes | None, bool]:
+    """Its value, None if there is none, and whether that is binary."""
+    if operand.literal is not None:
+        return operand.literal.encode(errors="surrogateescape"), False
+    return values[operand.parameter - 1] if operand.parameter <= len(values) else (None, False)
+
+
+def _read_pid(call: Call, values: Values) -> int:
+    """0 if there is none."""
+    value, binary = read_operand(call.operands[0], values)
+    if value is None:
+        return 0
+    if binary:
+        return int.from_bytes(value, "big")
+    return int(value) if value.strip().isdigit() else 0
