@@ -6,7 +6,7 @@ import pytest
 
 from dbproxy.pool.audit import SPOILING
 from dbproxy.pool.traces import Traces
-from dbproxy.sql.statement import ADVANCES, LISTENS, LOADS, LOCAL
+from dbproxy.sql.statement import LISTENS, LOADS, LOCAL
 
 
 @pytest.mark.parametrize(("what", "value"), [("effects", 1), ("pins", frozenset({"temp"}))])
@@ -21,8 +21,8 @@ def test_session_is_dirty_until_it_is_cleared(what: str, value: Any):
 
 def test_what_is_of_no_interest_to_an_audit_is_remembered_for_the_loan_alone():
     traces = Traces()
-    traces.note(LOCAL | ADVANCES | LISTENS)
-    assert (traces.effects, traces.is_local(), traces.has_advanced()) == (LISTENS, True, True)
+    traces.note(LOCAL | LISTENS)
+    assert (traces.effects, traces.local) == (LISTENS, True)
 
 
 @pytest.mark.parametrize("pin", sorted(SPOILING))

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from dbproxy.pool.tenant.recall import Recall
 
+from dbproxy.pool.recall import Recall
 from dbproxy.session.recollection import Recollection, spell_sequence
 from dbproxy.sql import statement as sql
 from dbproxy.sql.calls import Call, Operand
