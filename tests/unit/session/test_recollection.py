@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dbproxy.pool.recall import Recall
+from dbproxy.pool.traces import Traces
 from dbproxy.session.recollection import Recollection, spell_sequence
 from dbproxy.sql import statement as sql
 from dbproxy.sql.calls import Call, Operand
@@ -19,14 +20,14 @@ def call(*operands: Operand, serial: bool = False) -> Call:
 
 @pytest.fixture
 def recollection() -> Recollection:
-    pool = SimpleNamespace(recall=Recall(able=True), recalls=False)
+    pool = SimpleNamespace(tenant=SimpleNamespace(recall=Recall(able=True), recalls=False))
     client: Any = SimpleNamespace(pool=pool, prepared=SimpleNamespace(executes=False))
     return Recollection(client)
 
 
 @pytest.fixture
 def server() -> Any:
-    return SimpleNamespace(traces=SimpleNamespace(effects=0, advanced=False, pins=frozenset()))
+    return SimpleNamespace(dialogue=SimpleNamespace(traces=Traces()))
 
 
 def test_nothing_is_answered_before_anything_was_told(recollection: Recollection, server: Any):
@@ -66,12 +67,12 @@ def test_what_was_discarded_is_forgotten_and_what_came_behind_it_is_not(
 def test_what_is_not_asked_for_pins(recollection: Recollection, server: Any):
     recollection.conclude(server, (5, 100, 5), 0)
     assert recollection.answer(server, call(Operand("é")), ()) == ""
-    assert server.traces.effects == sql.RECALLS
+    assert server.dialogue.traces.effects == sql.RECALLS
 
 
 def test_server_that_has_just_given_one_out_knows_better(recollection: Recollection, server: Any):
     assert not recollection.is_known_to(server)
-    server.traces.sequences.advanced = True
+    server.dialogue.traces.sequences.advanced = True
     assert recollection.is_known_to(server)
 
 
