@@ -12,7 +12,7 @@ BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak compat chaos check format bench clean
+.PHONY: help venv demo test soak compat chaos check format bench instructions clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
@@ -61,6 +61,9 @@ format: venv  ## Let ruff format and mend what it can
 bench: venv  ## Direct, PgBouncer and dbproxy side by side; then what routing costs, and moves
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.routing
+
+instructions: venv  ## Instructions for each query, by valgrind; CHECK=1: whether within benchmarks/budget.toml
+	$(BIN)/python -m benchmarks.instructions $(if $(CHECK),--check)
 
 clean:  ## Remove .venv and everything built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -16,7 +16,7 @@ from dbproxy.demo.installation import PostgresError, account, clean_environment
 from dbproxy.demo.postgres import HOST, Postgres, free_port
 from dbproxy.demo.process import release, spawn
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 60.0  # under callgrind, on a busy machine
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
@@ -35,8 +35,13 @@ class Target:
 
 
 @contextmanager
-def pgbouncer(primary: Postgres, size: int, login: str = "") -> Iterator[Target]:
-    """`login`: as whom it logs in, in the words of its configuration; the superuser where not given."""
+def pgbouncer(
+    primary: Postgres, size: int, login: str = "", *, under: Sequence[str] = ()
+) -> Iterator[Target]:
+    """`login`: as whom it logs in, in the words of its configuration; the superuser where not given.
+
+    `under`: a command that runs it.
+    """
     port, ini = free_port(), primary.socket_dir / "pgbouncer.ini"
     settings = {
         "listen_addr": HOST,
@@ -52,14 +57,16 @@ def pgbouncer(primary: Postgres, size: int, login: str = "") -> Iterator[Target]
     server = f"* = host={HOST} port={primary.port} {login or f'user={primary.superuser}'}"
     ini.write_text("\n".join(["[databases]", server, "[pgbouncer]", *lines, ""]))
     account().own(ini)
-    command = [str(PGBOUNCER), str(ini)]  # it refuses to run as root
+    command = [*under, str(PGBOUNCER), str(ini)]  # it refuses to run as root
     with _pooler("PgBouncer", primary, port, command, clean_environment(), account().popen) as target:
         yield target
 
 
 @contextmanager
-def proxy(primary: Postgres, size: int, more: Mapping[str, str] | None = None) -> Iterator[Target]:
-    """`more` settings, by their names in the environment."""
+def proxy(
+    primary: Postgres, size: int, more: Mapping[str, str] | None = None, *, under: Sequence[str] = ()
+) -> Iterator[Target]:
+    """`more` settings, by their names in the environment; `under`: a command that runs it."""
     port = free_port()
     settings = {
         "DATABASE_URL": primary.dsn(),
@@ -71,7 +78,7 @@ def proxy(primary: Postgres, size: int, more: Mapping[str, str] | None = None) -
         "PYTHONPATH": str(Path(__file__).parents[1]),
         **(more or {}),
     }
-    command = [sys.executable, "-m", "dbproxy", "serve"]
+    command = [*under, sys.executable, "-m", "dbproxy", "serve"]
     with _pooler("dbproxy", primary, port, command, {**clean_environment(), **settings}, {}) as target:
         yield target
 
