@@ -12,23 +12,31 @@ BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak compat chaos check format bench instructions clean
+.PHONY: help venv installed-and-compiled demo test soak compat chaos check format bench instructions clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-venv: .venv/compiled  ## Make or refresh .venv
+venv: .venv/builders  ## Make or refresh .venv
+	@$(MAKE) --no-print-directory --jobs=2 installed-and-compiled
 
-.venv/installed: pyproject.toml setup.py
+installed-and-compiled: .venv/installed .venv/compiled
+	@:
+
+.venv/builders: pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	    "dbproxy needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) $(BUILDERS)
-	DBPROXY_PURE=1 $(PIP) --no-build-isolation -e '.[test,check]'
-	@touch $@ && rm -f .venv/compiled
+	@touch $@
 
-.venv/compiled: .venv/installed $(HOT)
+# Python compiles what is installed when it is first imported.
+.venv/installed: .venv/builders
+	DBPROXY_PURE=1 $(PIP) --no-compile --no-build-isolation -e '.[test,check]'
+	@touch $@
+
+.venv/compiled: .venv/builders $(HOT)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 
+CPUS = os.cpu_count() or 1
+
 
 def hot_modules() -> list[Extension]:
     """One extension for each `.py` with a `.pxd` beside it; `optional`: a failed build leaves the `.py`."""
@@ -25,10 +27,12 @@ def hot_modules() -> list[Extension]:
         if pxd.stem != "__init__"
     ]
     directives = {"language_level": 3, "annotation_typing": False, "binding": False}
-    built = list(cythonize(extensions, compiler_directives=directives, build_dir="build/cython", quiet=True))
+    options = {"compiler_directives": directives, "build_dir": "build/cython", "quiet": True}
+    built = list(cythonize(extensions, nthreads=CPUS, **options))
     for extension in built:
         extension.optional = True  # cythonize drops it when given to Extension
     return built
 
 
-setup(ext_modules=hot_modules())
+if __name__ == "__main__":  # the processes of cythonize may import this file
+    setup(ext_modules=hot_modules(), options={"build_ext": {"parallel": CPUS}})

@@ -32,6 +32,7 @@ STEADY = {  # so that counts come out the same twice: hosts are probed at the st
     "PYTHONHASHSEED": "0",
     "DBPROXY_HEALTH__INTERVAL": "10m",
     "DBPROXY_HEALTH__LAG_INTERVAL": "0",
+    "DBPROXY_ROUTING__SLOW_START": "0",
 }
 
 Figures = dict[str, dict[str, int]]  # target, mode: instructions for each query
