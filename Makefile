@@ -9,6 +9,7 @@ PXD      := $(shell find dbproxy -name '*.pxd')
 HOT      := $(PXD) $(PXD:.pxd=.py)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILDERS := 'setuptools>=77' 'Cython>=3.1'
+TWICE    := $(wildcard $(sort $(patsubst dbproxy/%/,tests/unit/%,$(dir $(PXD)))) tests/unit/test_package.py tests/protocol)
 CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
 
 .DEFAULT_GOAL := help
@@ -43,9 +44,9 @@ installed-and-compiled: .venv/installed .venv/compiled
 demo: venv  ## PostgreSQL with two replicas, the proxy and a workload; CHECK=1 verifies and ends
 	$(BIN)/dbproxy demo $(if $(CHECK),--check)
 
-test: venv  ## All tests; those that need no PostgreSQL also on the uncompiled modules
+test: venv  ## All tests; those of folders with hot modules, without PostgreSQL, also uncompiled
 	$(BIN)/python -m pytest -n $(WORKERS)
-	DBPROXY_PURE=1 $(BIN)/python -m pytest -n $(WORKERS) $(wildcard tests/unit tests/protocol)
+	DBPROXY_PURE=1 $(BIN)/python -m pytest -n $(WORKERS) $(TWICE)
 
 soak: venv  ## Minutes of random rounds and gigabytes: no leak, no growth; SEED=… repeats a run
 	$(BIN)/python -m pytest -m soak

