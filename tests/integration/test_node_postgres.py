@@ -1,56 +1,26 @@
 """node-postgres through the proxy, where Node.js and its package can be had."""
 
-import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.node import install, run_async
 from tests.support.proxy import Proxy
 
-PACKAGE = "pg@8"
-BEGINNING = """
-const { Client, Pool } = require("pg");
-const dsn = process.argv[2];
-(async () => {
-"""
-END = """
-})().then(result => console.log(JSON.stringify(result)), error => { console.error(error); process.exit(1); });
-"""
+IMPORTS = 'const { Client, Pool } = require("pg");'
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With node-postgres installed."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("Node.js is not installed (node and npm)")
-    place = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--no-save", PACKAGE]
-    try:
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm install {PACKAGE} did not end within a minute")
-    if done.returncode:
-        pytest.skip(f"npm install {PACKAGE} failed: {done.stderr.strip()[-300:]}")
-    return place
+    return install(tmp_path_factory.mktemp("node"), "pg@8")
 
 
 @pytest.fixture
 def node(folder: Path, proxy: Proxy) -> Callable[[str], Any]:
     """Run the body of an async function; what it returned."""
-
-    def run(body: str) -> Any:
-        script = folder / "script.js"
-        script.write_text(BEGINNING + body + END)
-        command = ["node", script, proxy.dsn()]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-        assert not done.returncode, done.stderr
-        return json.loads(done.stdout)
-
-    return run
+    return lambda body: run_async(folder, IMPORTS, body, proxy.dsn())
 
 
 def test_named_statements_over_a_pool(node: Callable[[str], Any]):
