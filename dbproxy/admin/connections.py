@@ -62,7 +62,8 @@ def client_row(login: Login, host: str) -> tuple[Value, ...]:
         *describe(login.transport, "sockname"),
         show_time(login.connect_time),
         show_time(
-            wall_clock(client.request_time) if client is not None else 0.0, otherwise=login.connect_time
+            wall_clock(client.lending.request_time) if client is not None else 0.0,
+            otherwise=login.connect_time,
         ),
         int(wait),
         int(wait % 1 * 1e6),
@@ -110,7 +111,7 @@ def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
 
 def waiting_time(client: Client) -> float:
     """Seconds that it has waited for a server by now."""
-    since: float | None = client.waits_in.waiting.get(client)
+    since: float | None = client.inbound.room.waiting.get(client)
     return 0.0 if since is None else max(0.0, monotonic() - since)
 
 

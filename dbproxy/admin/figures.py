@@ -49,7 +49,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
 
 def client_state(client: Client) -> str:
     """PgBouncer's word for it."""
-    if client in client.waits_in.waiting:
+    if client in client.inbound.room.waiting:
         return "waiting"
     return "active" if client.server is not None else "idle"
 

@@ -22,7 +22,7 @@ def pin_rows(client: Client, now: float) -> Iterator[tuple[Value, ...]]:
     login, server = client.login, client.server
     if server is None:
         return
-    name = client.reported.get("application_name", login.application_name)
+    name = client.news.reported.get("application_name", login.application_name)
     link = (login.database, login.user, client.id, name, server.id, server.backend.pid)
     for reason, since in sorted(client.state.pins.items()):
         yield *link, reason, show_time(wall_clock(since)), int(now - since)

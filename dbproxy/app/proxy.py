@@ -99,7 +99,7 @@ class Proxy(Pools):
             application_name=login.application_name,
             client=f"{login.address}:{login.port}",
             connection_id=login.id,
-            query_id=client.stats.query_count,
+            query_id=client.pool.stats.query_count,
         )
 
     async def derive_keys(self) -> None:
@@ -156,8 +156,8 @@ class Proxy(Pools):
             return
         login.router = self.find_router(login.database, login.user)
         client = login.client
-        if client is not None and client.shares and client.mode == "transaction":
-            client.router = login.router
+        if client is not None and client.state.shares and client.state.mode == "transaction":
+            client.route.judge.router = login.router
 
     # --- tasks ---
 
@@ -230,11 +230,11 @@ class Proxy(Pools):
 
 async def hear(client: Client, channels: list[str]) -> None:
     try:
-        await client.find_hub().hear(channels)
+        await client.ear.find_hub().hear(channels)
     except ProxyError as error:
-        client.heard(error)
+        client.ear.heard(error)
     else:
-        client.heard(None)
+        client.ear.heard()
 
 
 def read_users(settings: Settings) -> Users:

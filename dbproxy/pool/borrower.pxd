@@ -1,13 +1,11 @@
 from dbproxy.net.link cimport Link
+from dbproxy.pool.news cimport News
 
 
 cdef class Borrower(Link):
     cdef public object settings
-    cdef public bint by_hub
     cdef public bint routed
-    cdef readonly list news
-    cdef readonly dict reported
-    cdef readonly dict unreported
+    cdef readonly News news
 
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)

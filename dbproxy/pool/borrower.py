@@ -1,11 +1,10 @@
 """Who holds a server or waits for one: a client, or an errand of our own. What pool and server ask of it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
-from dbproxy.wire import build
+from dbproxy.pool.news import News
 
 
 class Borrower(Link):
@@ -15,24 +14,13 @@ class Borrower(Link):
 
     def __init__(self) -> None:
         Link.__init__(self)
-        self.by_hub = False  # notifications come to it by the hub, not by the server it is lent
         self.routed = False  # a replica answers it, and what it asked for can be sent again
         self.settings: Any = None  # that it needs its server to have
-        self.reported: dict[str, str] = {}  # the ParameterStatus values that it was told, by lower-case name
-        self.unreported: dict[str, str] = {}  # that came since, unseen: told with ReadyForQuery, if new
-        self.news: list[
-            bytes
-        ] = []  # for it, once no transaction is open: ahead of ReadyForQuery, as PostgreSQL does
+        self.news = News()
 
-    def take_reports(self, known: Mapping[str, str]) -> bytes:
-        """ParameterStatus of what has changed since it was told last; `known`: what it is told at its login."""
-        reports = b""
-        for name, value in self.unreported.items():
-            if self.reported.get(name.lower(), known.get(name)) != value:
-                self.reported[name.lower()] = value
-                reports += build.parameter_status(name, value)
-        self.unreported.clear()
-        return reports
+    def hears_by_hub(self) -> bool:
+        """Whether notifications come to it by the hub, not by the server it is lent."""
+        return False
 
     def serve(self, server: Any, now: float) -> None:
         """The wait is over: this server is lent."""
@@ -71,7 +59,7 @@ class Borrower(Link):
     def caught_up(self) -> None:
         """All that was asked for has been answered, and no Sync has been sent after it."""
 
-    def may_rescue(self, fields: dict[str, str]) -> bool:
+    def begin_rescue(self, fields: dict[str, str]) -> bool:
         """Whether what failed on a replica is to be sent again elsewhere; the borrower gets no more of its answer."""
         return False
 
@@ -82,7 +70,7 @@ class Borrower(Link):
     def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
         """A query took longer than the pool's threshold; times in seconds."""
 
-    def may_retry(self, name: bytes, changed: bool) -> bool:
+    def begin_retry(self, name: bytes, changed: bool) -> bool:
         """Whether `retry` is possible; `changed`: the answer of this statement has other columns than before."""
         return False
 

@@ -72,7 +72,7 @@ def rescue(answer: Answer, client: Borrower, payload: bytes) -> bool:
     A connection that PostgreSQL ends, or on which more was asked behind it, is closed: its loss is what follows.
     """
     fields = parse_error_response(payload)
-    if answer.dialogue.pipeline.empty() or not client.may_rescue(fields):
+    if answer.dialogue.pipeline.empty() or not client.begin_rescue(fields):
         return False
     answer.tenant.stats.error_count += 1
     if fields.get("V") in ("FATAL", "PANIC"):
@@ -92,7 +92,7 @@ def ends_unlent(answer: Answer, payload: bytes) -> bool:
     client = answer.loan.client
     if (
         client is None
-        or not client.by_hub
+        or not client.hears_by_hub()
         or answer.dialogue.status != ord("I")
         or answer.dialogue.traces.pins
     ):
@@ -180,7 +180,7 @@ def retry(answer: Answer, fields: dict[str, str], note: Any) -> bool:
     if fields["C"] != "0A000":
         answer.server.condemn("its prepared statements were changed unseen")  # and what else, is not known
     client = answer.loan.client
-    if client is None or answer.forwarded or not client.may_retry(note[0], fields["C"] == "0A000"):
+    if client is None or answer.forwarded or not client.begin_retry(note[0], fields["C"] == "0A000"):
         return False
     undo(answer, answer.dialogue.pipeline.fail())
     if answer.dialogue.pipeline.empty():

@@ -53,7 +53,6 @@ cdef class Relay:
     cdef notify(self, bytes chunk, Py_ssize_t at)
     @cython.locals(loan=Loan, total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, request, double now)
-    cdef bytes take_news(self, int status, bytes ahead)
     cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
     cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1
     @cython.locals(first=int)

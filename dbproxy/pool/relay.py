@@ -169,8 +169,9 @@ class Relay:
                     kept = pipeline.empty()
                     client.listen_early(dialogue.failed)
                 dialogue.failed = False
-            if not kept and (client.news or client.unreported):
-                ahead = self.take_news(status, ahead)
+            if not kept and client.news.any():
+                news = client.news.take(self.pool.welcome, idle=status == ord("I"))
+                ahead = news if ahead is None else ahead + news
         self.place(at, skip or kept, ahead)
         if not dialogue.ready(status):
             self.server.condemn("a Sync has ended a Query's transaction")
@@ -232,7 +233,7 @@ class Relay:
     def notify(self, chunk: bytes, at: int) -> None:
         """NotificationResponse: the hub tells it, or else it is for the client."""
         pipeline = self.dialogue.pipeline
-        if self.loan.client is not None and self.loan.client.by_hub:
+        if self.loan.client is not None and self.loan.client.hears_by_hub():
             self.splice.skip(at, at + length_at(chunk, at))
         else:
             ahead = pipeline.take_fakes() if pipeline.fakes else None
@@ -257,15 +258,6 @@ class Relay:
             loan.xact_start = now
 
     # --- what only few replies need ---
-
-    def take_news(self, status: int, ahead: bytes | None) -> bytes | None:
-        """What goes ahead of a ReadyForQuery, with the client's notifications if no transaction is open."""
-        client = self.loan.client
-        news: bytes = client.take_reports(self.pool.welcome)  # type: ignore[union-attr]  # it has news
-        if status == ord("I"):
-            news = b"".join([*client.news, news])  # type: ignore[union-attr]
-            client.news.clear()  # type: ignore[union-attr]
-        return news if ahead is None else ahead + news
 
     def describe(self, chunk: bytes, at: int, skip: bool, ahead: bytes | None) -> bytes | None:
         """A statement's Describe is answered: what goes ahead of the second message."""
@@ -292,11 +284,7 @@ class Relay:
             if self.dialogue.settings is NOTHING:
                 self.pool.welcome[name] = value
             return skip
-        if skip:
-            client.unreported[name] = value
-        else:
-            client.reported[name.lower()] = value
-            client.unreported.pop(name, None)
+        client.news.note(name, value, told=not skip)
         if not self.dialogue.traces.local and not pipeline.is_ours():
             # By a function, perhaps: which settings are the session's own now?
             self.dialogue.traces.effects |= RESETS

@@ -10,7 +10,7 @@ from dbproxy.pool.trail cimport Trail
 
 @cython.final
 cdef class Upkeep:
-    cdef readonly int generation
+    cdef public int generation
     cdef public str condemned
     cdef public int cancels
     cdef public double expires_at

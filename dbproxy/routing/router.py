@@ -50,13 +50,16 @@ LISTED = 1000  # statements that are counted
 class Session(Writer, Protocol):
     """What is asked of a client."""
 
-    settings: Any
     avoided: Any
     wanted_host: str
-    arrived: float
     waited: bool  # for a replica, already
     awaits: int  # the position that a replica could be waited for; 0: for none
     read_only: bool  # by its entry: the primary answers only if no replica can
+
+    @property
+    def settings(self) -> Parameters: ...
+    @property
+    def arrived(self) -> float: ...
 
 
 class Router:

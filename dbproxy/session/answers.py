@@ -9,10 +9,10 @@ from dbproxy.sql.calls import is_answerable, put_in
 from dbproxy.sql.parser import find_calls
 
 if TYPE_CHECKING:
-    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.client import Client
 
 
-def answer(client: "Hearer", server: Server, text: bytes, values: Values) -> bytes | Refusal | None:
+def answer(client: "Client", server: Server, text: bytes, values: Values) -> bytes | Refusal | None:
     """The *bare* text with answers put in, or why it is refused; None: it is sent as it is."""
     if server.dialogue.status == ord("E"):
         return None

@@ -63,8 +63,8 @@ async def cancel_server(server: Server, host: str, port: int, patience: float) -
 
 def cancel_client(client: Client) -> Server | None:
     """The server to send the cancel to; None if there is nothing to cancel, or the client was still waiting."""
-    if client.parked and client.server is None:
-        client.waits_in.leave(client)
+    if client.is_parked() and client.server is None:
+        client.inbound.room.leave(client)
         client.refuse(QueryCanceled("canceling statement due to user request"))
         return None
     server = client.server

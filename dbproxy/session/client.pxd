@@ -1,21 +1,33 @@
 cimport cython
 
 from dbproxy.net.direct cimport monotonic
-from dbproxy.pool.parameters cimport Parameters
 from dbproxy.pool.server cimport Server
-from dbproxy.session.requests cimport Requester
+from dbproxy.session.connection cimport Connection
+from dbproxy.session.ear cimport Ear
+from dbproxy.session.inbound cimport Inbound
+from dbproxy.session.intake cimport Intake
+from dbproxy.session.loan cimport Lending
+from dbproxy.session.route cimport Route
+from dbproxy.session.statements cimport ClientStatements
 from dbproxy.wire.framer cimport Framer
 
-cdef int PARKED, PARTNER_FULL, WRITES
+cdef int DUE_LIMIT, FLOODING, NOT, PARKED, RETRY
 
 
-cdef class Client(Requester):
-    cdef readonly double request_time
-    cdef readonly double flushed_at
+cdef class Client(Connection):
+    cdef readonly object state
+    cdef readonly ClientStatements prepared
+    cdef readonly Ear ear
+    cdef readonly Route route
+    cdef readonly Lending lending
+    cdef readonly Intake intake
 
-    cdef park(self, Framer framer, Py_ssize_t index)
-    cdef list borrow(self, Server server)
+    cdef take(self, bytes data)
+    @cython.locals(inbound=Inbound, framer=Framer, index=Py_ssize_t, position=Py_ssize_t)
+    cpdef resume(self, Server server=*)
+    @cython.locals(inbound=Inbound)
+    cdef drain(self)
     cpdef serve(self, server, double now)
     cpdef refuse(self, error)
-    @cython.locals(server=Server, settings=Parameters)
+    cpdef reply(self, bytes data)
     cpdef bint finished(self, int status) except -1

@@ -55,16 +55,16 @@ def end_client(client: Client, now: float) -> bool:
         if client.full and client.transport is not None:
             client.transport.abort()  # who reads nothing does not read this either
     elif is_stuck(client, now):
-        client.flush()
+        client.intake.flush()
     return error is not None
 
 
 def is_stuck(client: Client, now: float) -> bool:
     """Whether to ask how far the server is with half a batch, for `idle_transaction_timeout`."""
     limits = client.pool.settings
-    return (
-        limits.idle_transaction_timeout > 0 and now - client.arrived >= FLUSH_AFTER and client.lacks_flush()
-    )
+    if limits.idle_transaction_timeout <= 0 or now - client.inbound.arrived < FLUSH_AFTER:
+        return False
+    return client.intake.lacks_flush()
 
 
 def judge(client: Client, now: float) -> ProxyError | None:

@@ -1,20 +1,19 @@
 """What a client asks for at once, seen as one: whether all of it is a read, and if not, why not."""
 
-from typing import TYPE_CHECKING
-
-from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, READ_ONLY, READS, Router
-from dbproxy.session.hearing import Hearer
+from dbproxy.session.batch import BATCH_LIMIT
 from dbproxy.session.opening import Request
-from dbproxy.sql.cache import HEAD
+from dbproxy.session.reader import Reader
+from dbproxy.session.state import SessionState
+from dbproxy.session.statements import ClientStatements
+from dbproxy.sql.cache import HEAD, StatementCache
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
 from dbproxy.wire.framer import STATEMENT_NEED, Framer
 
-if TYPE_CHECKING:
-    from dbproxy.session.startup import Login
-
-BATCH_LIMIT = 65536  # bytes that are kept to be sent again
+NO_STATEMENT = "no statement"
+NOT_READABLE = "not readable"
+PART = "part of a request"
 
 
 def text_of(body: bytes) -> bytes:
@@ -22,41 +21,47 @@ def text_of(body: bytes) -> bytes:
     return body[: body.find(b"\0")] if b"\0" in body else body
 
 
-class Judge(Hearer):
-    """Between `Hearer` and `Routed`. `router` is None if there is no choice: then only `classify` is called."""
+class Judge:
+    """One client's. `router` is None if there is no choice: then only `classify` is called."""
 
-    def __init__(self, login: "Login", pool: Pool) -> None:
-        Hearer.__init__(self, login, pool)
-        self.router: Router | None = login.router if self.shares and self.mode == "transaction" else None
+    def __init__(
+        self, reader: Reader, state: SessionState, prepared: ClientStatements, router: Router | None
+    ) -> None:
+        self.reader = reader
+        self.state = state
+        self.prepared = prepared
+        self.router = router
+        self.classifier: StatementCache = state.pool.tenant.classifier
         self.judged: list[Shape] = []  # what was looked at last
-        self.wanted_host = ""  # by a hint in it
-        self.known_in: bytes | None = (
-            None  # the chunk in which a Query was judged last, where, and what it is
-        )
+        # The chunk in which a Query was looked at last, where, and what it is.
+        self.known_in: bytes | None = None
         self.known_at = 0
         self.known = NO_SHAPE
+
+    def forget(self) -> None:
+        """Another chunk has come: it may be the same object."""
+        self.known_in = None
 
     def classify(self, chunk: bytes, at: int) -> Shape:
         """Of the Query at `at`."""
         if chunk is self.known_in and at == self.known_at:
             return self.known
         length = length_at(chunk, at)
-        classifier = self.pool.tenant.classifier
         start, stop = at + 5, at + length - 1
         if length > STATEMENT_NEED:
-            return classifier.find_long(cut(chunk, start, start + HEAD), b"", length)
-        found = classifier.alike.find(chunk, start, stop)
+            return self.classifier.find_long(cut(chunk, start, start + HEAD), b"", length)
+        found = self.classifier.alike.find(chunk, start, stop)
         if found is None:
-            found = classifier.find(cut(chunk, start, stop), self.state.backslashes)
+            found = self.classifier.find(cut(chunk, start, stop), self.state.backslashes)
         return found
 
     def judge(self, framer: Framer, index: int) -> str:
         """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
         chunk, end = framer.chunk, framer.end
         if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
-            return "part of a request"
+            return PART
         judged = self.judged = []
-        self.wanted_host = ""
+        self.reader.wanted_host = ""
         named: dict[bytes, Shape] | None = None
         unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
         verdict = READS
@@ -74,13 +79,13 @@ class Judge(Hearer):
             elif last == ord("B"):
                 where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
                 if where is None:
-                    return "not readable"
+                    return NOT_READABLE
                 name = cut(chunk, where[0], where[1])
                 shape = self.shape_of(name, named) if name else unnamed
             elif last == ord("P"):
                 parts = parse_parts(chunk, at, at + length_at(chunk, at))
                 if parts is None:
-                    return "not readable"
+                    return NOT_READABLE
                 if self.prepared.knows(parts[0]):
                     return "a name that is in use"  # to be sent again it would have to be given up
                 shape = self.state.find_shape(parts[1])
@@ -93,13 +98,13 @@ class Judge(Hearer):
             elif last in b"DECSH":
                 continue
             else:
-                return "no statement"
+                return NO_STATEMENT
             if begun:
                 if shape is None or shape.effects.needs_primary:
                     return NOT_STANDBY
                 begun = not shape.effects.ends
             else:
-                found = self.router.judge(shape, self)  # type: ignore[union-attr, arg-type]  # it is a Session in the end
+                found = self.router.judge(shape, self.reader)  # type: ignore[union-attr]  # there is one
                 if found is not READS:
                     begun = found is READ_ONLY
                     if not begun and found not in AT_PRIMARY:
@@ -107,8 +112,8 @@ class Judge(Hearer):
                     verdict = found if verdict not in AT_PRIMARY else verdict
             judged.append(shape)  # type: ignore[arg-type]  # None is no read
         if last != ord("Q") and last != ord("S"):
-            return "part of a request"
-        return verdict if judged else "no statement"
+            return PART
+        return verdict if judged else NO_STATEMENT
 
     def list_requests(self, framer: Framer, index: int) -> list[Request]:
         """What a client asks for from mark `index` on, while it has a transaction on a replica."""

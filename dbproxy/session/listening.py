@@ -16,7 +16,7 @@ from dbproxy.session.channels import channel_of, quote
 from dbproxy.sql.statement import DISCARDED, DISCARDS, NOTIFIES, Statement
 
 if TYPE_CHECKING:
-    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.client import Client
 
 _marks = count(1)
 
@@ -24,7 +24,7 @@ _marks = count(1)
 class Listening:
     """One client's."""
 
-    def __init__(self, client: "Hearer") -> None:
+    def __init__(self, client: "Client") -> None:
         self.client = client
         self.channels: frozenset[str] = frozenset()  # that it listens to
         self.unwanted: set[str] = set()  # that it may have given up in this transaction
@@ -44,7 +44,7 @@ class Listening:
 
     def note_notify(self, server: Server) -> None:
         server.trail.notifier = self.client
-        self.notifies = self.client.hub is not None
+        self.notifies = self.client.ear.hub is not None
         self.notified = True
 
     def spell_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
@@ -57,7 +57,7 @@ class Listening:
         self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
         if self.wanted - self.channels:
             self.tentative = True
-            self.client.find_hub().subscribe(self.client, self.wanted)
+            self.client.ear.find_hub().subscribe(self.client, self.wanted)
         server.dialogue.traces.touched.add(MARK)
         ahead = spell_ours(
             server.dialogue, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple
@@ -88,14 +88,14 @@ class Listening:
             channels += self.channels  # one that a function began to listen to is known only since then
         if not channels and not late:
             return False
-        hub = self.client.find_hub()
+        hub = self.client.ear.find_hub()
         heard = hub.hears(channels)
         if heard and not late and not new:
             return False
         if not self.hearing:
             self.hearing = True
             self.reached |= new
-            hub.catch_up(self.client.heard_all) if heard else self.client.wait_for_hub(channels)
+            hub.catch_up(self.client.ear.heard) if heard else self.client.login.hear(self.client, channels)
         return self.hearing  # not if there is nothing to wait for
 
     # --- notifications, and the end of the transaction ---
@@ -125,7 +125,7 @@ class Listening:
         self.doubtful |= self.tentative and failed
         if not self.doubtful:
             self.tentative = False
-            self.client.news.extend(self.early)
+            self.client.news.messages.extend(self.early)
             self.early.clear()
 
     def conclude(self, findings: Findings, effects: int) -> None:
@@ -137,10 +137,10 @@ class Listening:
         self.wanted.clear()
         self.unwanted.clear()
         self.tentative = self.doubtful = False
-        if self.client.hub is None and not found:
+        if self.client.ear.hub is None and not found:
             return
         self.channels = found if kept else self.channels | found
-        hub = self.client.find_hub()
+        hub = self.client.ear.find_hub()
         before = hub.channels_of(self.client)
         hub.subscribe(self.client, self.channels - before, late=True)
         hub.unsubscribe(self.client, before - self.channels)

@@ -1,18 +1,16 @@
-from dbproxy.pool.server cimport Server
+cimport cython
+
+from dbproxy.session.batch cimport Batch
+from dbproxy.session.connection cimport Connection
 from dbproxy.session.judging cimport Judge
 from dbproxy.wire.extended cimport cut
-from dbproxy.wire.framer cimport Framer
-
-cdef int BATCH_LIMIT
 
 
-cdef class Mover(Judge):
-    cdef readonly object host
-    cdef list batch
-    cdef readonly list reads
-    cdef readonly int answered
-    cdef readonly bint moving
-    cdef readonly object opening
-    cdef readonly list repeats
-
-    cdef keep(self, Framer framer, Py_ssize_t index)
+@cython.final
+cdef class Mover:
+    cdef readonly Connection client
+    cdef readonly object state
+    cdef readonly Judge judge
+    cdef readonly Batch batch
+    cdef public object opening
+    cdef public object repeats

@@ -5,56 +5,50 @@ begun, and is to do what no standby can, is rolled back there and begun again on
 what), ahead of what waits.
 """
 
-from typing import TYPE_CHECKING, Any
-
 from dbproxy.pool.insertions import OPTIONAL
-from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
-from dbproxy.session.judging import BATCH_LIMIT, Judge
+from dbproxy.session.batch import BATCH_LIMIT, Batch
+from dbproxy.session.connection import Connection
+from dbproxy.session.judging import Judge
 from dbproxy.session.opening import Opening, Request, Step
-from dbproxy.sql.identity import NO_SHAPE, Shape
+from dbproxy.session.state import SessionState
+from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.sql.parser import find_first_end
 from dbproxy.sql.statement import HARMLESS, Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import cut
 from dbproxy.wire.framer import Framer
 
-if TYPE_CHECKING:
-    from dbproxy.session.startup import Login
-
 # Of a savepoint that there is not: the transaction has failed on the primary, too.
 FAILURE = [(b"ROLLBACK TO dbproxy_failed", HARMLESS)]
 
 
-class Mover(Judge):
-    """Between `Judge` and `Routed`."""
+class Mover:
+    """One client's."""
 
-    def __init__(self, login: "Login", pool: Pool) -> None:
-        Judge.__init__(self, login, pool)
-        self.host: Any = None  # of the replica that answers
-        self.batch: list[bytes] = []  # what that was sent
-        self.reads: list[Shape] = []  # and what was asked there
-        self.answered = 0  # requests of the loan that were answered before the batch began
-        self.moving = False  # parked until the replica is done: what waits is in the backlog
+    def __init__(self, client: Connection, state: SessionState, judge: Judge, batch: Batch) -> None:
+        self.client = client
+        self.state = state
+        self.judge = judge
+        self.batch = batch
         self.opening: Opening | None = None  # the transaction on a replica
         self.repeats: list[Step] | None = None  # of one that moves: what goes ahead on the primary
 
-    def keep(self, framer: Framer, index: int) -> None:
-        """Begin a batch of reads: what there is from mark `index` on."""
-        self.routed = True
-        self.reads = self.judged
-        self.batch = [cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)]
+    def begin(self, framer: Framer, index: int) -> None:
+        """What there is from mark `index` on begins a transaction on a replica."""
+        self.opening = Opening(0)
+        self.note(framer, index)
 
     def note(self, framer: Framer, index: int) -> None:
         """What there is from mark `index` on is sent to a replica."""
-        for request in self.list_requests(framer, index):
+        for request in self.judge.list_requests(framer, index):
             self.opening.note(request)  # type: ignore[union-attr]  # there is one
 
     def stays_open(self, server: Server, opening: Opening) -> int:
         """The same while a transaction is open there, as far as is known: up to its end, or to what must move."""
-        framer = self.framer
+        framer = self.client.inbound.framer
         pipeline = server.dialogue.pipeline
-        requests = self.list_requests(framer, 0)
+        requests = self.judge.list_requests(framer, 0)
         first = opening.whole and pipeline.empty() and opening.to_repeat(server.loan.served) is not None
         for number, request in enumerate(requests):
             if self.must_wait(server, opening, request):
@@ -65,11 +59,11 @@ class Mover(Judge):
                         self.end_request(server)
                 return request.at
             opening.note(request)
-        self.routed = False
+        self.client.routed = False
         if first and opening.whole and not framer.left and framer.end <= BATCH_LIMIT:  # it can be sent again
-            self.answered = server.loan.served
-            self.judged = [shape or NO_SHAPE for request in requests for shape, _ in request.statements]
-            self.keep(framer, 0)
+            reads = [shape or NO_SHAPE for request in requests for shape, _ in request.statements]
+            self.client.routed = True
+            self.batch.begin(reads, cut(framer.chunk, framer.mark_at(0) >> 8, framer.end), server.loan.served)
         return framer.end
 
     def must_wait(self, server: Server, opening: Opening, request: Request) -> bool:
@@ -124,9 +118,3 @@ class Mover(Judge):
             server.dialogue.pipeline.is_last_request()
             and self.opening.to_repeat(server.loan.served) is not None
         )
-
-    def set_aside(self, data: bytes) -> None:
-        """What was sent waits until the server is done, as if it had not come yet."""
-        self.backlog.insert(0, data)
-        self.backlog_size += len(data)
-        self.parked = self.moving = True

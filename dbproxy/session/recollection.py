@@ -15,7 +15,7 @@ from dbproxy.sql.statement import ADVANCES, DISCARDED, FORGOT, RECALLS
 NAME_LIMIT = 256  # with its schema, and quotes
 
 if TYPE_CHECKING:
-    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.client import Client
 
 
 class Recollection:
@@ -23,7 +23,7 @@ class Recollection:
 
     __slots__ = ("client", "given", "last", "server")
 
-    def __init__(self, client: "Hearer") -> None:
+    def __init__(self, client: "Client") -> None:
         self.client = client
         self.last: int | None = None
         self.given: dict[int, int] = {}

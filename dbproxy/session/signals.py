@@ -14,7 +14,7 @@ from dbproxy.sql.calls import Call, Operand
 from dbproxy.wire import build
 
 if TYPE_CHECKING:
-    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.client import Client
     from dbproxy.session.startup import Login
 
 Values = Sequence[tuple[bytes | None, bool]]  # of a Bind, and whether they are binary
@@ -24,7 +24,7 @@ SIGNALS = {  # words of PostgreSQL's refusal
 }
 
 
-def signal(client: "Hearer", server: Server, call: Call, values: Values) -> str | Refusal:
+def signal(client: "Client", server: Server, call: Call, values: Values) -> str | Refusal:
     """Do what is asked for; what answers the call, "" if it names no client of ours."""
     login = client.login
     target = login.house.registry.by_pid.get(_read_pid(call, values))

@@ -33,7 +33,7 @@ from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 
 if TYPE_CHECKING:
-    from dbproxy.session.hearing import Hearer
+    from dbproxy.session.client import Client
 
 CREATES = {  # which effects would pin, in the order in which they are refused
     sql.CREATES_TEMP: ("temp", "temporary objects"),
@@ -52,9 +52,12 @@ REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refuse
 class SessionState:
     """One client's, in transaction and statement mode. `start`: the settings that it asked for as it logged in."""
 
-    def __init__(self, client: "Hearer", start: Parameters) -> None:
+    def __init__(self, client: "Client", start: Parameters) -> None:
         self.client = client
         self.pool = client.pool
+        self.mode: str = client.pool.settings.mode
+        self.tracks = self.mode != "session"
+        self.shares = self.tracks and client.pool.settings.max_prepared_statements > 0  # its statements
         self.start = start
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
         self.listening = Listening(client)
@@ -222,7 +225,7 @@ class SessionState:
         """
         traces = server.dialogue.traces
         if not effects & sql.RECALLS:
-            self.client.claims = True
+            self.client.lending.claims = True
             traces.sequences.advance()
             return b"", effects
         if (

@@ -37,16 +37,16 @@ def renew_token(client: Any, server: Server, simple: bool) -> bytes:
 
 def find_position(client: Any, server: Server) -> tuple[int, bool]:
     """What the session's last commit is not behind of, its token included, and whether it is nowhere later."""
-    router: Any = client.router
+    router: Any = client.route.judge.router
     if router is None:
         return 0, False
     commits = router.commits
     token = router.wishes_of(client.settings).token
     if not (router.cluster.positions and client.pool.tenant.tells_positions):
-        return (UNKNOWN if client.wrote_at or token else 0), True
-    position = max(own_position(client, commits), token)
-    asked = commits.asks and is_placed(client, commits)
-    return position, asked and (client.host is not None or is_fresh(client, server))
+        return (UNKNOWN if client.route.reader.wrote_at or token else 0), True
+    position = max(own_position(client.route.reader, commits), token)
+    asked = commits.asks and is_placed(client.route.reader, commits)
+    return position, asked and (client.route.host is not None or is_fresh(client, server))
 
 
 def is_fresh(client: Any, server: Server) -> bool:

@@ -10,7 +10,7 @@ cdef class Splice:
     cdef public bint dropping
     cdef list pieces
 
-    cpdef begin(self, bytes chunk)
+    cpdef begin(self, bytes chunk, Py_ssize_t position=*)
     cpdef list upto(self, Py_ssize_t at)
     cpdef keep(self, Py_ssize_t at)
     cpdef drop(self, Py_ssize_t at)
@@ -18,5 +18,6 @@ cdef class Splice:
     cpdef insert(self, Py_ssize_t at, bytes data)
     cpdef replace(self, Py_ssize_t at, Py_ssize_t stop, bytes data)
     cpdef forget(self, Py_ssize_t at)
+    cpdef bint is_left(self, Py_ssize_t end)
     @cython.locals(pieces=list, position=Py_ssize_t)
     cpdef bytes take(self, Py_ssize_t end)

@@ -18,10 +18,10 @@ class Splice:
         self.dropping = False
         self.pieces: list[bytes] | None = None
 
-    def begin(self, chunk: bytes) -> None:
-        """The next chunk."""
+    def begin(self, chunk: bytes, position: int = 0) -> None:
+        """The next chunk; what is ahead of `position` has been dealt with."""
         self.chunk = chunk
-        self.position = 0
+        self.position = position
         self.pieces = None
 
     def upto(self, at: int) -> list[bytes]:
@@ -66,6 +66,10 @@ class Splice:
         """Nothing ahead of `at` moves on, whatever was said of it."""
         self.pieces = None
         self.position = at
+
+    def is_left(self, end: int) -> bool:
+        """Whether anything of what is there up to `end` has not been taken or dropped."""
+        return self.pieces is not None or end > self.position
 
     def take(self, end: int) -> bytes:
         """What moves on of all up to `end`; the next call goes on from there."""

@@ -188,7 +188,7 @@ async def test_half_a_message_is_not_waited_for_while_what_came_before_it_runs(h
 async def test_half_a_message_without_a_server_costs_nobody_one(house: House):
     client, _ = await house.pair()
     client.send(query("SELECT 1")[:8])
-    await house.until(lambda: house.inside(client).framer.held_size == 8)
+    await house.until(lambda: house.inside(client).inbound.framer.held_size == 8)
     assert house.pool.counts()["idle"] == 1
     house.sweep(later=1000)
     await client.hears_nothing()

@@ -38,7 +38,7 @@ def test_application_is_called_as_it_calls_itself_now() -> None:
     house.lend(client)
     client.state.pins = {"temp": monotonic()}
     client.login.application_name = "before"
-    client.reported["application_name"] = "since"
+    client.news.reported["application_name"] = "since"
     assert [row["application_name"] for row in records(show_pins(house))] == ["since"]
 
 

@@ -8,8 +8,8 @@ from dbproxy.session.cancel import cancel_client
 
 
 def client(*, parked: bool = False, server: Any = None) -> Any:
-    made = SimpleNamespace(parked=parked, server=server, refusal=None, left=[])
-    made.waits_in = SimpleNamespace(leave=made.left.append)
+    made = SimpleNamespace(is_parked=lambda: parked, server=server, refusal=None, left=[])
+    made.inbound = SimpleNamespace(room=SimpleNamespace(leave=made.left.append))
     made.refuse = lambda error: setattr(made, "refusal", error)
     return made
 

@@ -21,7 +21,8 @@ class FakeClient:
         self.server = server and SimpleNamespace()
         self.silent = server != BUSY
         self.half_a_batch = False
-        self.arrived = 0.0
+        self.inbound = SimpleNamespace(arrived=0.0)
+        self.intake = self
         self.flushes = 0
         self.transport = None
         self.parked = self.gone = self.departed = self.full = False

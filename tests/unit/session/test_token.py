@@ -29,7 +29,15 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
         "router": router,
         "pool": SimpleNamespace(tenant=SimpleNamespace(tells_positions=True)),
     }
-    return SimpleNamespace(**usual | facts, prepared=SimpleNamespace(executes=facts.get("executes", False)))
+    found = usual | facts
+    names = ("position", "epoch", "wrote_at")
+    route = SimpleNamespace(
+        reader=SimpleNamespace(**{name: found.pop(name) for name in names}),
+        judge=SimpleNamespace(router=found.pop("router")),
+        host=found.pop("host"),
+    )
+    prepared = SimpleNamespace(executes=facts.get("executes", False))
+    return SimpleNamespace(**found, route=route, prepared=prepared)
 
 
 def make_server(served: int = 0, status: str = "I", ours: bool = True) -> Any:
@@ -55,9 +63,9 @@ def test_token_that_is_none_is_passed_on_as_the_strictest():
 )
 def test_where_no_positions_are_told_the_token_of_who_wrote_leads_to_the_primary(facts: Any, position: int):
     client = make_client(**facts)
-    client.router.cluster.positions = False
+    client.route.judge.router.cluster.positions = False
     assert find_position(client, make_server()) == (position, True)
-    client.router.cluster.positions, client.pool.tenant.tells_positions = True, False
+    client.route.judge.router.cluster.positions, client.pool.tenant.tells_positions = True, False
     assert find_position(client, make_server()) == (position, True)
 
 
@@ -83,7 +91,7 @@ def test_a_replicas_session_has_committed_nothing_since():
 
 def test_what_was_cut_off_by_a_promotion_is_not_asked_for():
     client = make_client()
-    client.router.commits.reset(70)
+    client.route.judge.router.commits.reset(70)
     assert find_position(client, make_server()) == (70, True)
 
 

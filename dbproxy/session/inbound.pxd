@@ -1,0 +1,23 @@
+cimport cython
+
+from dbproxy.net.direct cimport monotonic
+from dbproxy.wire.framer cimport Framer
+
+cdef int BACKLOG_LIMIT, NOT
+
+
+@cython.final
+cdef class Inbound:
+    cdef readonly Framer framer
+    cdef public object room
+    cdef public int wait
+    cdef readonly list pending
+    cdef readonly list chunks
+    cdef readonly Py_ssize_t size
+    cdef public double arrived
+    cdef public bint leaving
+    cdef public object fault
+
+    cpdef bint keep(self, bytes data)
+    cdef tuple end_wait(self)
+    cpdef bytes take(self)

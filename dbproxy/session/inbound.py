@@ -1,0 +1,55 @@
+"""What a client has sent: cut into messages, or kept until it does not wait any more."""
+
+from typing import Any
+
+from dbproxy.errors import ProxyError
+from dbproxy.net.direct import monotonic
+from dbproxy.session.wait import NOT
+from dbproxy.wire.framer import Framer
+
+BACKLOG_LIMIT = 65536  # bytes read from a client that waits before it is no longer read
+
+
+class Inbound:
+    """Of one client. `room`: whom it stands with while it waits (`leave`)."""
+
+    def __init__(self, framer: Framer, room: Any) -> None:
+        self.framer = framer
+        self.room = room
+        self.wait = NOT  # session.wait
+        self.pending: list[tuple[int, Framer, int]] = []  # why it waits, and where it goes on; the last first
+        self.chunks: list[bytes] = []  # came since
+        self.size = 0  # of those
+        self.arrived = monotonic()  # the last of what was looked at
+        self.leaving = False  # the client sends no more
+        self.fault: ProxyError | None = (
+            None  # what it sent, and will not be looked at: it goes once it is answered
+        )
+
+    def keep(self, data: bytes) -> bool:
+        """For later; whether there is so much that no more is to be read."""
+        self.chunks.append(data)
+        self.size += len(data)
+        return self.size > BACKLOG_LIMIT
+
+    def end_wait(self) -> tuple[int, Framer, int] | None:
+        """Where to go on, if that is in the midst of a chunk; what waits behind that waits on."""
+        place = self.pending.pop() if self.pending else None
+        self.wait = self.pending[-1][0] if self.pending else NOT
+        return place
+
+    def put_back(self, data: bytes) -> None:
+        """What was looked at too early: as if it had not come yet."""
+        self.chunks.insert(0, data)
+        self.size += len(data)
+
+    def take(self) -> bytes:
+        """All that was kept."""
+        data = b"".join(self.chunks)
+        self.chunks.clear()
+        self.size = 0
+        return data
+
+    def clear(self) -> None:
+        self.pending.clear()
+        self.chunks.clear()

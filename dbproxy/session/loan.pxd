@@ -1,0 +1,35 @@
+cimport cython
+
+from dbproxy.net.direct cimport monotonic
+from dbproxy.pool.dialogue cimport Dialogue
+from dbproxy.pool.parameters cimport Parameters
+from dbproxy.pool.server cimport Server
+from dbproxy.pool.tenant cimport Tenant
+from dbproxy.session.connection cimport Connection
+from dbproxy.session.route cimport Route
+from dbproxy.session.statements cimport ClientStatements
+
+cdef int MOVE, PARTNER_FULL, WRITES
+
+
+@cython.final
+cdef class Lending:
+    cdef readonly Connection client
+    cdef readonly object state
+    cdef readonly ClientStatements prepared
+    cdef readonly Route route
+    cdef readonly bint tracks
+    cdef readonly double request_time
+    cdef readonly bint late
+    cdef public bint claims
+
+    @cython.locals(client=Connection, dialogue=Dialogue)
+    cdef list begin(self, Server server)
+    @cython.locals(asks=bint)
+    cpdef bint finish(self, Server server, int status) except -1
+    @cython.locals(route=Route)
+    cdef end_answer(self, Server server, int status)
+    @cython.locals(client=Connection, settings=Parameters, tenant=Tenant)
+    cdef bint end(self, Server server) except -1
+    cdef give_back(self)
+    cpdef bint catch_up(self, Server server) except -1

@@ -1,0 +1,170 @@
+"""How a client borrows a server, and gives it back: it is kept as long as a transaction is open, or something pins it.
+
+What is known of the loan itself is the server's (pool.loan).
+"""
+
+from dbproxy.errors import FeatureNotSupported
+from dbproxy.net.direct import monotonic
+from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.server import Server
+from dbproxy.session.connection import Connection
+from dbproxy.session.route import Route
+from dbproxy.session.state import SessionState
+from dbproxy.session.statements import ClientStatements
+from dbproxy.session.wait import MOVE
+from dbproxy.sql.statement import WRITES
+from dbproxy.wire import build
+
+
+class Lending:
+    """Of one client."""
+
+    def __init__(
+        self, client: Connection, state: SessionState, prepared: ClientStatements, route: Route
+    ) -> None:
+        self.client = client
+        self.state = state
+        self.prepared = prepared
+        self.route = route
+        self.tracks: bool = state.tracks
+        self.request_time = 0.0  # when what the server was borrowed for had come
+        self.late = False  # the server has answered what its client has not sent to the end
+        self.claims = False  # the client called nextval: another transaction may ask what it said
+
+    def begin(self, server: Server) -> list[bytes] | None:
+        """Hold the server; what must be sent ahead of the request."""
+        client = self.client
+        client.server = server
+        self.request_time = client.inbound.arrived
+        if server.full:
+            client.hold(PARTNER_FULL)
+        if client.full:
+            server.hold(PARTNER_FULL)
+        first = None
+        dialogue = server.dialogue
+        if dialogue.settings is not client.settings or (
+            dialogue.traces.has_unlisted_settings and server.loan.changed
+        ):
+            first = [server.adopt(client.settings)]
+        if dialogue.traces.sequences.known and self.tracks:
+            dialogue.traces.sequences.foreign = server.loan.changed
+            if self.state.knows_better(server):
+                first = [*(first or []), self.state.discard_sequences(server, simple=True)]
+        self.prepared.borrow(server)
+        if self.route.writes:
+            self.route.writes = False
+            dialogue.traces.effects |= WRITES
+        if self.route.mover.repeats is not None:
+            first = [*(first or []), *self.repeat(server)]
+        return first
+
+    def repeat(self, server: Server) -> list[bytes]:
+        """What begins a transaction again that has moved here."""
+        mover = self.route.mover
+        repeats, mover.repeats = mover.repeats or [], None
+        return [mover.spell_again(server, *step) for step in repeats]
+
+    def finish(self, server: Server, status: int) -> bool:
+        """All that was asked is answered. True gives the server back; else it is kept, or given back already."""
+        self.end_answer(server, status)
+        asks = self.prepared.asks and not self.state.listening.hearing  # its next message has waited for this
+        if self.client.inbound.framer.left and not asks:
+            self.late = True
+            return False
+        if status == ord("I") and self.tracks and server.settle():
+            return False
+        if asks:
+            self.client.resume()
+            return False
+        if status != ord("I") or not self.tracks or server.dialogue.traces.pins:
+            self.keep()
+            return False
+        return self.end(server)
+
+    def end_answer(self, server: Server, status: int) -> None:
+        """What was noted for the answer that is over counts no more."""
+        route = self.route
+        route.replay.clear()
+        self.prepared.end_request()
+        server.dialogue.given.end_request()
+        if status == ord("I"):
+            self.prepared.executes = False
+            if route.wrote:
+                route.reader.wrote_at = server.loan.answered_at
+                route.wrote = False
+            route.mover.opening = None
+        elif route.mover.opening is not None:
+            route.mover.opening.answered(status)
+        elif self.state.mode == "statement":
+            self.client.disconnect(
+                "transaction in statement mode",
+                FeatureNotSupported("transaction blocks are not allowed in statement pooling mode"),
+            )
+
+    def keep(self) -> None:
+        """A transaction is open, or something pins the server: what comes next stays there."""
+        client = self.client
+        client.routed = False
+        if client.inbound.wait == MOVE:
+            client.resume()
+        elif client.inbound.leaving:
+            client.depart()
+
+    def end(self, server: Server) -> bool:
+        """Hold the server no longer; False if it has been given back, as what waits goes on elsewhere."""
+        client = self.client
+        client.server = None
+        settings: Parameters = server.dialogue.settings
+        if settings.hasty:
+            server.condemn("its client's timeouts could cut off what we send ahead of the next")
+        tenant = client.pool.tenant
+        if tenant.sets_unseen and self.tracks:
+            server.dialogue.traces.has_unlisted_settings = True
+        if self.claims or tenant.recalls:
+            server.trail.claimed_by = client
+        client.free(PARTNER_FULL)
+        if client.routed or self.route.host is not None:
+            self.route.leave_host(monotonic() - self.request_time if client.routed else 0.0)
+        self.route.forget_detours()
+        if client.inbound.wait == MOVE:
+            server.release(monotonic())
+            client.resume()
+            return False
+        if client.inbound.leaving:
+            client.depart()
+        return True
+
+    def give_back(self) -> None:
+        """The rest of a message that the server no longer wants has been sent: now the server is free."""
+        self.late = False
+        server = self.client.server
+        if server is None or not server.dialogue.pipeline.empty():
+            return
+        if self.finish(server, server.dialogue.status):
+            server.release(monotonic())
+
+    def catch_up(self, server: Server) -> bool:
+        """Answered behind a Flush, as asyncpg and others prepare: whether a Sync of ours has been sent, to be free."""
+        client = self.client
+        pipeline = server.dialogue.pipeline
+        if self.prepared.asks:
+            client.resume()
+            return False
+        if client.inbound.wait == MOVE:
+            if pipeline.ignoring:
+                client.resume()  # what waits is not looked at
+            else:
+                self.route.mover.end_request(server)
+            return False
+        if pipeline.ignoring or self.prepared.executes or self.state.mode == "session":
+            return False
+        # A pinned one is not freed, and what came may be no answer: a notification, which the hub tells. And what was
+        # asked for at login is given back behind the client's own Sync.
+        if server.dialogue.traces.pins or self.prepared.restored is not None:
+            return False
+        if server.dialogue.in_transaction() or client.inbound.framer.left:
+            return False
+        pipeline.skip(ord("S"))
+        server.write(build.sync())
+        return True

@@ -1,0 +1,42 @@
+cimport cython
+
+from dbproxy.cluster.balancer cimport end
+from dbproxy.cluster.lag cimport settle
+from dbproxy.net.direct cimport monotonic
+from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.server cimport Server
+from dbproxy.routing.router cimport Router
+from dbproxy.session.batch cimport Batch
+from dbproxy.session.connection cimport Connection
+from dbproxy.session.judging cimport Judge
+from dbproxy.session.moving cimport Mover
+from dbproxy.session.reader cimport Reader
+from dbproxy.session.replay cimport Replay
+from dbproxy.session.statements cimport ClientStatements
+from dbproxy.wire.extended cimport cut, length_at
+from dbproxy.wire.framer cimport Framer
+
+cdef int BATCH_LIMIT, DETOURS, MOVE, PARTNER_FULL, RETRY, WRITES
+
+
+@cython.final
+cdef class Route:
+    cdef readonly Connection client
+    cdef readonly ClientStatements prepared
+    cdef readonly Reader reader
+    cdef readonly Judge judge
+    cdef readonly Replay replay
+    cdef readonly Batch batch
+    cdef readonly Mover mover
+    cdef readonly object host
+    cdef readonly int detours
+    cdef public bint wrote
+    cdef public bint writes
+
+    @cython.locals(client=Connection, reader=Reader, router=Router, verdict=str)
+    cdef Pool choose(self, Framer framer, Py_ssize_t index)
+    @cython.locals(client=Connection, server=Server, framer=Framer, idle=bint, reads=bint)
+    cdef Py_ssize_t stays(self) except -1
+    cdef keep(self, Framer framer, Py_ssize_t index, int answered)
+    cpdef leave_host(self, double seconds)
+    cdef forget_detours(self)
