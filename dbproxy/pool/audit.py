@@ -24,6 +24,9 @@ ROLES = ("role", "session_authorization")  # settings that pg_settings does not 
 MARK = (
     "dbproxy.listening"  # a setting of ours, given a new value ahead of a LISTEN: it is rolled back with it
 )
+MARKS = (
+    "dbproxy.read_"  # what such settings of ours begin with: they say what was read at a Parse (pool.scopes)
+)
 
 # What each of these effects makes us ask for.
 SETTINGS = sql.RESETS | sql.SETS_UNKNOWN | sql.SETS_PARAMETER | sql.DISCARDS | sql.UNKNOWN
@@ -139,7 +142,7 @@ def settings_after(before: Parameters, findings: Findings, user: str) -> dict[st
         hidden = {name: value for name, value in before.values.items() if "." in name}
         values = {**hidden, **{name.lower(): value for name, value in findings.settings.items()}}
     for name, value in findings.named.items():
-        if name == MARK:
+        if name == MARK or name.startswith(MARKS):
             continue
         if value is None or (name, value) in (("role", "none"), ("session_authorization", user)):
             values.pop(name, None)

@@ -71,7 +71,11 @@ class Borrower(Link):
         """A query took longer than the pool's threshold; times in seconds."""
 
     def begin_retry(self, name: bytes, changed: bool) -> bool:
-        """Whether `retry` is possible; `changed`: the answer of this statement has other columns than before."""
+        """Whether `retry` is possible; `changed`: the statement is another now, and is not described again."""
+        return False
+
+    def looks_elsewhere(self, statement: Any) -> bool:
+        """Whether its search path is another than the statement's: to others that is not out of date."""
         return False
 
     def knows(self, name: bytes) -> bool:
@@ -80,6 +84,15 @@ class Borrower(Link):
 
     def told(self, name: bytes, statement: Any, columns: int) -> None:
         """The statement that was the client's by this name when it asked has so many columns: it knows now."""
+
+    def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
+        """So much for the unnamed one; `renewed`: not to the client, but of one that was prepared again."""
+
+    def merge(self, twin: Any, statement: Any) -> None:
+        """What its Parse has made is the shared statement after all."""
+
+    def told_portal(self, columns: bytes) -> None:
+        """It was told these (a RowDescription or NoData) of the unnamed statement, by its portal."""
 
     def retry(self) -> None:
         """The last request failed on an outdated statement; nothing of its answer was forwarded."""

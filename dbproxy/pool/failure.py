@@ -150,7 +150,7 @@ def _fail_request(answer: Answer, entry: int, fields: dict[str, str], payload: b
         undo(answer, pipeline.fail())
         return True
     note = pipeline.failing_note()
-    if type(note) is bytes:
+    if type(note) is not tuple:
         note = None
     withheld, answer.withheld = answer.withheld, None
     if retry(answer, fields, note):
@@ -171,16 +171,25 @@ def replace(answer: Answer, note: Any) -> None:
         answer.instead = note[3].error
 
 
+def is_stale(fields: dict[str, str]) -> bool:
+    """Whether a statement is out of date; XX000 is of an object that was dropped, perhaps to be made again."""
+    dropped = fields.get("C") == "XX000" and fields.get("M", "").startswith("cache lookup failed")
+    return dropped or (fields.get("C"), fields.get("R")) in STALE
+
+
 def retry(answer: Answer, fields: dict[str, str], note: Any) -> bool:
     """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
     statement = note[3] if note is not None else None
-    if statement is None or isinstance(statement, Refusal) or (fields.get("C"), fields.get("R")) not in STALE:
+    if statement is None or isinstance(statement, Refusal) or not is_stale(fields):
+        return False
+    client = answer.loan.client
+    changed = fields["C"] in ("0A000", "XX000")
+    if fields["C"] == "0A000" and client is not None and client.looks_elsewhere(statement):
         return False
     statement.renew()
-    if fields["C"] != "0A000":
+    if not changed:
         answer.server.condemn("its prepared statements were changed unseen")  # and what else, is not known
-    client = answer.loan.client
-    if client is None or answer.forwarded or not client.begin_retry(note[0], fields["C"] == "0A000"):
+    if client is None or answer.forwarded or not client.begin_retry(note[0], changed and not note[1]):
         return False
     undo(answer, answer.dialogue.pipeline.fail())
     if answer.dialogue.pipeline.empty():

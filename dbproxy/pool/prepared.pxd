@@ -5,6 +5,12 @@ cdef class Statement:
     cdef readonly bytes body
     cdef public bytes name
     cdef public bint parsed
-    cdef public object columns
+    cdef public Py_ssize_t columns
+    cdef public Py_ssize_t full
     cdef readonly Shape shape
+    cdef readonly object scope
+    cdef public bint shared
+    cdef public Statement twin
+
+    cpdef bint describes(self, Py_ssize_t told) except -1
     cdef readonly object effects

@@ -9,11 +9,16 @@ A table may change between two servers' preparing the same body. PostgreSQL refu
 clients read rows by the columns that they were told once; so under one name all servers must describe equal columns.
 Where columns were told already, a server that prepares the statement now is asked for them too; if they differ, the
 statement takes a new name, and whoever was told the old ones gets PostgreSQL's error.
+
+What is read at Parse (pool.scopes) parts statements, too. Where a statement has types that the database has defined,
+they may have been dropped and made again by somebody whom we do not see, and PostgreSQL keeps their old numbers: then
+a client's Parse is sent, as a *twin*, which stays the client's own until it has been described like the shared one.
 """
 
 from collections import OrderedDict
 from itertools import count
 
+from dbproxy.pool.scopes import Scope, Scopes
 from dbproxy.sql.identity import NO_SHAPE, Shape
 
 PREFIX = b"dbproxy_"
@@ -24,22 +29,43 @@ NOWHERE = (
 AGAIN = b"dbproxy/again"  # a name to prepare twice, so that PostgreSQL says what it says to that
 CHANGED = b"dbproxy/changed"  # like NOWHERE, for one whose columns are no longer what the client was told
 
+NOWHERE_ELSE = Scopes.of({}).plain
 _serials = count(1)
+
+
+class Portal:
+    """Note of a portal's Describe: whose statement it is of, and its name on servers. The unnamed one has none."""
+
+    __slots__ = ("name", "server_name", "statement")
+
+    def __init__(self, name: bytes, statement: "Statement | None") -> None:
+        self.name = name
+        self.statement = statement
+        self.server_name = b"" if statement is None else statement.name
+
+
+UNNAMED = Portal(b"", None)  # note of a Describe by the client, of the unnamed statement or its portal
+RENEWED = Portal(b"", None)  # of ours, where the unnamed statement was prepared again
 
 
 class Statement:
     """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 
-    `columns`: what servers describe under this name (`wire.extended.columns_key`); 0 if nobody was told. `shape`: of
-    its text; `effects`: what it may do to its session.
+    `columns`: what servers describe under this name (`wire.extended.columns_key`), of a portal; `full`: with the types
+    of parameters; 0 if nobody was told. `shape`: of its text; `effects`: what it may do to its session. `scope`: what
+    else was read as it was parsed. `shared`: other clients may have it. `twin`: the shared one that this may turn out
+    to be.
     """
 
-    __slots__ = ("body", "columns", "effects", "name", "parsed", "shape")
+    __slots__ = ("body", "columns", "effects", "full", "name", "parsed", "scope", "shape", "shared", "twin")
 
-    def __init__(self, body: bytes, shape: Shape = NO_SHAPE) -> None:
+    def __init__(self, body: bytes, shape: Shape = NO_SHAPE, scope: Scope = NOWHERE_ELSE) -> None:
         self.body = body
         self.shape = shape
         self.effects = shape.effects
+        self.scope = scope
+        self.shared = False
+        self.twin: Statement | None = None
         self.name = b""
         self.parsed = False
         self.renew()
@@ -47,7 +73,25 @@ class Statement:
     def renew(self) -> None:
         """Take a new name: what servers have under the old one is out of date, and is prepared again on demand."""
         self.name = PREFIX + str(next(_serials)).encode()
-        self.columns = 0
+        self.columns = self.full = 0
+
+    def may_have_own_types(self) -> bool:
+        """Whether types that the database has defined are among those of its columns and parameters."""
+        if self.full or self.columns & 1:
+            return bool((self.full or self.columns) & 1)
+        return b"$1" in self.text()
+
+    def describes(self, told: int) -> bool:
+        """Whether a client that was told this knows what servers describe under this name."""
+        return told == self.full or told == self.columns
+
+    def learn(self, columns: int, full: int) -> None:
+        """A server describes it so, `full` is 0 for a portal; if another told something else it takes a new name."""
+        if (full and self.full not in (0, full)) or self.columns not in (0, columns):
+            self.renew()
+        else:
+            self.columns = columns
+            self.full = full or self.full
 
     def text(self) -> bytes:
         return self.body[: self.body.find(b"\0")]
@@ -67,17 +111,24 @@ class Statements:
         """Tables may have changed: who prepares a body from now on shares it with nobody who did before."""
         self.by_body.clear()
 
-    def find(self, body: bytes, scope: bytes = b"", shape: Shape = NO_SHAPE) -> Statement:
-        """The statement with this body, new if nobody has it.
-
-        `scope`: where its client looks for tables (search_path), as equal words may mean another table elsewhere.
-        """
-        key = scope + body
+    def find(
+        self, body: bytes, where: Scope = NOWHERE_ELSE, shape: Shape = NO_SHAPE, owner: bytes = b""
+    ) -> Statement:
+        """The statement with this body, new if nobody has it. `owner`: of what equal words are another's."""
+        key = b"%s\0%s\0%s" % (owner, where.key, body)
         statement = self.by_body.get(key)
         if statement is not None:
             self.by_body.move_to_end(key)
             return statement
-        statement = self.by_body[key] = Statement(body, shape)
+        statement = self.by_body[key] = Statement(body, shape, where)
+        statement.shared = True
         while len(self.by_body) > self.size:
             self.by_body.popitem(last=False)
         return statement
+
+    def replace(self, outdated: Statement, statement: Statement) -> None:
+        """Who comes from now on gets this one."""
+        key = b"\0%s\0%s" % (outdated.scope.key, outdated.body)
+        if self.by_body.get(key) is outdated:
+            self.by_body[key] = statement
+            statement.shared = True

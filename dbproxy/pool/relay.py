@@ -16,6 +16,7 @@ from dbproxy.pool.insertions import STANDBY, hides
 from dbproxy.pool.loan import Loan
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Portal
 from dbproxy.pool.states import Member
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import check_reply, columns_key, cut, length_at
@@ -142,6 +143,8 @@ class Relay:
         elif kind == ord("T") or kind == ord("n"):
             if self.answer.withheld is not None:
                 ahead = self.describe(chunk, at, skip, ahead)
+            elif isinstance(pipeline.ended, Portal):
+                dialogue.statements.learn_portal(chunk, at, pipeline.ended, self.loan.client)
         elif kind == ord("1"):
             dialogue.statements.accepted(pipeline.ended)
         elif kind == ord("S"):
@@ -263,8 +266,8 @@ class Relay:
         """A statement's Describe is answered: what goes ahead of the second message."""
         parameters, self.answer.withheld = self.answer.withheld, None
         assert parameters is not None
-        columns = columns_key(parameters, chunk, at)
-        self.dialogue.statements.learn(columns, self.dialogue.pipeline.ended, self.loan.client)
+        columns, full = columns_key(b"", chunk, at), columns_key(parameters, chunk, at)
+        self.dialogue.statements.learn(columns, full, self.dialogue.pipeline.ended, self.loan.client)
         if skip:
             return ahead
         return parameters if ahead is None else ahead + parameters

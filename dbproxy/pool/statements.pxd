@@ -16,8 +16,10 @@ cdef class ServerStatements:
     cdef public int batch
     cdef readonly dict unconfirmed
 
+    cpdef bint has(self, Statement statement) except -1
     cpdef bytes keep(self, Statement statement)
     cpdef bytes prepare(self, Statement statement, bint describe=*)
     cpdef bytes compare(self, Statement statement, bint describe=*)
     cpdef accepted(self, note)
-    cpdef learn(self, columns, note, client)
+    cpdef learn(self, columns, full, note, client)
+    cpdef learn_portal(self, bytes chunk, Py_ssize_t at, note, client)

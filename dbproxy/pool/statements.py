@@ -6,9 +6,9 @@ statement), and for a Parse of ours the batch that it was sent in, which tells w
 
 from typing import Any
 
-from dbproxy.pool.prepared import Statement
+from dbproxy.pool.prepared import RENEWED, Portal, Statement
 from dbproxy.pool.tenant import Tenant
-from dbproxy.wire.extended import write_close, write_describe, write_parse
+from dbproxy.wire.extended import columns_key, length_at, write_close, write_describe, write_parse
 from dbproxy.wire.pipeline import FAKE, KIND, Pipeline
 
 UNKNOWN_STATEMENT = b"\0"  # an unnamed statement on the server that is no client's
@@ -40,6 +40,11 @@ class ServerStatements:
             closes += write_close(name)
         return closes
 
+    def has(self, statement: Statement) -> bool:
+        """Whether `prepare` would send nothing."""
+        name = statement.name
+        return name in self.prepared and self.unconfirmed.get(name, self.batch) == self.batch
+
     def prepare(self, statement: Statement, describe: bool = False) -> bytes:
         """Messages that make the server have the statement, unseen by the client; empty if it has.
 
@@ -61,7 +66,7 @@ class ServerStatements:
 
     def compare(self, statement: Statement, describe: bool = False) -> bytes:
         """A Describe behind a Parse, if the columns have to be those that other servers told (pool.prepared)."""
-        if not (describe or statement.columns):
+        if not (describe or statement.columns or statement.twin is not None):
             return b""
         self.pipeline.skip(ord("D"), (b"", None, statement.name, statement))
         return write_describe(statement.name)
@@ -84,18 +89,36 @@ class ServerStatements:
         if note[3] is not None:
             note[3].parsed = True
 
-    def learn(self, columns: int, note: Any, client: Any) -> None:
+    def learn(self, columns: int, full: int, note: Any, client: Any) -> None:
         """A statement's Describe was answered: keep to one name for one set of columns; the client was told, or not."""
+        if isinstance(note, Portal):
+            if client is not None:
+                client.told_unnamed(columns, full, note is RENEWED)
+            return
         if note is None or note[3] is None:
             return
         name, _, server_name, statement = note
         if server_name == statement.name:
-            if statement.columns not in (0, columns):
-                statement.renew()
-            else:
-                statement.columns = columns
+            statement.learn(columns, full)
         if name and client is not None:
-            client.told(name, statement, columns)
+            client.told(name, statement, full)
+        twin, statement.twin = statement.twin, None
+        if twin is not None and twin.full != full:
+            self.tenant.statements.replace(twin, statement)
+        elif twin is not None and client is not None:
+            client.merge(statement, twin)
+
+    def learn_portal(self, chunk: bytes, at: int, note: Portal, client: Any) -> None:
+        """The client was told a portal's columns; those of the unnamed statement are seldom needed."""
+        if client is None:
+            return
+        if note.statement is None:
+            client.told_portal(chunk[at : at + length_at(chunk, at)])
+            return
+        columns = columns_key(b"", chunk, at)
+        if note.server_name == note.statement.name:
+            note.statement.learn(columns, 0)
+        client.told(note.name, note.statement, columns)
 
     def forget(self, client: Any) -> None:
         """All named statements are gone, but for those whose Parse was sent since and is still due."""

@@ -25,6 +25,7 @@ from dbproxy.session.reader import Reader
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
+from dbproxy.session.unnamed import learn
 from dbproxy.session.wait import NOT, RETRY
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class Client(Connection):
     def __init__(self, login: "Login", pool: Pool) -> None:
         Connection.__init__(self, login, pool)
         state = self.state = SessionState(self, login.settings)
-        path = login.settings.values.get("search_path", "").encode(errors="surrogateescape")
-        prepared = self.prepared = ClientStatements(pool, state.shares, path, state)
+        prepared = self.prepared = ClientStatements(pool, state.shares, login.settings.values, state)
         self.ear = Ear(self, state, prepared)
         reader = Reader(self)
         routes = state.shares and state.mode == "transaction"
@@ -163,14 +163,14 @@ class Client(Connection):
     def begin_retry(self, name: bytes, changed: bool) -> bool:
         """Wait for the end of the answer, if the request can be sent again.
 
-        `changed`: the answer of statement `name` has other columns than before. A client that has asked for them
-        before, and does not ask now, would read the new answer by the old description: it gets PostgreSQL's
-        error, upon which drivers prepare the statement anew.
+        `changed`: the answer of statement `name` has other columns than before, which this request does not ask for.
+        A client that was told them would read the new answer by the old description: it gets PostgreSQL's error,
+        upon which drivers prepare the statement anew.
         """
         prepared, replay = self.prepared, self.route.replay
         if prepared.asks or not replay.possible(prepared.executes) or self.inbound.framer.left:
             return False
-        if changed and name in prepared.described and not prepared.describes:
+        if changed and name in prepared.described:
             return False
         self.inbound.wait = RETRY
         replay.used = True
@@ -225,6 +225,18 @@ class Client(Connection):
     def told(self, name: bytes, statement: Any, columns: int) -> None:
         if self.prepared.statements.get(name) is statement:
             self.prepared.described[name] = columns
+
+    def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
+        learn(self.prepared, columns, full, renewed)
+
+    def told_portal(self, columns: bytes) -> None:
+        self.prepared.portal_columns = columns
+
+    def looks_elsewhere(self, statement: Any) -> bool:
+        return self.prepared.looks_elsewhere(statement)
+
+    def merge(self, twin: Any, statement: Any) -> None:
+        self.prepared.merge(twin, statement)
 
     def restore(self, name: bytes, previous: Any) -> None:
         self.prepared.restore(name, previous)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dbproxy.pool.insertions import spell_run, spell_sync
+from dbproxy.pool.insertions import spell_sync
 from dbproxy.pool.server import Server
 from dbproxy.sql import statement as sql
 from dbproxy.sql.parser import find_prepare
@@ -82,6 +82,7 @@ class Names:
             held = b"".join([self._hold(server, name, effects) for name in kept])
             held += self.give(server, given, simple=False)
             ahead += held + spell_sync(server.dialogue) if held and simple else held
+        ahead += self._note_scopes(server, statement, effects, simple)
         for name in moved:
             if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
                 server.dialogue.given.names.setdefault(name, [])
@@ -92,6 +93,21 @@ class Names:
         elif effects & MOVES and not moved:
             server.dialogue.given.contested = True
         return ahead
+
+    def _note_scopes(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
+        """What a PREPARE is read by is to be known where it is prepared again; messages that ask the server for it.
+
+        If the text itself changes that, the session's settings are taken, as they are behind it.
+        """
+        readings = self.own.readings
+        if not statement.prepares or server.dialogue.status == ord("E"):
+            return b""
+        if effects & sql.MOVES_SETTINGS:
+            for name in encode(statement.prepares):
+                readings.by_sql.pop(name, None)
+            return b""
+        readings.prepares.update(dict.fromkeys(encode(statement.prepares), self.own.scope))
+        return readings.note(server, self.own.scope, simple)
 
     def _involved(self, server: Server, statement: Statement) -> list[Statement]:
         """It, and what it executes."""
@@ -142,13 +158,12 @@ class Names:
         if statement is not None:
             server.dialogue.given.names[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
-            server.dialogue.pipeline.skip(ord("P"), name)
-            return ahead + write_parse(name, statement.body)
+            return ahead + self.own.readings.parse(server, statement.scope, name, name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""
         server.dialogue.given.names[name] = []
-        return spell_run(server.dialogue, prepare, name)
+        return self.own.readings.prepare_by_sql(server, name, prepare)
 
     def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
         """What the statement of this name may do, for each that it may be; none if there is none."""
@@ -235,6 +250,7 @@ class Names:
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
                 server.dialogue.given.names[name] = [body]
                 self.own.define(name, body)
+        self.own.readings.follow(self.own.by_sql)
         server.dialogue.given.empty &= server.dialogue.given.names.keys()
         server.dialogue.given.contested = server.dialogue.given.deallocating_all = False
 

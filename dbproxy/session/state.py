@@ -18,6 +18,7 @@ from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
 from dbproxy.pool.routines import defined, may_set
+from dbproxy.pool.scopes import PATH, READ
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
 from dbproxy.session.answers import answer
@@ -76,7 +77,7 @@ class SessionState:
             client, find = self.client, self.pool.tenant.parameter_sets.find
             self.start = find({**values, **self.start.values})
             client.settings = find({**values, **client.settings.values})
-            client.prepared.search(client.settings.values.get("search_path", ""))
+            client.prepared.settle(client.settings.values)
 
     # --- before a statement is sent ---
 
@@ -163,8 +164,7 @@ class SessionState:
             server.dialogue.traces.touched.update(_setting_names(values))
         if effects & sql.LOCAL:
             server.dialogue.traces.note(sql.LOCAL)
-            if "search_path" in names:
-                self.client.prepared.share_no_more()
+        self.depart(effects, statement, values)
         if effects & sql.NOTIFIES:
             listening.note_notify(server)
         if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
@@ -198,6 +198,18 @@ class SessionState:
         if effects & sql.DISCARDS:
             listening.discard()
         return ahead
+
+    def depart(self, effects: int, statement: Statement, values: Iterable[bytes]) -> None:
+        """Settings that the statement may change count at once for what is parsed behind it."""
+        if not effects & sql.MOVES_SETTINGS:
+            return
+        prepared = self.client.prepared
+        if effects & sql.SETS_UNKNOWN or sql.ALL in statement.resets or "" in statement.local:
+            prepared.share_no_more(PATH | READ)
+        else:
+            _, names = self.effects_of(statement)
+            given = _setting_names(values) if effects & sql.SETS_PARAMETER else ()
+            prepared.share_no_more({*names, *statement.local, *given})
 
     def show(self, server: Server, effects: int, simple: bool) -> bytes:
         """What has to go ahead of a statement that shows the causal token, and of its Parse, which fails without."""
@@ -272,7 +284,8 @@ class SessionState:
         client.settings = self.pool.tenant.parameter_sets.find(self.settings_now(server, findings))
         if client.settings is not before:
             self.warn(before.values, client.settings.values)
-        client.prepared.search(client.settings.values.get("search_path", ""))
+        client.prepared.readings.conclude(findings.named)
+        client.prepared.settle(client.settings.values)
         if self.backslashes != self.reads_backslashes():
             self.backslashes = not self.backslashes
             client.prepared.unnamed_shape = self.find_shape(client.prepared.unnamed or b"")

@@ -5,7 +5,7 @@ from dbproxy.pool.server cimport Server
 from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport (
-    bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
+    bind_name, cut, is_described, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
 
 
@@ -15,6 +15,8 @@ cdef class ClientStatements(Vocabulary):
     cdef public object restored
     cdef readonly object names
     cdef public bint executes
+    cdef public object bound
+    cdef readonly object readings
     cdef readonly bytes seen
     cdef readonly Py_ssize_t seen_at
 
@@ -23,8 +25,7 @@ cdef class ClientStatements(Vocabulary):
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, bytes body)
-    @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t)
+    @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t, again=bint)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
-    cdef bytes unnamed_on(self, Server server)

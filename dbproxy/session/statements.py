@@ -6,17 +6,20 @@ server that has another one. Each message that is answered leaves an entry in th
 what to undo if the server discards it: (client's name, what that meant before, server's name, statement).
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import MessageTooLarge
 from dbproxy.pool.failure import Refusal
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE
+from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, UNNAMED, Portal, Statement
 from dbproxy.pool.server import Server
+from dbproxy.session import unnamed
 from dbproxy.session.names import Names
-from dbproxy.session.vocabulary import Vocabulary, cut_body
-from dbproxy.sql.statement import DISCARDS, EXECUTES, SHOWS_NAMES
+from dbproxy.session.readings import Readings
+from dbproxy.session.vocabulary import Vocabulary, constants_of, cut_body
+from dbproxy.sql.statement import DISCARDS, EXECUTES, READS_SETTINGS, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
@@ -25,6 +28,7 @@ from dbproxy.wire.extended import (
     bind_parameters,
     bind_values,
     cut,
+    is_described,
     length_at,
     parse_parts,
     target_name,
@@ -46,12 +50,14 @@ FLUSH = build.flush()
 class ClientStatements(Vocabulary):
     """One client's statements, and what a server is sent for them."""
 
-    def __init__(self, pool: Pool, shares: bool, scope: bytes, state: "SessionState") -> None:
-        Vocabulary.__init__(self, pool, shares, scope, state)
+    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: "SessionState") -> None:
+        Vocabulary.__init__(self, pool, shares, settings, state)
         self.names = Names(self)
+        self.readings = Readings(self)
         self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
         self.asks = False  # what comes next is not sent until the server has told a statement's columns
+        self.bound: Portal | None = None  # whose columns a Describe of the portal at hand tells anew
         self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
         self.seen: bytes = b""  # where the text of the request at hand is, for the log
         self.seen_at = -1
@@ -68,7 +74,6 @@ class ClientStatements(Vocabulary):
         if kind == ord("P"):
             return self.parse(server, chunk, at, stop)
         if kind == ord("D"):
-            self.describes = True
             return self.describe(server, chunk, at, stop)
         return self.close(server, chunk, at, stop)
 
@@ -98,9 +103,15 @@ class ClientStatements(Vocabulary):
                 self.stats.client_parse_count -= 1  # it comes again
                 return ahead
         if not name:
-            server.dialogue.pipeline.expect(ord("P"), (b"", self.unnamed, b"", None))
-            self.unnamed = server.dialogue.statements.unnamed = body
+            previous, self.unnamed = self.unnamed, body
+            server.dialogue.statements.unnamed = body
             self.unnamed_shape = shape
+            self.unnamed_scope = self.scope
+            if self.scope.read is None and constants_of(body, effects) & READS_SETTINGS:
+                ahead += self.readings.note(server, self.scope, simple=False)
+            self.unnamed_told = 0
+            self.unnamed_changed = False
+            server.dialogue.pipeline.expect(ord("P"), (b"", previous, b"", None))
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
@@ -113,6 +124,8 @@ class ClientStatements(Vocabulary):
         if statement.name in server.dialogue.statements.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
+        if statement.scope.read is None:
+            ahead += self.readings.note(server, statement.scope, simple=False)
         closes = server.dialogue.statements.keep(statement)
         server.dialogue.pipeline.expect(ord("P"), (name, known, statement.name, statement))
         self.stats.server_parse_count += 1
@@ -143,10 +156,13 @@ class ClientStatements(Vocabulary):
                 return ahead
             new = self.bind_answer(server, self.unnamed_shape.effects, self.unnamed, chunk, at, stop)
             self.executes = True
-            self.unnamed_shape.count()
             if new:
+                self.unnamed_shape.count()
                 return ahead + new
-            ahead += self.unnamed_on(server)
+            if server.dialogue.statements.unnamed is not self.unnamed or self.unnamed_changed:
+                return ahead + unnamed.bind(self, server, chunk, at, start, stop)
+            self.unnamed_shape.count()
+            self.bound = UNNAMED
             server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
         name = cut(chunk, start, end)
@@ -160,17 +176,23 @@ class ClientStatements(Vocabulary):
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1
+        if statement.scope is not self.plain and statement.scope is not self.scope:
+            statement = self.part(name, statement)
+            if self.readings.are_lost(statement.scope) and not server.dialogue.statements.has(statement):
+                return self.bind_changed(server, name, chunk, at, start, end, stop)
         told = self.described.get(name, 0)
-        if told and not self.describes:
-            if statement.columns and statement.columns != told:
-                self.executes = True
-                server.dialogue.pipeline.expect(ord("B"), (name, None, CHANGED, None))
-                return write_bind(chunk, at, start, end, stop, CHANGED)
-            if statement.name not in server.dialogue.statements.prepared:
-                self.asks = self.executes = True
-                self.stats.bind_count -= 1  # it comes again
-                ahead = self.state.show(server, statement.effects.effects, simple=False)
-                return ahead + server.dialogue.statements.prepare(statement, describe=True) + FLUSH
+        again = not told or is_described(chunk, stop) or (self.describing and name in self.describing)
+        self.bound = None
+        if told == 0 or (told != statement.full and told != statement.columns):
+            self.bound = Portal(name, statement)
+        if not again and (
+            self.bound is not None or statement.name not in server.dialogue.statements.prepared
+        ):
+            if statement.columns and self.bound is not None:
+                return self.bind_changed(server, name, chunk, at, start, end, stop)
+            self.asks = self.executes = True
+            self.stats.bind_count -= 1  # it comes again
+            return self.ask_columns(server, statement) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         if self.asks:
             return ahead
@@ -179,10 +201,17 @@ class ClientStatements(Vocabulary):
         statement.shape.count()
         if new:
             return ahead + new
-        ahead += server.dialogue.statements.prepare(statement)
-        server.dialogue.pipeline.expect(ord("B"), (name, None, statement.name, statement))
+        ahead += self.prepare(server, statement)
+        server.dialogue.pipeline.expect(ord("B"), (name, again, statement.name, statement))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
         return ahead + bind if ahead else bind
+
+    def bind_changed(self, server: Server, name: bytes, chunk: bytes, at: int, start: int, end: int,
+                     stop: int) -> bytes:  # fmt: skip
+        """The statement is no longer what the client prepared: a Bind that fails, for PostgreSQL's error to that."""
+        self.executes = True
+        server.dialogue.pipeline.expect(ord("B"), (name, None, CHANGED, None))
+        return write_bind(chunk, at, start, end, stop, CHANGED)
 
     def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
@@ -222,14 +251,17 @@ class ClientStatements(Vocabulary):
     def describe(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
-            server.dialogue.pipeline.expect(ord("D"))
+            server.dialogue.pipeline.expect(ord("D"), self.bound)
+            if self.bound is UNNAMED and not self.unnamed_told:
+                self.unnamed_told = unnamed.BY_PORTAL
             return None
+        self.describing.add(name)
         if not name:
             ahead = self.names_on(server, self.unnamed_shape.effects)
             if self.asks:
                 return ahead
-            ahead += self.unnamed_on(server)
-            server.dialogue.pipeline.expect(ord("D"))
+            ahead += unnamed.move(self, server)
+            server.dialogue.pipeline.expect(ord("D"), UNNAMED)
             return ahead + chunk[at:stop] if ahead else None
         statement = self.statements.get(name)
         if statement is None:
@@ -238,8 +270,8 @@ class ClientStatements(Vocabulary):
         ahead = self.names_on(server, statement.effects)
         if self.asks:
             return ahead
-        ahead += server.dialogue.statements.prepare(statement)
-        server.dialogue.pipeline.expect(ord("D"), (name, None, statement.name, statement))
+        ahead += self.prepare(server, statement)
+        server.dialogue.pipeline.expect(ord("D"), (name, True, statement.name, statement))
         return ahead + write_describe(statement.name)
 
     def close(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
@@ -255,17 +287,35 @@ class ClientStatements(Vocabulary):
         server.dialogue.pipeline.fake(ord("C"), (name, previous, b"", None))
         return b""
 
-    def unnamed_on(self, server: Server) -> bytes:
-        """Messages that make the server's unnamed statement this client's, or make it have none."""
-        if self.unnamed is server.dialogue.statements.unnamed:
-            return b""
-        server.dialogue.statements.unnamed = self.unnamed
-        if self.unnamed is None:
-            server.dialogue.pipeline.skip(ord("C"), (b"", None, b"", None))
-            return write_close(b"")
-        server.dialogue.pipeline.skip(ord("P"), (b"", None, b"", None))
-        self.stats.server_parse_count += 1
-        return write_parse(b"", self.unnamed)
+    # --- what its Parse was read by (session.readings) ---
+
+    def part(self, name: bytes, statement: Statement) -> Statement:
+        """The session's settings are not those of its Parse: what others share is not to be read again under them."""
+        if not statement.shared or statement.scope.reads_as(self.scope):
+            return statement
+        own = self.statements[name] = Statement(statement.body, statement.shape, statement.scope)
+        return own
+
+    def looks_elsewhere(self, statement: Statement) -> bool:
+        """Whether names mean something else to the session than they did at the statement's Parse."""
+        return statement.scope.path != self.scope.path
+
+    def prepare(self, server: Server, statement: Statement) -> bytes:
+        """Messages that make the server have the statement."""
+        if (
+            statement.scope is self.plain
+            or statement.scope is self.scope
+            or server.dialogue.statements.has(statement)
+        ):
+            return server.dialogue.statements.prepare(statement)
+        return self.readings.prepare(server, statement)
+
+    def ask_columns(self, server: Server, statement: Statement) -> bytes:
+        """What the server describes, which it may not have yet."""
+        ahead = self.state.show(server, statement.effects.effects, simple=False)
+        if server.dialogue.statements.has(statement):
+            return ahead + server.dialogue.statements.compare(statement, describe=True)
+        return ahead + self.readings.prepare(server, statement, describe=True)
 
     # --- names that SQL uses too (session.names) ---
 

@@ -17,8 +17,10 @@ cdef class Vocabulary:
     cdef readonly Pool pool
     cdef readonly PoolStats stats
     cdef readonly bint shares
-    cdef readonly bytes scope
-    cdef bytes own_scope
+    cdef readonly object scope
+    cdef readonly object plain
+    cdef readonly object own_scopes
+    cdef readonly bint departed
     cdef readonly dict statements
     cdef readonly list promised
     cdef readonly list faked
@@ -26,8 +28,12 @@ cdef class Vocabulary:
     cdef public bytes unnamed
     cdef readonly object state
     cdef public Shape unnamed_shape
+    cdef public object unnamed_scope
+    cdef public object unnamed_told
+    cdef public bint unnamed_changed
+    cdef public bytes portal_columns
     cdef readonly dict by_sql
-    cdef readonly bint describes
+    cdef readonly set describing
     cdef public bint begun
 
     @cython.locals(stop=Py_ssize_t)

@@ -4,21 +4,24 @@ A named statement is shared by all clients that prepare the same text (pool.prep
 own. What is parsed or closed while there is no server is *promised*: it counts at once, and is answered in its turn.
 """
 
-from itertools import count
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
+from dbproxy.pool.scopes import PATH, READ, Scope, Scopes
 from dbproxy.pool.server import Server
 from dbproxy.sql.comments import cut_comments
+from dbproxy.sql.constants import judge_text
 from dbproxy.sql.identity import NO_SHAPE, Shape
+from dbproxy.sql.statement import MOMENTARY, OWN_TYPES, READS_SETTINGS
+from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire.extended import length_at, parse_parts, target_name, write_close, write_parse
 from dbproxy.wire.pipeline import faked_reply
 
 if TYPE_CHECKING:
     from dbproxy.session.state import SessionState
 
-_scopes = count()
 # Of a name: its statement, and the columns that the client was told, 0 if none.
 Meaning = tuple[Statement, int]
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
@@ -32,23 +35,42 @@ def cut_body(body: bytes) -> bytes:
     return cut_comments(body[:stop]) + body[stop:] if stop >= 0 else body
 
 
-class Vocabulary:
-    """Of one client. `shares`: whether statements are shared at all (not in session mode); `scope`: search_path."""
+def constants_of(body: bytes, effects: Effects) -> int:
+    """What is read as a Parse's body is parsed (sql.constants); a function in SQL may be made part of its plan."""
+    stop = body.find(b"\0")
+    own = READS_SETTINGS if effects.functions else 0
+    return effects.constants | own | judge_text(body if stop < 0 else body[:stop])
 
-    def __init__(self, pool: Pool, shares: bool, scope: bytes, state: "SessionState") -> None:
+
+class Vocabulary:
+    """Of one client. `shares`: whether statements are shared at all (not in session mode).
+
+    `scope`: what is read at Parse now (pool.scopes); `plain`: by texts that settings do not concern.
+    """
+
+    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: "SessionState") -> None:
         self.pool = pool
         self.state = state
         self.stats = pool.stats
         self.shares = shares
-        self.scope = self.own_scope = scope
+        self.own_scopes = Scopes.of(settings)
+        self.scope: Scope = self.own_scopes.full
+        self.plain: Scope = self.own_scopes.plain
+        self.departed = False  # they are those of the transaction at hand
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[int, tuple[bytes, Meaning | None, bytes, None], Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
         self.unnamed: bytes | None = None
         self.unnamed_shape = NO_SHAPE  # of the unnamed statement
+        self.unnamed_scope = self.scope  # and see session.unnamed
+        self.unnamed_told = 0  # the columns of it that the client was told
+        self.unnamed_changed = False  # and has others on the server at hand
+        self.portal_columns = (
+            b""  # a RowDescription or NoData: what it was told of the unnamed one by its portal
+        )
         self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
-        self.describes = False  # the request at hand asks for its columns
+        self.describing: set[bytes] = set()  # the request at hand asks for the columns of these
         self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
 
     def __len__(self) -> int:
@@ -67,9 +89,18 @@ class Vocabulary:
             self.statements[name] = self.find(body, self.state.find_shape(body))
 
     def find(self, body: bytes, shape: Shape) -> Statement:
+        effects = shape.effects
+        constants = constants_of(body, effects)
+        scope = self.scope if constants & READS_SETTINGS else self.plain
+        if constants & MOMENTARY or not scope.known():
+            return Statement(body, shape, scope)
         # What EXECUTE runs is the client's own: equal texts are not equal statements.
-        scope = b"%s\0%d\0" % (self.scope, self.state.client.id) if shape.effects.executes else self.scope
-        return self.pool.tenant.statements.find(body, scope, shape)
+        owner = b"%d" % self.state.client.id if effects.executes else b""
+        statement: Statement = self.pool.tenant.statements.find(body, scope, shape, owner)
+        if statement.parsed and not owner and (constants & OWN_TYPES or statement.may_have_own_types()):
+            twin, statement = statement, Statement(body, shape, scope)
+            statement.twin = twin
+        return statement
 
     def meaning(self, name: bytes) -> Meaning | None:
         statement = self.statements.get(name)
@@ -86,6 +117,8 @@ class Vocabulary:
         """A Parse or Close of this name did not happen after all."""
         if not name:
             self.unnamed = previous
+            self.unnamed_scope = self.scope
+            self.unnamed_told = 0
             self.unnamed_shape = self.state.find_shape(previous) if previous is not None else NO_SHAPE
         elif type(previous) is bytes:
             self.by_sql[name] = previous
@@ -96,19 +129,34 @@ class Vocabulary:
             if columns:
                 self.described[name] = columns
 
+    def merge(self, twin: Statement, statement: Statement) -> None:
+        """What its Parse has made is the shared statement after all."""
+        for name, known in self.statements.items():
+            if known is twin:
+                self.statements[name] = statement
+
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""
         self.by_sql.clear()
         for name in self.statements.keys() - spared:
             self.forget(name)
 
-    def share_no_more(self) -> None:
-        """Until the transaction ends equal words may mean other tables than elsewhere."""
-        self.scope = b"%s\0%d\0" % (self.own_scope, next(_scopes))
+    def share_no_more(self, settings: Iterable[str]) -> None:
+        """Until the transaction ends equal words may mean something else than elsewhere, if these settings tell."""
+        path, read = not PATH.isdisjoint(settings), not READ.isdisjoint(settings)
+        if path or read:
+            self.enter(Scopes(self.scope, self.plain).without(path, read))
+            self.departed = True
 
-    def search(self, path: str) -> None:
-        """The session's search_path is this one now."""
-        self.scope = self.own_scope = path.encode(errors="surrogateescape")
+    def settle(self, settings: Mapping[str, str]) -> None:
+        """The session's settings are these now."""
+        self.own_scopes = Scopes.of(settings)
+        self.enter(self.own_scopes)
+
+    def enter(self, scopes: Scopes) -> None:
+        self.departed = False
+        self.scope = scopes.full
+        self.plain = scopes.plain
 
     # --- without a server ---
 
@@ -132,7 +180,7 @@ class Vocabulary:
             effects = shape.effects
             if effects.listens or effects.executes or self.state.refusal(effects) is not None:
                 return False
-            statement = self.pool.tenant.statements.find(body, self.scope, shape)
+            statement = self.find(body, shape)
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1
@@ -154,7 +202,8 @@ class Vocabulary:
 
     def borrow(self, server: Server) -> None:
         """A loan begins: what was promised is answered in its turn."""
-        self.scope = self.own_scope
+        if self.departed:
+            self.enter(self.own_scopes)
         if self.promised:
             for kind, note, _ in self.promised:
                 server.dialogue.pipeline.fake(kind, note)
@@ -164,7 +213,8 @@ class Vocabulary:
         """All that was sent has been answered."""
         if self.faked:
             self.faked = []
-        self.describes = False
+        if self.describing:
+            self.describing.clear()
 
     def spell_faked(self) -> bytes:
         """The messages that were dealt with before there was a server, as they were sent."""

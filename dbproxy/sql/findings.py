@@ -29,6 +29,8 @@ class Findings:
     modifies_within: bool = False
     bare: bool = False
     inserts_first: bool = False
+    constants: int = 0
+    local: set[str] = field(default_factory=set)
     reads: bool = False
     relations: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
@@ -108,6 +110,8 @@ class Findings:
             modifies_within=self.modifies_within,
             bare=self.bare,
             inserts_first=self.inserts_first,
+            constants=self.constants,
+            local=frozenset(self.local),
             reads=self.reads,
             relations=frozenset(self.relations) if self.reads else frozenset(),
             calls=frozenset(self.calls) if self.reads else frozenset(),

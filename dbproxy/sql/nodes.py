@@ -8,6 +8,7 @@ a view, EXPLAIN): the safe side. The names of nodes and fields are PostgreSQL's 
 from collections.abc import Callable
 
 from dbproxy.sql.access import LEAVES
+from dbproxy.sql.constants import judge_cast, judge_comparison
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.functions import RELATIONS, SET_CONFIG
 from dbproxy.sql.setters import SKIP, TEMP, Node, enum_name, literal, set_config, variable_set
@@ -249,6 +250,16 @@ def _redefine(findings: Findings, node: Node) -> bool:
     return SKIP
 
 
+def _cast(findings: Findings, node: Node) -> bool:
+    findings.constants |= judge_cast(node)
+    return False
+
+
+def _operator(findings: Findings, node: Node) -> bool:
+    findings.constants |= judge_comparison(node)
+    return False
+
+
 def _skip(findings: Findings, node: Node) -> bool:
     return SKIP
 
@@ -268,6 +279,8 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "AlterDatabaseSetStmt": _skip,
     "FuncCall": _func_call,
     "VariableShowStmt": _variable_show,
+    "TypeCast": _cast,
+    "A_Expr": _operator,
     "RangeVar": _range_var,
     "IntoClause": _into_clause,
     "UpdateStmt": _update,

@@ -15,7 +15,7 @@ from dbproxy.sql.nodes import judge, walk
 from dbproxy.sql.reads import judge_reads
 from dbproxy.sql.setters import Node
 from dbproxy.sql.source import called_names, judge_source
-from dbproxy.sql.statement import RECALLS, SIGNALS, UNKNOWN, Statement
+from dbproxy.sql.statement import READS_SETTINGS, RECALLS, SIGNALS, UNKNOWN, Statement
 from dbproxy.sql.transactions import find_end, judge_transactions
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
-UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False, ends=True)
+UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False, ends=True, constants=READS_SETTINGS)
 
 
 def classify(text: bytes) -> Statement:

@@ -78,6 +78,7 @@ def is_true(value: str) -> bool:
 
 def _set_locally(findings: Findings, name: str) -> None:
     findings.effects |= LOCAL
+    findings.local.update(names_set(name))
     if name == "search_path":  # equal words mean other tables now
         findings.settings.add(name)
 

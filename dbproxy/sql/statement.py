@@ -42,8 +42,17 @@ SHOWS_TOKEN = 1 << 28  # shows our own setting dbproxy.causal_token
 SHOWS_CHANNELS = 1 << 29  # calls pg_listening_channels, which shows what the server listens to
 SIGNALS = 1 << 30  # pg_cancel_backend, pg_terminate_backend
 UNKNOWN = 1 << 21  # anything: DO, CALL, what the grammar rejects, what is too long to be looked at
+# May change settings, of the session or of the transaction.
+MOVES_SETTINGS = SETS | RESETS | SETS_PARAMETER | SETS_UNKNOWN | DISCARDS | LOCAL
 
 ALL = ""  # in `resets`
+
+# --- constants (sql.constants) ---
+READS_SETTINGS = 1  # settings decide what a constant is
+MOMENTARY = (
+    2  # a constant is of its own Parse: the clock, or an object's number, which another may have by now
+)
+OWN_TYPES = 4  # names types that PostgreSQL does not come with, which may be dropped and made again
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,8 @@ class Statement:
     # --- of what RECALLS or SIGNALS ---
     bare: bool = False  # a SELECT of expressions that call nothing unknown: the proxy can answer (sql.calls)
     inserts_first: bool = False  # it recalls only behind an INSERT of its own
+    constants: int = 0  # what PostgreSQL reads at Parse (sql.constants), as far as the shape tells
+    local: frozenset[str] = frozenset()  # settings that get a value for the transaction; "": of any name
     databases: tuple[
         str, ...
     ] = ()  # that nobody may be connected to when it runs: DROP DATABASE and the like

@@ -24,6 +24,8 @@ cpdef Py_ssize_t length_at(bytes chunk, Py_ssize_t at) except -1
 @cython.locals(buffer="const unsigned char *", length=Py_ssize_t)
 cpdef check_reply(bytes chunk, Py_ssize_t at)
 
+cpdef bint is_described(bytes chunk, Py_ssize_t stop) except -1
+
 cpdef bytes write_parse(bytes name, bytes body)
 
 @cython.locals(length=Py_ssize_t, header=bytes)

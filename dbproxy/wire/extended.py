@@ -11,6 +11,7 @@ from dbproxy.errors import ProtocolViolation
 
 pack_header = Struct("!ci").pack
 OWN = b"dbproxy_own"  # a statement and a portal of our own, for a moment
+FIRST_OWN_TYPE = 16384  # PostgreSQL's FirstNormalObjectId: what it comes with has smaller numbers
 BIND_HEADERS = [pack_header(b"B", length) for length in range(1024)]
 
 
@@ -108,6 +109,11 @@ def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
     return cut(chunk, at + 6, stop) if stop >= 0 else None
 
 
+def is_described(chunk: bytes, stop: int) -> bool:
+    """Whether a portal's Describe follows the Bind that ends at `stop`, in the same breath."""
+    return len(chunk) > stop + 5 and chunk[stop] == ord("D") and chunk[stop + 5] == ord("P")
+
+
 def statement_text(chunk: bytes, at: int) -> bytes:
     """The SQL of the Query or Parse at `at`, as far as it is there; of a Parse's body where `at` is negative."""
     start = 0
@@ -118,23 +124,28 @@ def statement_text(chunk: bytes, at: int) -> bytes:
 
 
 def columns_key(parameters: bytes, chunk: bytes, at: int) -> int:
-    """What a statement's Describe was answered (ParameterDescription, then RowDescription or NoData at `at`).
+    """What a Describe was answered: ParameterDescription, b"" for a portal; then RowDescription or NoData at `at`.
 
-    Equal for equal types, and names of columns; where the columns come from is nothing to the reader. Never 0.
-    ProtocolViolation if one of them is malformed.
+    Equal for equal types, and names of columns; where the columns come from is nothing to the reader, nor are a
+    portal's formats. Never 0; odd if types are the database's own. ProtocolViolation if one of them is malformed.
     """
-    if len(parameters) < 7 or len(parameters) != 7 + 4 * int.from_bytes(parameters[5:7], "big"):
+    if parameters and (
+        len(parameters) < 7 or len(parameters) != 7 + 4 * int.from_bytes(parameters[5:7], "big")
+    ):
         raise ProtocolViolation("malformed ParameterDescription message")
     told = [parameters]
+    types = [parameters[place : place + 4] for place in range(7, len(parameters), 4)]
     position = at + 7
     end = at + length_at(chunk, at)
     for _ in range(int.from_bytes(chunk[at + 5 : min(position, end)], "big") if chunk[at] == ord("T") else 0):
         stop = chunk.find(b"\0", position, end)
         told += (chunk[position : stop + 1], chunk[stop + 7 : stop + 11], chunk[stop + 13 : stop + 17])
+        types.append(chunk[stop + 7 : stop + 11])
         position = stop + 19 if stop >= 0 else end + 1
     if chunk[at] == ord("T") and position != end:
         raise ProtocolViolation("malformed RowDescription message")
-    return hash(b"".join(told)) or 1
+    own = any(int.from_bytes(one, "big") >= FIRST_OWN_TYPE for one in types)
+    return (hash(b"".join(told)) & ~1 or 2) | own
 
 
 def length_at(chunk: bytes, at: int) -> int:

@@ -19,6 +19,7 @@ from tests.support.speech import (
     columns,
     complete,
     describe,
+    describe_portal,
     error,
     execute,
     parameter_types,
@@ -174,8 +175,8 @@ async def test_flush_does_not_bring_a_faked_reply_into_the_middle_of_another(hou
 
 async def test_error_comes_behind_the_faked_replies_before_it(house: House):
     client, server = await house.pair()
-    ours = await prepare(client, server, "s1", "SELECT $1")
-    client.send(bind("s1", "x"), parse("s2", "SELECT $1"), bind("s2"), close("s2"), *RUN)
+    ours = await prepare(client, server, "s1", "SELECT 1")
+    client.send(bind("s1", "x"), parse("s2", "SELECT 1"), bind("s2"), close("s2"), *RUN)
     await server.receives(bind(ours, "x"), bind(ours), *RUN)
     wrong = error("08P01", "bind message supplies 0 parameters")
     server.send(BIND_COMPLETE, wrong, IDLE)
@@ -185,8 +186,8 @@ async def test_error_comes_behind_the_faked_replies_before_it(house: House):
 
 async def test_faked_parse_behind_an_error_did_not_happen(house: House):
     client, server = await house.pair()
-    ours = await prepare(client, server, "s1", "SELECT $1")
-    client.send(bind("s1"), parse("s2", "SELECT $1"), close("s1"), *RUN)
+    ours = await prepare(client, server, "s1", "SELECT 1")
+    client.send(bind("s1"), parse("s2", "SELECT 1"), close("s1"), *RUN)
     await server.receives(bind(ours), *RUN)
     wrong = error("08P01", "bind message supplies 0 parameters")
     server.send(wrong, IDLE)
@@ -288,8 +289,10 @@ async def test_unnamed_statement_moves_with_its_client(enter):
     await begin(await house.client(), one)
     client.send(bind("", "x"), *RUN)
     two = await house.server.accept()
-    await two.receives(parse("", "SELECT $1"), bind("", "x"), *RUN)
-    two.send(PARSE_COMPLETE, BIND_COMPLETE, *ANSWER)
+    await two.receives(parse("", "SELECT $1"), describe(""), FLUSH)
+    two.send(PARSE_COMPLETE, parameter_types(25), columns("a"))
+    await two.receives(bind("", "x"), *RUN)
+    two.send(BIND_COMPLETE, *ANSWER)
     await client.receives(BIND_COMPLETE, *ANSWER)
 
 
@@ -458,6 +461,67 @@ async def test_changed_result_type_is_never_seen(house: House):
     answer = (BIND_COMPLETE, parameter_types(), columns("a", "b"), row("1", "2"), complete(), IDLE)
     server.send(PARSE_COMPLETE, *answer)
     await client.receives(*answer)
+    await run(client, server, new, "s1")
+
+
+async def test_statement_of_a_type_that_was_made_again_is_prepared_anew(house: House):
+    client, server = await house.pair()
+    old = await prepare(client, server, "s1", "SELECT a FROM t")
+    client.send(bind("s1"), *RUN)
+    await server.receives(bind(old), *RUN)
+    server.send(error("XX000", "cache lookup failed for type 16411", routine="getTypeOutputInfo"), IDLE)
+    new = (await server.receive()).body.name
+    assert new != old
+    await server.receives(bind(new), *RUN)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, *ANSWER)
+    await client.receives(BIND_COMPLETE, *ANSWER)
+
+
+async def test_other_internal_error_is_the_clients_to_see(house: House):
+    client, server = await house.pair()
+    ours = await prepare(client, server, "s1", "SELECT a FROM t")
+    wrong = error("XX000", "unexpected chunk number 0 (expected 1)")
+    client.send(bind("s1"), *RUN)
+    await server.receives(bind(ours), *RUN)
+    server.send(wrong, IDLE)
+    await client.receives(wrong, IDLE)
+    await run(client, server, ours, "s1")
+
+
+async def test_statement_of_a_databases_own_type_is_parsed_for_each_client_and_then_shared(house: House):
+    """Its number, which all clients would be told, is that of a type that may have been dropped since."""
+    client, server = await house.pair()
+    answer = (PARSE_COMPLETE, parameter_types(16411), columns("a"), IDLE)
+    client.send(parse("s1", "SELECT $1"), describe("s1"), SYNC)
+    shared = (await server.receive()).body.name
+    await server.receives(describe(shared), SYNC)
+    server.send(*answer)
+    await client.receives(*answer)
+    other = await house.client()
+    other.send(parse("mine", "SELECT $1"), SYNC)
+    twin = (await server.receive()).body.name
+    await server.receives(describe(twin), SYNC)
+    server.send(*answer)
+    await other.receives(PARSE_COMPLETE, IDLE)
+    await run(other, server, shared, "mine")
+
+
+async def test_portal_tells_its_client_the_columns_of_its_statement(house: House):
+    client, server = await house.pair()
+    old = await prepare(client, server, "s1", "SELECT * FROM t")
+    client.send(bind("s1"), describe_portal(), *RUN)
+    await server.receives(bind(old), describe_portal(), *RUN)
+    server.send(BIND_COMPLETE, columns("a"), *ANSWER)
+    await client.receives(BIND_COMPLETE, columns("a"), *ANSWER)
+    client.send(bind("s1"), *RUN)
+    await server.receives(bind(old), *RUN)
+    server.send(CHANGED, IDLE)
+    await client.receives(CHANGED, IDLE)
+    client.send(bind("s1"), describe_portal(), *RUN)  # it is told again
+    new = (await server.receive()).body.name
+    await server.receives(bind(new), describe_portal(), *RUN)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, columns("a", "b"), *ANSWER)
+    await client.receives(BIND_COMPLETE, columns("a", "b"), *ANSWER)
     await run(client, server, new, "s1")
 
 

@@ -65,7 +65,7 @@ def test_statement_with_other_columns_takes_a_new_name():
     name = statement.name
     for columns in (7, 7, 8):
         assert statement.name == name
-        statements.learn(columns, (b"", None, name, statement), None)
+        statements.learn(columns, columns, (b"", None, name, statement), None)
     assert (statement.name != name, statement.columns) == (True, 0)
 
 

@@ -25,6 +25,7 @@ from dbproxy.sql.statement import (
     LOCKS,
     NOTIFIES,
     PREPARES,
+    READS_SETTINGS,
     RECALLS,
     RESETS,
     SEEDS,
@@ -146,15 +147,27 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SET seed = 0.5", SEEDS, {}),
     ("SET search_path = a, b", SETS, {"settings": names("search_path"), "varies": True}),
     ("SET search_path = pg_temp, a", SETS | UNKNOWN, {"settings": names("search_path"), "varies": True}),
-    ("SET LOCAL search_path = 'pg_temp'", UNKNOWN, {"settings": names("search_path"), "varies": True}),
+    (
+        "SET LOCAL search_path = 'pg_temp'",
+        UNKNOWN,
+        {"settings": names("search_path"), "local": names("search_path"), "varies": True},
+    ),
     # set_config
     ("SELECT set_config('A.b', 'x', false)", SETS, {"settings": names("a.b"), "varies": True}),
     ("SELECT pg_catalog.set_config('a.b', $1, 'f')", SETS, {"settings": names("a.b"), "varies": True}),
-    ("SELECT SET_CONFIG('a.b'::text, 'x', $1)", SETS, {"settings": names("a.b"), "varies": True}),
-    ("SELECT set_config('a.b', 'x', true)", 0, {"varies": True}),
-    ("SELECT set_config('a.b', 'x', 't'::bool)", 0, {"varies": True}),
+    (
+        "SELECT SET_CONFIG('a.b'::text, 'x', $1)",
+        SETS,
+        {"settings": names("a.b"), "varies": True, "constants": READS_SETTINGS},
+    ),
+    ("SELECT set_config('a.b', 'x', true)", 0, {"local": names("a.b"), "varies": True}),
+    ("SELECT set_config('a.b', 'x', 't'::bool)", 0, {"local": names("a.b"), "varies": True}),
     ("SELECT set_config('a.b', 'x', NOT false)", SETS, {"settings": names("a.b"), "varies": True}),
-    ("SELECT set_config(is_local => true, setting_name => 'a', new_value => 'b')", 0, {"varies": True}),
+    (
+        "SELECT set_config(is_local => true, setting_name => 'a', new_value => 'b')",
+        0,
+        {"local": names("a"), "varies": True},
+    ),
     (
         "SELECT set_config(new_value => 'b', setting_name => 'a', is_local => false)",
         SETS,
@@ -164,7 +177,7 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     ("SELECT set_config($1::text, 'x', $2)", SETS_PARAMETER, {"varies": True}),
     ("SELECT set_config('a' || '.b', 'x', false)", SETS_UNKNOWN, {"varies": True}),
     ("SELECT set_config(name, 'x', false) FROM t", SETS_UNKNOWN, {"varies": True}),
-    ("SELECT set_config(lower('A'), 'x', true)", 0, {"varies": True}),
+    ("SELECT set_config(lower('A'), 'x', true)", 0, {"local": frozenset({""}), "varies": True}),
     ("SELECT set_config('seed', '0.5', false)", SEEDS, {"varies": True}),
     (
         "SELECT set_config('search_path', 'pg_temp, a', false)",
@@ -174,7 +187,7 @@ EFFECTS: list[tuple[str, int, dict[str, Any]]] = [
     (
         "SELECT set_config('a', '1', false), set_config('b', '2', false), set_config('c', '3', true)",
         SETS,
-        {"settings": names("a b"), "varies": True},
+        {"settings": names("a b"), "local": names("c"), "varies": True},
     ),
     ('SELECT "set_config"(\'a\', \'1\', false)', SETS, {"settings": names("a"), "varies": True}),
     ("UPDATE pg_settings SET setting = 'x' WHERE name = 'a'", SETS_UNKNOWN, {}),
