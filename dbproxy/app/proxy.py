@@ -24,6 +24,7 @@ from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.janitor import isolated, sweep
+from dbproxy.pool.request import Request
 from dbproxy.pool.routines import REFRESH
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
@@ -86,12 +87,11 @@ class Proxy(Pools):
     def open_console(self, login: Login) -> Console:
         return Console(login, self)
 
-    def log_slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+    def log_slow(self, client: Client, request: Request, wait: float, run: float) -> None:
         login = client.login
-        chunk, at, *_ = request
         self.slowlog.record(
             monotonic(),
-            statement_text(chunk, at),
+            statement_text(request.chunk, request.at),
             wait_us=int(wait * 1e6),
             run_us=int(run * 1e6),
             user=login.user,

@@ -20,4 +20,4 @@ cdef class Answer:
     cdef public bint flushing
     cdef public bint retrying
 
-    cdef begin_loan(self)
+    cpdef begin_loan(self)

@@ -5,6 +5,7 @@ from typing import Any
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
 from dbproxy.pool.news import News
+from dbproxy.pool.request import Request
 
 
 class Borrower(Link):
@@ -67,7 +68,7 @@ class Borrower(Link):
         """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
         raise NotImplementedError
 
-    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+    def slow(self, request: Request, wait: float, run: float) -> None:
         """A query took longer than the pool's threshold; times in seconds."""
 
     def begin_retry(self, name: bytes, changed: bool) -> bool:

@@ -15,7 +15,7 @@ class Dialogue:
     """With one server."""
 
     def __init__(self, statements: ServerStatements) -> None:
-        self.pipeline: Pipeline = statements.pipeline
+        self.pipeline = Pipeline()
         self.statements = statements
         self.traces = Traces()
         self.given = Given()

@@ -5,19 +5,18 @@ was noted with them (a statement prepared or closed) did not happen. A request t
 ours was out of date is sent again, and the client sees nothing of it.
 """
 
-from typing import Any
-
 import structlog
 
 from dbproxy.pool.answer import Answer
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.dialogue import Dialogue
-from dbproxy.pool.inquiry import fail_ours
+from dbproxy.pool.dues import Give, Mention, Ours, Sent, fail_unexpectedly
 from dbproxy.pool.prepared import CHANGED
+from dbproxy.pool.request import Refusal, Request
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
 from dbproxy.sql.statement import RECALLS, RESETS, SETS
 from dbproxy.wire import build
-from dbproxy.wire.pipeline import HALF, KIND, SKIP
+from dbproxy.wire.due import Due
+from dbproxy.wire.pipeline import HALF, KIND, SKIP, TAIL
 from dbproxy.wire.startup import parse_error_response
 
 log = structlog.get_logger()
@@ -51,19 +50,6 @@ ABORTED_ERROR = build.error_response_fields(
         "R": "exec_bind_message",
     }
 )
-
-
-class Refusal:
-    """Stands in a message's note: the server's error is replaced by `error`, an ErrorResponse of ours.
-
-    `reason`: of the pin that is refused; "" if it is no pin.
-    """
-
-    __slots__ = ("error", "reason")
-
-    def __init__(self, reason: str, error: bytes) -> None:
-        self.reason = reason
-        self.error = error
 
 
 def rescue(answer: Answer, client: Borrower, payload: bytes) -> bool:
@@ -130,45 +116,55 @@ def fail(answer: Answer, payload: bytes) -> bool:
 
 def _fail_query(answer: Answer, entry: int, fields: dict[str, str]) -> bool:
     """What ends with a ReadyForQuery of its own has failed."""
+    dialogue = answer.dialogue
+    due = dialogue.pipeline.oldest_note()
     if entry & SKIP:
-        return fail_ours(answer.dialogue, answer.tenant, answer.loan.client, fields)
+        _fail_ours(answer, entry, due, fields)
+        return True
     if entry & ~HALF == ord("Q"):
-        answer.dialogue.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
-        replace(answer, answer.dialogue.pipeline.oldest_note())
-        if fields.get("C") == "26000" and answer.dialogue.given.unreadable is not None:
-            answer.instead = answer.dialogue.given.unreadable
-    answer.dialogue.pipeline.fail()
+        dialogue.statements.unnamed = UNKNOWN_STATEMENT  # a Query that cannot be read does not end it
+        if isinstance(due, Request):
+            refuse(answer, due.refusal)
+        if fields.get("C") == "26000" and dialogue.given.unreadable is not None:
+            answer.instead = dialogue.given.unreadable
+    dialogue.pipeline.fail()
     return False
+
+
+def _fail_ours(answer: Answer, entry: int, due: Due | None, fields: dict[str, str]) -> None:
+    """A Query of ours has, or a Sync. The second of two halves has not: the transaction has failed before."""
+    if isinstance(due, Ours):
+        due.failed(answer, fields)
+    elif not entry & TAIL:
+        fail_unexpectedly(fields)
 
 
 def _fail_request(answer: Answer, entry: int, fields: dict[str, str], payload: bytes) -> bool:
     """A message of the extended protocol has failed, and with it all up to the next Sync."""
     pipeline = answer.dialogue.pipeline
+    due = pipeline.failing_note()
     if entry & SKIP and pipeline.next_sync_is_ours():
-        if type(pipeline.failing_note()) is bytes:
+        if isinstance(due, Give):
             answer.dialogue.given.unreadable = spell_error(payload)
         undo(answer, pipeline.fail())
         return True
-    note = pipeline.failing_note()
-    if type(note) is not tuple:
-        note = None
     withheld, answer.withheld = answer.withheld, None
-    if retry(answer, fields, note):
+    if isinstance(due, Mention) and retry(answer, fields, due):
         return True
     answer.ahead = pipeline.take_fakes() + (withheld or b"")
     undo(answer, pipeline.fail())
-    if note is not None:
-        rename(answer, payload, note[2], note[0])
-        replace(answer, note)
+    if isinstance(due, Mention):
+        rename(answer, payload, due.server_name, due.name)
+        refuse(answer, due.refusal)
     return False
 
 
-def replace(answer: Answer, note: Any) -> None:
+def refuse(answer: Answer, refusal: Refusal | None) -> None:
     """The client gets our error instead of the server's, if we have made it fail."""
-    if note is not None and len(note) > 3 and isinstance(note[3], Refusal):
-        if note[3].reason:
-            answer.tenant.stats.refused_pin_counts[note[3].reason] += 1
-        answer.instead = note[3].error
+    if refusal is not None:
+        if refusal.reason:
+            answer.tenant.stats.refused_pin_counts[refusal.reason] += 1
+        answer.instead = refusal.error
 
 
 def is_stale(fields: dict[str, str]) -> bool:
@@ -177,10 +173,10 @@ def is_stale(fields: dict[str, str]) -> bool:
     return dropped or (fields.get("C"), fields.get("R")) in STALE
 
 
-def retry(answer: Answer, fields: dict[str, str], note: Any) -> bool:
+def retry(answer: Answer, fields: dict[str, str], due: Mention) -> bool:
     """If the request failed on an outdated statement and can be sent again, skip what is left of its answer."""
-    statement = note[3] if note is not None else None
-    if statement is None or isinstance(statement, Refusal) or not is_stale(fields):
+    statement = due.statement
+    if statement is None or not is_stale(fields):
         return False
     client = answer.loan.client
     changed = fields["C"] in ("0A000", "XX000")
@@ -189,7 +185,11 @@ def retry(answer: Answer, fields: dict[str, str], note: Any) -> bool:
     statement.renew()
     if not changed:
         answer.server.condemn("its prepared statements were changed unseen")  # and what else, is not known
-    if client is None or answer.forwarded or not client.begin_retry(note[0], changed and not note[1]):
+    if (
+        client is None
+        or answer.forwarded
+        or not client.begin_retry(due.name, changed and not due.tells_columns())
+    ):
         return False
     undo(answer, answer.dialogue.pipeline.fail())
     if answer.dialogue.pipeline.empty():
@@ -222,26 +222,11 @@ def spell_error(payload: bytes) -> bytes:
     return b"E" + (len(payload) + 4).to_bytes(4, "big") + payload
 
 
-def undo(answer: Answer, dropped: list[tuple[int, Any]]) -> None:
+def undo(answer: Answer, dropped: list[tuple[int, Due | None]]) -> None:
     """What the server did not do, latest first."""
     for place in reversed(range(len(dropped))):
-        entry, note = dropped[place]
-        what = entry & KIND
-        if what == ord("Q"):
+        entry, due = dropped[place]
+        if entry & KIND == ord("Q"):
             answer.dialogue.statements.unnamed = UNKNOWN_STATEMENT
-        if type(note) is bytes:
-            answer.dialogue.given.forget(note)
-        elif note is not None and what in b"PC":
-            answer.dialogue.statements.undo(entry, note)
-            if not entry & SKIP and answer.loan.client is not None:
-                _restore(answer.dialogue, answer.loan.client, note, ends=place == 0 and what == ord("P"))
-
-
-def _restore(dialogue: Dialogue, client: Borrower, note: Any, ends: bool) -> None:
-    """The client's name means what it did; `ends`: PostgreSQL gives up the unnamed one before it looks at a new one."""
-    name, previous = note[:2]
-    if not name:
-        previous = None if ends else previous
-        if dialogue.pipeline.amend_unnamed(previous):
-            return
-    client.restore(name, previous)
+        if isinstance(due, Sent):
+            due.dropped(answer, entry, first=place == 0)

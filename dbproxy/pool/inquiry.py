@@ -8,17 +8,15 @@ from time import monotonic
 
 import structlog
 
-from dbproxy.errors import ProtocolViolation, SessionLost
+from dbproxy.pool.answer import Answer
 from dbproxy.pool.audit import SETTINGS, Audit, pins_after, settings_after
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
-from dbproxy.pool.insertions import OPTIONAL
-from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.dues import Ours, fail_unexpectedly
 from dbproxy.pool.recall import LANGUAGE
 from dbproxy.pool.tenant import Tenant
 from dbproxy.sql.statement import ADVANCES, WRITES
 from dbproxy.wire import build
-from dbproxy.wire.pipeline import TAIL
 
 log = structlog.get_logger()
 
@@ -47,32 +45,30 @@ def inquire(dialogue: Dialogue, tenant: Tenant) -> bytes:
 def ask(dialogue: Dialogue, audit: Audit) -> bytes:
     dialogue.traces.tries += 1
     dialogue.traces.asked = audit.effects & ~WRITES
-    dialogue.pipeline.skip(ord("Q"), audit)
+    dialogue.pipeline.skip(ord("Q"), Inquiry(audit))
     dialogue.statements.unnamed = None
     return build.query(audit.spell())
 
 
-def fail_ours(dialogue: Dialogue, tenant: Tenant, client: Borrower | None, fields: dict[str, str]) -> bool:
-    """A Query of our own failed. True: the client does not see it."""
-    note = dialogue.pipeline.oldest_note()
-    if dialogue.pipeline.peek() & TAIL:
-        return True  # the transaction has failed before
-    if isinstance(note, Audit) and note.effects & ADVANCES and LANGUAGE in fields.get("M", ""):
-        forgo_sequences(tenant, note, fields)
-        return True
-    if isinstance(note, Audit) and note.effects & WRITES and fields.get("C") in SILENT:
-        misplace(dialogue, tenant, client, note, fields)
-        return True
-    if isinstance(note, Audit) and dialogue.traces.tries < TRIES:
-        return True
-    if note is OPTIONAL:
-        return True
-    if isinstance(note, Parameters):
-        raise SessionLost(
-            f"the session's settings cannot be given to another server connection: {fields.get('M')}",
-            sqlstate=fields.get("C", ""),
-        )
-    raise ProtocolViolation(f"a statement of ours failed: {fields.get('C')} {fields.get('M')}")
+class Inquiry(Ours):
+    """An audit on its way."""
+
+    __slots__ = ("audit",)
+
+    def __init__(self, audit: Audit) -> None:
+        self.audit = audit
+
+    def done(self, answer: Answer) -> None:
+        answer.server.conclude(self.audit)
+
+    def failed(self, answer: Answer, fields: dict[str, str]) -> None:
+        """It is asked again, if not too often."""
+        if self.audit.effects & ADVANCES and LANGUAGE in fields.get("M", ""):
+            forgo_sequences(answer.tenant, self.audit, fields)
+        elif self.audit.effects & WRITES and fields.get("C") in SILENT:
+            misplace(answer.dialogue, answer.tenant, answer.loan.client, self.audit, fields)
+        elif answer.dialogue.traces.tries >= TRIES:
+            fail_unexpectedly(fields)
 
 
 def forgo_sequences(tenant: Tenant, audit: Audit, fields: dict[str, str]) -> None:

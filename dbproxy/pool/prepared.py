@@ -33,21 +33,6 @@ NOWHERE_ELSE = Scopes.of({}).plain
 _serials = count(1)
 
 
-class Portal:
-    """Note of a portal's Describe: whose statement it is of, and its name on servers. The unnamed one has none."""
-
-    __slots__ = ("name", "server_name", "statement")
-
-    def __init__(self, name: bytes, statement: "Statement | None") -> None:
-        self.name = name
-        self.statement = statement
-        self.server_name = b"" if statement is None else statement.name
-
-
-UNNAMED = Portal(b"", None)  # note of a Describe by the client, of the unnamed statement or its portal
-RENEWED = Portal(b"", None)  # of ours, where the unnamed statement was prepared again
-
-
 class Statement:
     """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 

@@ -5,8 +5,10 @@ from dbproxy.pool.answer cimport Answer
 from dbproxy.pool.backend cimport Backend
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.dialogue cimport Dialogue
+from dbproxy.pool.dues cimport Ours, Portal, Sent
 from dbproxy.pool.loan cimport Loan
 from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.request cimport Request
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.wire.extended cimport check_reply, cut, length_at
@@ -37,12 +39,12 @@ cdef class Relay:
     @cython.locals(
         framer=Framer, count=Py_ssize_t, number=Py_ssize_t, chunk=bytes, mark=Py_ssize_t, kind=int, at=Py_ssize_t, state=int,
     )
-    cdef int feed(self, bytes data) except -1
+    cpdef int feed(self, bytes data) except -1
     @cython.locals(data=bytes, client=Borrower)
     cdef forward(self, Py_ssize_t end)
     cdef place(self, Py_ssize_t at, bint skip, bytes ahead)
     cpdef flush(self)
-    @cython.locals(dialogue=Dialogue, pipeline=Pipeline, ahead=bytes, skip=bint)
+    @cython.locals(dialogue=Dialogue, pipeline=Pipeline, ahead=bytes, skip=bint, sent=Sent)
     cdef receive(self, int kind, bytes chunk, Py_ssize_t at)
     @cython.locals(dialogue=Dialogue, pipeline=Pipeline, client=Borrower, status=int, ahead=bytes, skip=bint, kept=bint)
     cdef int ready(self, bytes chunk, Py_ssize_t at) except -1
@@ -52,7 +54,7 @@ cdef class Relay:
     cdef fail(self, bytes chunk, Py_ssize_t at, bint over)
     cdef notify(self, bytes chunk, Py_ssize_t at)
     @cython.locals(loan=Loan, total=double, arrived=double, wait=double, microseconds="long long")
-    cdef answered(self, request, double now)
+    cdef answered(self, Request request, double now)
     cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
     cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1
     @cython.locals(first=int)

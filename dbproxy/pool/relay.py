@@ -4,19 +4,19 @@ Replies are forwarded in the chunks in which they came. A chunk is cut only wher
 (wire.pipeline). ReadyForQuery with nothing more due ends the loan: `feed` says so, and the server acts upon it.
 """
 
-from typing import Any
-
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.answer import ANSWERED, KEPT, OVER, UNDER_WAY, Answer
-from dbproxy.pool.audit import Audit
 from dbproxy.pool.backend import Backend
 from dbproxy.pool.dialogue import Dialogue
+from dbproxy.pool.dues import Ours, Portal, Sent
 from dbproxy.pool.failure import ends_unlent, fail, rescue
+from dbproxy.pool.inquiry import Inquiry
 from dbproxy.pool.insertions import STANDBY, hides
 from dbproxy.pool.loan import Loan
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import Portal
+from dbproxy.pool.preparation import forget_all
+from dbproxy.pool.request import Request
 from dbproxy.pool.states import Member
 from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
 from dbproxy.wire.extended import check_reply, columns_key, cut, length_at
@@ -144,9 +144,11 @@ class Relay:
             if self.answer.withheld is not None:
                 ahead = self.describe(chunk, at, skip, ahead)
             elif isinstance(pipeline.ended, Portal):
-                dialogue.statements.learn_portal(chunk, at, pipeline.ended, self.loan.client)
+                pipeline.ended.told(self.answer, chunk, at)
         elif kind == ord("1"):
-            dialogue.statements.accepted(pipeline.ended)
+            if isinstance(pipeline.ended, Sent):
+                sent = pipeline.ended
+                sent.done(self.answer)
         elif kind == ord("S"):
             skip = self.report(chunk, at, skip)
         elif kind == ord("G"):
@@ -184,7 +186,8 @@ class Relay:
             self.end_ours(at)
         else:
             self.answer.forwarded = False
-            self.answered(pipeline.ended, self.now)
+            if isinstance(pipeline.ended, Request):
+                self.answered(pipeline.ended, self.now)
             if client is not None and client.routed and not pipeline.empty():
                 self.forward(at + 6)
                 self.answer.sent = False
@@ -202,8 +205,8 @@ class Relay:
         if self.loan.cancels_later and not pipeline.peek() & SKIP:
             self.loan.cancels_later = False
             self.pool.cancel(self.server)
-        if isinstance(pipeline.ended, Audit):
-            self.server.conclude(pipeline.ended)
+        if isinstance(pipeline.ended, Ours):
+            pipeline.ended.done(self.answer)
 
     def fail(self, chunk: bytes, at: int, over: bool) -> None:
         """ErrorResponse; `over`: the loan has ended ahead of it."""
@@ -242,11 +245,11 @@ class Relay:
             ahead = pipeline.take_fakes() if pipeline.fakes else None
             self.place(at, pipeline.is_ours(), ahead)
 
-    def answered(self, request: Any, now: float) -> None:
+    def answered(self, request: Request, now: float) -> None:
         """A client's request is over: count and time it."""
         loan = self.loan
         loan.served += 1
-        arrived = request[2]
+        arrived = request.arrived
         total = now - arrived
         microseconds = int(total * 1e6)
         self.stats.query(microseconds)
@@ -267,7 +270,9 @@ class Relay:
         parameters, self.answer.withheld = self.answer.withheld, None
         assert parameters is not None
         columns, full = columns_key(b"", chunk, at), columns_key(parameters, chunk, at)
-        self.dialogue.statements.learn(columns, full, self.dialogue.pipeline.ended, self.loan.client)
+        due = self.dialogue.pipeline.ended
+        if isinstance(due, Sent):
+            due.described(self.answer, columns, full)
         if skip:
             return ahead
         return parameters if ahead is None else ahead + parameters
@@ -323,7 +328,7 @@ class Relay:
                 dialogue.settings = NOTHING
                 dialogue.traces.effects = 0
         if tag == b"DEALLOCATE ALL\0" or tag == b"DISCARD ALL\0":
-            dialogue.statements.forget(self.loan.client)
+            forget_all(dialogue, self.loan.client)
 
     def end_transaction(self, chunk: bytes, at: int) -> None:
         """What ends a transaction at its Execute, not at the Sync; a savepoint's does no harm in its block."""
@@ -335,9 +340,9 @@ class Relay:
                 dialogue.status = ord("T")  # it is over, or back in a savepoint: the next ReadyForQuery says
 
     def read_row(self, chunk: bytes, at: int) -> None:
-        note = self.dialogue.pipeline.oldest_note()
-        if isinstance(note, Audit):
-            note.read(self.payload(chunk, at))
+        due = self.dialogue.pipeline.oldest_note()
+        if isinstance(due, Inquiry):
+            due.audit.read(self.payload(chunk, at))
 
     def payload(self, chunk: bytes, at: int) -> bytes:
         return chunk[at + 5 : at + 1 + int.from_bytes(chunk[at + 1 : at + 5], "big")]

@@ -14,6 +14,7 @@ from dbproxy.pool.answer import ANSWERED, OVER
 from dbproxy.pool.audit import Audit
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
+from dbproxy.pool.dues import ADOPT
 from dbproxy.pool.inquiry import conclude, inquire
 from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters
 from dbproxy.pool.pool import Pool
@@ -22,7 +23,7 @@ from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
 from dbproxy.sql.statement import ADVANCES
 from dbproxy.wire import build
-from dbproxy.wire.pipeline import KIND, SKIP, TAIL, Pipeline
+from dbproxy.wire.pipeline import KIND, SKIP, TAIL
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ class Server(Member):
     """One connection to PostgreSQL, as pool and client know it."""
 
     def __init__(self, pool: Pool) -> None:
-        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant, Pipeline())))
+        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant)))
         self.pool = pool
         self.relay = Relay(self, pool)
 
@@ -121,7 +122,7 @@ class Server(Member):
         if not difference:
             return b""
         self.pool.stats.replay_count += 1
-        dialogue.pipeline.skip(ord("Q"), settings)
+        dialogue.pipeline.skip(ord("Q"), ADOPT)
         dialogue.statements.unnamed = None  # every Query ends the unnamed statement
         return build.query(difference)
 

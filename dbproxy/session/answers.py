@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dbproxy.pool.failure import Refusal
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.server import Server
 from dbproxy.session.signals import SIGNALS, Values, signal
 from dbproxy.sql.calls import is_answerable, put_in

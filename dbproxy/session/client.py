@@ -15,6 +15,7 @@ from dbproxy.errors import ProxyError
 from dbproxy.net.link import FLOODING, PARKED
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
@@ -116,7 +117,7 @@ class Client(Connection):
 
     def caught_up(self) -> None:
         if self.server is not None and self.lending.catch_up(self.server):
-            self.intake.started = 0.0
+            self.intake.unfinished = None
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke; PostgreSQL would close ours, unless nothing is lost with it."""
@@ -125,7 +126,7 @@ class Client(Connection):
             self.server = None
             self.disconnect("server lost", None if told else error)
 
-    def slow(self, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+    def slow(self, request: Request, wait: float, run: float) -> None:
         self.login.slow(self, request, wait, run)
 
     # --- how it is doing ---

@@ -2,6 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.pool cimport Pool
+from dbproxy.pool.request cimport Request
 from dbproxy.pool.server cimport Server
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear
@@ -30,14 +31,14 @@ cdef class Intake:
     cdef readonly bint shares
     cdef readonly bint tracks
     cdef readonly Splice splice
-    cdef public double started
+    cdef public Request unfinished
     cdef readonly double flushed_at
     cdef readonly bint discarding
 
     @cython.locals(client=Connection, inbound=Inbound, framer=Framer, server=Server, stays=Py_ssize_t)
     cpdef take(self, bytes data)
     cdef put_off(self, Framer framer, Py_ssize_t at)
-    @cython.locals(client=Connection, server=Server, splice=Splice, mark=Py_ssize_t, kind=int, at=Py_ssize_t)
+    @cython.locals(client=Connection, server=Server, splice=Splice, mark=Py_ssize_t, kind=int, at=Py_ssize_t, request=Request)
     cpdef handle(self, Framer framer, Py_ssize_t index, Py_ssize_t position)
     @cython.locals(client=Connection, home=Pool, server=Server)
     cdef Server borrow(self, Framer framer, Py_ssize_t index)
@@ -45,14 +46,14 @@ cdef class Intake:
     @cython.locals(replay=Replay, data=bytes)
     cdef send(self, Server server, Py_ssize_t end)
     @cython.locals(prepared=ClientStatements, shape=Shape, stop=Py_ssize_t)
-    cdef query(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t end)
-    cdef list spell_query(self, Server server, Shape shape, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef query(self, Server server, Request request, bytes chunk, Py_ssize_t at, Py_ssize_t end)
+    cdef list spell_query(self, Server server, Request request, Shape shape, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(replay=Replay, stop=Py_ssize_t, new=bytes)
     cdef translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t end)
     @cython.locals(prepared=ClientStatements)
     cdef execute(self, Server server, bytes chunk, Py_ssize_t at)
     @cython.locals(prepared=ClientStatements)
-    cdef sync(self, Server server, bytes chunk, Py_ssize_t at)
-    cdef rare(self, Server server, int kind)
+    cdef sync(self, Server server, Request request, bytes chunk, Py_ssize_t at)
+    cdef rare(self, Server server, Request request, int kind)
     cdef leave(self, Server server, Py_ssize_t at)
     cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1

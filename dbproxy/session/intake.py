@@ -10,9 +10,9 @@ from typing import Any
 from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING
-from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.request import Refusal, Request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
@@ -51,7 +51,7 @@ class Intake:
         self.shares: bool = state.shares
         self.tracks: bool = state.tracks
         self.splice = Splice()
-        self.started = 0.0  # when the request at hand had come; 0: there is none
+        self.unfinished: Request | None = None  # of which something has been sent, but not all
         self.flushed_at = 0.0
         self.discarding = False  # a request has failed without a server: up to its Sync nothing is looked at
 
@@ -127,25 +127,26 @@ class Intake:
                 if server is None:
                     return
             index += 1
-            if not self.started:
-                self.started = client.inbound.arrived
+            request = self.unfinished
+            if request is None:
+                request = self.unfinished = Request.__new__(Request).begin(client.inbound.arrived)
             if self.route.replay.sealed:
                 self.route.replay.at = SPOILED
             if server.dialogue.pipeline.ignoring and kind != ord("S") and kind != ord("X"):
                 continue  # PostgreSQL does not look at it
             if kind == ord("Q"):
-                self.query(server, framer.chunk, at, framer.end)
+                self.query(server, request, framer.chunk, at, framer.end)
             elif kind == ord("B") or kind == ord("P") or kind == ord("D") or kind == ord("C"):
                 self.translate(server, kind, framer.chunk, at, framer.end)
             elif kind == ord("E"):
                 self.execute(server, framer.chunk, at)
             elif kind == ord("S"):
-                self.sync(server, framer.chunk, at)
+                self.sync(server, request, framer.chunk, at)
             elif kind == ord("X"):
                 self.leave(server, at)
                 return
             else:
-                self.rare(server, kind)
+                self.rare(server, request, kind)
             if self.prepared.asks:
                 server.write(splice.take(at))
                 client.park(HUB if self.state.listening.hearing else ANSWER, framer, index - 1)
@@ -185,28 +186,32 @@ class Intake:
 
     # --- one message ---
 
-    def query(self, server: Server, chunk: bytes, at: int, end: int) -> None:
+    def query(self, server: Server, request: Request, chunk: bytes, at: int, end: int) -> None:
         prepared = self.prepared
+        request.note_text(chunk, at)
         shape = self.route.judge.classify(chunk, at) if self.tracks else NO_SHAPE
         if shape.harmless and prepared.restored is None:
             shape.count()
-            server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started))
+            server.dialogue.pipeline.expect(ord("Q"), request)
         else:
             stop = min(at + length_at(chunk, at), end)
-            self.splice.replace(at, stop, b"".join(self.spell_query(server, shape, chunk, at, stop)))
+            pieces = self.spell_query(server, request, shape, chunk, at, stop)
+            self.splice.replace(at, stop, b"".join(pieces))
             if prepared.asks:
                 return
-        self.started = 0.0
+        self.unfinished = None
         prepared.begun = False
         server.dialogue.statements.unnamed = prepared.unnamed = None
         self.route.replay.at = SPOILED
 
-    def spell_query(self, server: Server, shape: Shape, chunk: bytes, at: int, stop: int) -> list[bytes]:
+    def spell_query(
+        self, server: Server, request: Request, shape: Shape, chunk: bytes, at: int, stop: int
+    ) -> list[bytes]:
         """A Query that may change the session: what is sent instead of it; `asks` is set if it has to wait."""
         state, prepared, effects = self.state, self.prepared, shape.effects
         refusal = state.refusal(effects)
         if refusal is not None:
-            return self.refuse_query(server, refusal, chunk, at)
+            return self.refuse_query(server, request, refusal)
         if state.must_wait(server, effects, simple=True):
             prepared.asks = True
             return [FLUSH]
@@ -222,18 +227,19 @@ class Intake:
         pieces.append(state.begin(server, effects, (), simple=not prepared.executes))
         answered = state.answer(server, chunk[at + 5 : stop - 1]) if effects.bare else None
         if isinstance(answered, Refusal):
-            return [*pieces, *self.refuse_query(server, answered, chunk, at)]
+            return [*pieces, *self.refuse_query(server, request, answered)]
         pieces.append(chunk[at:stop] if answered is None else build.query(answered.decode()))
         restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
         if restored is NOTHING:
-            server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started))
+            server.dialogue.pipeline.expect(ord("Q"), request)
         else:
-            pieces.append(restore(server.dialogue, restored, ord("Q"), (chunk, at, self.started)))
+            pieces.append(restore(server.dialogue, restored, ord("Q"), request))
         return pieces
 
-    def refuse_query(self, server: Server, refusal: Refusal, chunk: bytes, at: int) -> list[bytes]:
+    def refuse_query(self, server: Server, request: Request, refusal: Refusal) -> list[bytes]:
         """PostgreSQL is sent what it fails: to all that stands beside it the Query has failed."""
-        server.dialogue.pipeline.expect(ord("Q"), (chunk, at, self.started, refusal))
+        request.refusal = refusal
+        server.dialogue.pipeline.expect(ord("Q"), request)
         return [build.query(REFUSED)]
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, end: int) -> None:
@@ -257,31 +263,31 @@ class Intake:
             self.splice.insert(at + length_at(chunk, at), behind)
             prepared.restores = None
 
-    def sync(self, server: Server, chunk: bytes, at: int) -> None:
+    def sync(self, server: Server, request: Request, chunk: bytes, at: int) -> None:
         prepared = self.prepared
         server.dialogue.statements.batch += 1
-        request = (prepared.seen, prepared.seen_at, self.started)
+        request.note_text(prepared.seen, prepared.seen_at)
         if prepared.restored is None:
             server.dialogue.pipeline.expect(ord("S"), request)
         else:
             behind = restore(server.dialogue, prepared.restored, ord("S"), request)
             self.splice.insert(at + length_at(chunk, at), behind)
             prepared.restored = None
-        self.started = 0.0
+        self.unfinished = None
         self.route.replay.sealed = True
         prepared.begun = prepared.executes = False
 
-    def rare(self, server: Server, kind: int) -> None:
+    def rare(self, server: Server, request: Request, kind: int) -> None:
         """FunctionCall, Flush, CopyDone, CopyFail."""
         if kind == ord("F"):
-            server.dialogue.pipeline.expect(ord("F"), (b"", -1, self.started))
-            self.started = 0.0
+            server.dialogue.pipeline.expect(ord("F"), request)
+            self.unfinished = None
             self.prepared.begun = False
         elif kind == ord("H"):
             server.relay.flush()
         else:
             server.dialogue.pipeline.expect(ord("c"))
-            self.started = 0.0  # no request begins with it
+            self.unfinished = None  # no request begins with it
 
     def leave(self, server: Server, at: int) -> None:
         """Terminate: what was asked before it is still carried out."""
@@ -315,7 +321,7 @@ class Intake:
         if error.severity == "FATAL" or repeats:  # a transaction is open, to the client
             raise error
         wait, framer, index = client.inbound.pending.pop()
-        self.started = 0.0
+        self.unfinished = None
         client.inbound.arrived = monotonic()  # what comes behind it waits anew
         client.write(self.prepared.keep_promises() + build.error_response(error))
         if framer.mark_at(index) & 255 in b"QF":

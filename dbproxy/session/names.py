@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dbproxy.pool.dues import Give
 from dbproxy.pool.insertions import spell_sync
+from dbproxy.pool.preparation import close_shared
 from dbproxy.pool.server import Server
 from dbproxy.sql import statement as sql
 from dbproxy.sql.parser import find_prepare
@@ -71,7 +73,7 @@ class Names:
         ahead = b""
         if server.dialogue.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
             if effects & sql.SHOWS_NAMES:  # it sees all that there is
-                ahead = server.dialogue.statements.close_shared()
+                ahead = close_shared(server.dialogue)
                 executed = [*self.own.statements, *self.own.by_sql]
             elif effects & sql.UNKNOWN and "search_path" not in server.dialogue.traces.touched:
                 # A function may put an EXECUTE together. But what cannot be read now would fail the transaction.
@@ -140,7 +142,7 @@ class Names:
         given.names[name] = [] if statement is None else [statement.body]
         if effects & sql.PREPARES:
             given.empty.add(name)
-        server.dialogue.pipeline.skip(ord("P"), name)
+        server.dialogue.pipeline.skip(ord("P"), Give(name))
         return write_parse(name, NO_SQL)
 
     def _give(self, server: Server, name: bytes) -> bytes:
@@ -158,7 +160,7 @@ class Names:
         if statement is not None:
             server.dialogue.given.names[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
-            return ahead + self.own.readings.parse(server, statement.scope, name, name, statement.body)
+            return ahead + self.own.readings.parse(server, statement.scope, Give(name), name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""

@@ -7,15 +7,17 @@ back is not known then, and such a statement has to be prepared anew by its clie
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dbproxy.pool.audit import MARKS
 from dbproxy.pool.insertions import spell_ours, spell_run
+from dbproxy.pool.preparation import spell_prepare
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.scopes import Scope
 from dbproxy.pool.server import Server
 from dbproxy.session.vocabulary import constants_of
 from dbproxy.sql.statement import READS_SETTINGS, SETS
+from dbproxy.wire.due import Due
 from dbproxy.wire.extended import write_parse
 
 if TYPE_CHECKING:
@@ -36,14 +38,14 @@ class Readings:
     def prepare(self, server: Server, statement: Statement, describe: bool = False) -> bytes:
         """Messages that make the server have the statement."""
         return self.under(
-            server, statement.scope, lambda: server.dialogue.statements.prepare(statement, describe=describe)
+            server, statement.scope, lambda: spell_prepare(server.dialogue, statement, describe=describe)
         )
 
-    def parse(self, server: Server, scope: Scope, note: Any, name: bytes, body: bytes) -> bytes:
+    def parse(self, server: Server, scope: Scope, due: Due, name: bytes, body: bytes) -> bytes:
         """A Parse of ours."""
 
         def spell() -> bytes:
-            server.dialogue.pipeline.skip(ord("P"), note)
+            server.dialogue.pipeline.skip(ord("P"), due)
             return write_parse(name, body)
 
         return self.under(server, self._of(scope, body), spell)

@@ -12,6 +12,7 @@ from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
+from dbproxy.pool.dues import Sent
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
@@ -28,7 +29,6 @@ from dbproxy.session.wait import MOVE, RETRY
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import cut, length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
-from dbproxy.wire.pipeline import KIND, SKIP
 
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
@@ -230,10 +230,9 @@ class Route:
     def take_back(self, server: Server) -> None:
         """The names in what was not answered mean what they did before."""
         pipeline = server.dialogue.pipeline
-        due = list(zip(pipeline.due[pipeline.head :], pipeline.notes[pipeline.head :], strict=True))
-        for entry, note in reversed(due):
-            if not entry & SKIP and entry & KIND in b"PC" and note is not None:
-                self.prepared.restore(note[0], note[1])
+        for due in reversed(pipeline.notes[pipeline.head :]):
+            if isinstance(due, Sent):
+                due.take_back(self.client)
 
     def forget_parsed(self, data: bytes) -> None:
         """What is parsed again must not be there already."""

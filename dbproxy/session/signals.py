@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import AdminShutdown, InsufficientPrivilege
-from dbproxy.pool.failure import Refusal
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.server import Server
 from dbproxy.sql.calls import Call, Operand
 from dbproxy.wire import build

@@ -26,6 +26,7 @@ from dbproxy.pool.errand import Errand
 from dbproxy.pool.insertions import STANDBY
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.request import Request
 from dbproxy.routing.router import Router
 from dbproxy.routing.wishes import complain
 from dbproxy.session.application_name import NAME_LIMIT, name_with_host
@@ -299,7 +300,7 @@ class Login(Link):
     def vacate(self, databases: tuple[str, ...]) -> None:
         self.house.vacate(databases)
 
-    def slow(self, client: Client, request: tuple[bytes, int, float], wait: float, run: float) -> None:
+    def slow(self, client: Client, request: Request, wait: float, run: float) -> None:
         self.house.log_slow(client, request, wait, run)
 
     def describe(self) -> dict[str, Any]:

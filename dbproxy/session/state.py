@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from dbproxy.errors import FeatureNotSupported, InvalidParameterValue
 from dbproxy.pool.audit import Findings
-from dbproxy.pool.failure import Refusal
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.scopes import PATH, READ
 from dbproxy.pool.server import Server

@@ -1,9 +1,12 @@
 cimport cython
 
+from dbproxy.pool.dues cimport Bind, Close, Describe, Parse, Portal
+from dbproxy.pool.preparation cimport compare, keep, spell_prepare
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
 from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
+from dbproxy.wire.due cimport Due
 from dbproxy.wire.extended cimport (
     bind_name, cut, is_described, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
@@ -15,7 +18,7 @@ cdef class ClientStatements(Vocabulary):
     cdef public object restored
     cdef readonly object names
     cdef public bint executes
-    cdef public object bound
+    cdef public Due bound
     cdef readonly object readings
     cdef readonly bytes seen
     cdef readonly Py_ssize_t seen_at
@@ -29,3 +32,4 @@ cdef class ClientStatements(Vocabulary):
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes prepare(self, Server server, Statement statement)

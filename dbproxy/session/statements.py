@@ -2,18 +2,20 @@
 
 A named statement is shared: the server knows it by a name of ours (pool.prepared), gets it when somebody binds it
 there, and is not sent a Parse of what it has. The unnamed statement stays the client's own: it is prepared again on a
-server that has another one. Each message that is answered leaves an entry in the server's pipeline; its note says
-what to undo if the server discards it: (client's name, what that meant before, server's name, statement).
+server that has another one. Each message that is answered leaves an entry in the server's pipeline, with what follows
+from the answer (pool.dues).
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dbproxy.errors import MessageTooLarge
-from dbproxy.pool.failure import Refusal
+from dbproxy.pool.dues import UNNAMED, UNNAMED_PORTAL, Bind, Close, Describe, Parse, Portal
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, UNNAMED, Portal, Statement
+from dbproxy.pool.preparation import compare, keep, spell_prepare
+from dbproxy.pool.prepared import AGAIN, CHANGED, NOWHERE, Statement
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.server import Server
 from dbproxy.session import unnamed
 from dbproxy.session.names import Names
@@ -94,9 +96,10 @@ class ClientStatements(Vocabulary):
         if not shape.harmless:
             refusal = self.state.refusal(effects)
             if refusal is not None:
-                server.dialogue.pipeline.expect(
-                    ord("P"), (name, self.meaning(name) if name else self.unnamed, b"", refusal)
-                )
+                previous = self.meaning(name) if name else self.unnamed
+                due = Parse.__new__(Parse).begin(name, previous, b"", None)
+                due.refusal = refusal
+                server.dialogue.pipeline.expect(ord("P"), due)
                 return write_parse(name and AGAIN, REFUSED)
             ahead = self.names_on(server, effects)
             if self.asks:
@@ -111,33 +114,35 @@ class ClientStatements(Vocabulary):
                 ahead += self.readings.note(server, self.scope, simple=False)
             self.unnamed_told = 0
             self.unnamed_changed = False
-            server.dialogue.pipeline.expect(ord("P"), (b"", previous, b"", None))
+            server.dialogue.pipeline.expect(ord("P"), Parse.__new__(Parse).begin(b"", previous, b"", None))
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
             return ahead + self.parse_again(server, name, body)
         statement = self.statements[name] = self.find(body, shape)
         if statement.name in server.dialogue.statements.prepared and server.dialogue.status != ord("E"):
-            ahead += server.dialogue.statements.prepare(statement)
-            server.dialogue.pipeline.fake(ord("P"), (name, known, b"", None))
+            ahead += spell_prepare(server.dialogue, statement)
+            server.dialogue.pipeline.fake(ord("P"), Parse.__new__(Parse).begin(name, None, b"", None))
             return ahead
         if statement.name in server.dialogue.statements.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
             statement.renew()
         if statement.scope.read is None:
             ahead += self.readings.note(server, statement.scope, simple=False)
-        closes = server.dialogue.statements.keep(statement)
-        server.dialogue.pipeline.expect(ord("P"), (name, known, statement.name, statement))
-        self.stats.server_parse_count += 1
-        return (
-            ahead + closes + write_parse(statement.name, body) + server.dialogue.statements.compare(statement)
+        closes = keep(server.dialogue, statement)
+        server.dialogue.pipeline.expect(
+            ord("P"), Parse.__new__(Parse).begin(name, None, statement.name, statement)
         )
+        self.stats.server_parse_count += 1
+        return ahead + closes + write_parse(statement.name, body) + compare(server.dialogue, statement)
 
     def parse_again(self, server: Server, name: bytes, body: bytes) -> bytes:
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
         server.dialogue.pipeline.skip(ord("C"))
         server.dialogue.pipeline.skip(ord("P"))
-        server.dialogue.pipeline.expect(ord("P"), (name, self.meaning(name), AGAIN, None))
+        server.dialogue.pipeline.expect(
+            ord("P"), Parse.__new__(Parse).begin(name, self.meaning(name), AGAIN, None)
+        )
         return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
@@ -162,14 +167,14 @@ class ClientStatements(Vocabulary):
             if server.dialogue.statements.unnamed is not self.unnamed or self.unnamed_changed:
                 return ahead + unnamed.bind(self, server, chunk, at, start, stop)
             self.unnamed_shape.count()
-            self.bound = UNNAMED
+            self.bound = UNNAMED_PORTAL
             server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
         name = cut(chunk, start, end)
         statement = self.statements.get(name)
         if statement is None:
             self.executes = True
-            server.dialogue.pipeline.expect(ord("B"), (name, None, NOWHERE, None))
+            server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(name, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         if statement.effects.effects & SHOWS_NAMES:  # it would see the name that it is run by
             server.dialogue.given.contested = True
@@ -181,7 +186,9 @@ class ClientStatements(Vocabulary):
             if self.readings.are_lost(statement.scope) and not server.dialogue.statements.has(statement):
                 return self.bind_changed(server, name, chunk, at, start, end, stop)
         told = self.described.get(name, 0)
-        again = not told or is_described(chunk, stop) or (self.describing and name in self.describing)
+        again = (
+            not told or is_described(chunk, stop) or (len(self.describing) > 0 and name in self.describing)
+        )
         self.bound = None
         if told == 0 or (told != statement.full and told != statement.columns):
             self.bound = Portal(name, statement)
@@ -202,7 +209,9 @@ class ClientStatements(Vocabulary):
         if new:
             return ahead + new
         ahead += self.prepare(server, statement)
-        server.dialogue.pipeline.expect(ord("B"), (name, again, statement.name, statement))
+        server.dialogue.pipeline.expect(
+            ord("B"), Bind.__new__(Bind).begin(name, statement.name, statement, again)
+        )
         bind = write_bind(chunk, at, start, end, stop, statement.name)
         return ahead + bind if ahead else bind
 
@@ -210,7 +219,7 @@ class ClientStatements(Vocabulary):
                      stop: int) -> bytes:  # fmt: skip
         """The statement is no longer what the client prepared: a Bind that fails, for PostgreSQL's error to that."""
         self.executes = True
-        server.dialogue.pipeline.expect(ord("B"), (name, None, CHANGED, None))
+        server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(name, CHANGED, None))
         return write_bind(chunk, at, start, end, stop, CHANGED)
 
     def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
@@ -240,7 +249,9 @@ class ClientStatements(Vocabulary):
             return b""
         start, end = bind_name(chunk, at, stop) or (0, 0)  # it has been read
         if isinstance(answered, Refusal):
-            server.dialogue.pipeline.expect(ord("B"), (b"", None, b"", answered))
+            due = Bind.__new__(Bind).begin(b"", b"", None)
+            due.refusal = answered
+            server.dialogue.pipeline.expect(ord("B"), due)
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         server.dialogue.pipeline.skip(ord("C"))
         server.dialogue.pipeline.skip(ord("P"))
@@ -252,7 +263,7 @@ class ClientStatements(Vocabulary):
         name = target_name(chunk, at, stop) if self.shares else None
         if name is None:
             server.dialogue.pipeline.expect(ord("D"), self.bound)
-            if self.bound is UNNAMED and not self.unnamed_told:
+            if self.bound is UNNAMED_PORTAL and not self.unnamed_told:
                 self.unnamed_told = unnamed.BY_PORTAL
             return None
         self.describing.add(name)
@@ -265,13 +276,13 @@ class ClientStatements(Vocabulary):
             return ahead + chunk[at:stop] if ahead else None
         statement = self.statements.get(name)
         if statement is None:
-            server.dialogue.pipeline.expect(ord("D"), (name, None, NOWHERE, None))
+            server.dialogue.pipeline.expect(ord("D"), Describe(name, NOWHERE, None))
             return write_describe(NOWHERE)
         ahead = self.names_on(server, statement.effects)
         if self.asks:
             return ahead
         ahead += self.prepare(server, statement)
-        server.dialogue.pipeline.expect(ord("D"), (name, True, statement.name, statement))
+        server.dialogue.pipeline.expect(ord("D"), Describe(name, statement.name, statement))
         return ahead + write_describe(statement.name)
 
     def close(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
@@ -280,11 +291,11 @@ class ClientStatements(Vocabulary):
             server.dialogue.pipeline.expect(ord("C"))
             return None
         if not name:
-            server.dialogue.pipeline.expect(ord("C"), (b"", self.unnamed, b"", None))
+            server.dialogue.pipeline.expect(ord("C"), Close(b"", self.unnamed))
             self.unnamed = server.dialogue.statements.unnamed = None
             return None
         previous = self.forget(name) or self.by_sql.pop(name, None)
-        server.dialogue.pipeline.fake(ord("C"), (name, previous, b"", None))
+        server.dialogue.pipeline.fake(ord("C"), Close(name, previous))
         return b""
 
     # --- what its Parse was read by (session.readings) ---
@@ -307,14 +318,14 @@ class ClientStatements(Vocabulary):
             or statement.scope is self.scope
             or server.dialogue.statements.has(statement)
         ):
-            return server.dialogue.statements.prepare(statement)
+            return spell_prepare(server.dialogue, statement)
         return self.readings.prepare(server, statement)
 
     def ask_columns(self, server: Server, statement: Statement) -> bytes:
         """What the server describes, which it may not have yet."""
         ahead = self.state.show(server, statement.effects.effects, simple=False)
         if server.dialogue.statements.has(statement):
-            return ahead + server.dialogue.statements.compare(statement, describe=True)
+            return ahead + compare(server.dialogue, statement, describe=True)
         return ahead + self.readings.prepare(server, statement, describe=True)
 
     # --- names that SQL uses too (session.names) ---

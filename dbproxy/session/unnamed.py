@@ -6,7 +6,8 @@ not ask anew, is refused rows of another shape, as PostgreSQL refuses them where
 
 from typing import TYPE_CHECKING
 
-from dbproxy.pool.prepared import CHANGED, RENEWED, UNNAMED
+from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Bind
+from dbproxy.pool.prepared import CHANGED
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
 from dbproxy.wire.extended import columns_key, is_described, write_bind, write_close, write_describe
@@ -24,10 +25,10 @@ def move(own: "ClientStatements", server: Server) -> bytes:
         return b""
     server.dialogue.statements.unnamed = own.unnamed
     if own.unnamed is None:
-        server.dialogue.pipeline.skip(ord("C"), (b"", None, b"", None))
+        server.dialogue.pipeline.skip(ord("C"), REPLACE_UNNAMED)
         return write_close(b"")
     own.stats.server_parse_count += 1
-    return own.readings.parse(server, own.unnamed_scope, (b"", None, b"", None), b"", own.unnamed)
+    return own.readings.parse(server, own.unnamed_scope, REPLACE_UNNAMED, b"", own.unnamed)
 
 
 def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: int, stop: int) -> bytes:
@@ -36,7 +37,7 @@ def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: 
     again = own.unnamed is None or not own.unnamed_told or is_described(chunk, stop) or b"" in own.describing
     moves = own.unnamed is not server.dialogue.statements.unnamed
     if (own.unnamed_changed and not again) or (moves and own.readings.are_lost(own.unnamed_scope)):
-        server.dialogue.pipeline.expect(ord("B"), (b"", None, CHANGED, None))
+        server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(b"", CHANGED, None))
         return write_bind(chunk, at, start, start, stop, CHANGED)
     ahead = move(own, server)
     if not again:
@@ -45,7 +46,7 @@ def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: 
         server.dialogue.pipeline.skip(ord("D"), RENEWED)
         return ahead + write_describe(b"") + FLUSH
     own.unnamed_shape.count()
-    own.bound = UNNAMED
+    own.bound = UNNAMED_PORTAL
     server.dialogue.pipeline.expect(ord("B"))
     return ahead + chunk[at:stop]
 

@@ -7,6 +7,7 @@ own. What is parsed or closed while there is no server is *promised*: it counts 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dbproxy.pool.dues import Close, Parse
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.scopes import PATH, READ, Scope, Scopes
@@ -42,6 +43,11 @@ def constants_of(body: bytes, effects: Effects) -> int:
     return effects.constants | own | judge_text(body if stop < 0 else body[:stop])
 
 
+def kind_of(statement: Statement | None) -> int:
+    """Of a promise: a Parse is of a statement, a Close is not."""
+    return ord("C") if statement is None else ord("P")
+
+
 class Vocabulary:
     """Of one client. `shares`: whether statements are shared at all (not in session mode).
 
@@ -58,7 +64,7 @@ class Vocabulary:
         self.plain: Scope = self.own_scopes.plain
         self.departed = False  # they are those of the transaction at hand
         self.statements: dict[bytes, Statement] = {}
-        self.promised: list[tuple[int, tuple[bytes, Meaning | None, bytes, None], Statement | None]] = []
+        self.promised: list[tuple[Parse | Close, Statement | None]] = []
         self.faked = self.promised  # those of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
         self.unnamed: bytes | None = None
@@ -169,8 +175,8 @@ class Vocabulary:
         if len(self.promised) >= PROMISE_LIMIT:
             return False
         stop = at + length_at(chunk, at)
-        previous: Meaning | None = None
         statement: Statement | None = None
+        due: Parse | Close
         if kind == ord("P"):
             parts = parse_parts(chunk, at, stop)
             if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
@@ -186,17 +192,18 @@ class Vocabulary:
             self.stats.client_parse_count += 1
             self.statements[name] = statement
             self.begun = True
+            due = Parse.__new__(Parse).begin(name, None, b"", None)
         else:
             name = target_name(chunk, at, stop) or b""
             if not name or name in self.by_sql:
                 return False
-            previous = self.forget(name)
-        self.promised.append((kind, (name, previous, b"", None), statement))
+            due = Close(name, self.forget(name))
+        self.promised.append((due, statement))
         return True
 
     def keep_promises(self) -> bytes:
         """The replies promised without a server."""
-        replies = b"".join([faked_reply(kind) for kind, _, _ in self.promised])
+        replies = b"".join([faked_reply(kind_of(statement)) for _, statement in self.promised])
         self.promised.clear()
         return replies
 
@@ -205,8 +212,8 @@ class Vocabulary:
         if self.departed:
             self.enter(self.own_scopes)
         if self.promised:
-            for kind, note, _ in self.promised:
-                server.dialogue.pipeline.fake(kind, note)
+            for due, statement in self.promised:
+                server.dialogue.pipeline.fake(kind_of(statement), due)
             self.faked, self.promised = self.promised, []
 
     def end_request(self) -> None:
@@ -220,7 +227,7 @@ class Vocabulary:
         """The messages that were dealt with before there was a server, as they were sent."""
         return b"".join(
             [
-                write_close(note[0]) if statement is None else write_parse(note[0], statement.body)
-                for _, note, statement in self.faked
+                write_close(due.name) if statement is None else write_parse(due.name, statement.body)
+                for due, statement in self.faked
             ]
         )

@@ -1,5 +1,7 @@
 cimport cython
 
+from dbproxy.wire.due cimport Due
+
 cdef int KEPT, _HALF, _HALVES
 
 cdef bint ends(int reply, int entry)
@@ -19,10 +21,10 @@ cdef class Pipeline:
     cdef readonly Py_ssize_t halves
 
     cpdef bint empty(self)
-    cpdef expect(self, int kind, object note=*)
-    cpdef skip(self, int kind, object note=*)
-    cpdef expect_halves(self, int kind, object note)
-    cpdef fake(self, int kind, object note=*)
+    cpdef expect(self, int kind, Due note=*)
+    cpdef skip(self, int kind, Due note=*)
+    cpdef expect_halves(self, int kind, Due note)
+    cpdef fake(self, int kind, Due note=*)
     cdef bint owes(self, int kind)
     @cython.locals(entry=int)
     cpdef bint receive(self, int reply) except -1
@@ -30,7 +32,7 @@ cdef class Pipeline:
     cpdef int peek(self)
     cpdef bint is_ours(self)
     @cython.locals(place=Py_ssize_t)
-    cpdef failing_note(self)
+    cpdef Due failing_note(self)
     cpdef list notes_of(self, int kind)
     cpdef skip_oldest(self)
     @cython.locals(behind=Py_ssize_t)

@@ -18,9 +18,8 @@ ignores Sync and Flush ("COPY Operations"): a Sync sent before CopyDone owes no 
       c  CopyDone or CopyFail: nothing; it stands where the data ended
 """
 
-from typing import Any
-
 from dbproxy.errors import ProtocolViolation
+from dbproxy.wire.due import Due
 
 KIND = 255  # entry & KIND: the message's kind byte
 SKIP = 256  # the message is ours: the client never sees the reply
@@ -67,10 +66,10 @@ class Pipeline:
 
     def __init__(self) -> None:
         self.due: list[int] = []
-        self.notes: list[Any] = []
+        self.notes: list[Due | None] = []
         self.head = 0
         self.fakes = 0
-        self.ended: Any = None  # the note of the entry that was over last
+        self.ended: Due | None = None  # the note of the entry that was over last
         self.ignoring = False  # the server discards messages until Sync
         self.copying = False  # the server reads COPY data, and has not been sent their end
         self.halves = 0  # entries with HALF or TAIL
@@ -84,21 +83,21 @@ class Pipeline:
 
     # --- sending ---
 
-    def expect(self, kind: int, note: Any = None) -> None:
+    def expect(self, kind: int, note: Due | None = None) -> None:
         """A client's message was sent."""
         if (self.ignoring or self.copying or kind == ord("c")) and not self.owes(kind):
             return
         self.due.append(kind)
         self.notes.append(note)
 
-    def skip(self, kind: int, note: Any = None) -> None:
+    def skip(self, kind: int, note: Due | None = None) -> None:
         """A message of our own was sent."""
         if not self.ignoring or kind == ord("S"):
             self.ignoring = False
             self.due.append(kind | SKIP)
             self.notes.append(note)
 
-    def expect_halves(self, kind: int, note: Any) -> None:
+    def expect_halves(self, kind: int, note: Due | None) -> None:
         """A client's Query or Sync was sent, and a Query of ours behind it that is part of it."""
         before = len(self.due)
         self.expect(kind, note)
@@ -110,7 +109,7 @@ class Pipeline:
         self.notes.append(note)
         self.halves += 2
 
-    def fake(self, kind: int, note: Any = None) -> None:
+    def fake(self, kind: int, note: Due | None = None) -> None:
         """A client's message was not sent: the reply is ours."""
         if not self.ignoring:
             self.due.append(kind | FAKE)
@@ -170,7 +169,7 @@ class Pipeline:
         """Whether the oldest reply due is to one of two Queries that are one to the client."""
         return self.head < len(self.due) and self.due[self.head] & _HALVES != 0
 
-    def oldest_note(self) -> Any:
+    def oldest_note(self) -> Due | None:
         """The note of the oldest entry, None if nothing is due."""
         return self.notes[self.head] if self.head < len(self.due) else None
 
@@ -191,7 +190,7 @@ class Pipeline:
         """Whether no more than one ReadyForQuery is due."""
         return sum(entry & KIND in b"QSF" for entry in self.due[self.head :]) == 1
 
-    def amend_unnamed(self, before: Any) -> bool:
+    def amend_unnamed(self, previous: object) -> bool:
         """Tell the client's next message that ends the unnamed statement what that was; False if there is none."""
         for place in range(self.head, len(self.due)):
             kind, note = self.due[place] & KIND, self.notes[place]
@@ -199,19 +198,18 @@ class Pipeline:
                 continue
             if kind == ord("Q"):
                 return True
-            if kind in b"PC" and note is not None and note[0] == b"":
-                self.notes[place] = (b"", before, *note[2:])
+            if note is not None and note.amend_unnamed(previous):
                 return True
         return False
 
-    def failing_note(self) -> Any:
+    def failing_note(self) -> Due | None:
         """The note of the message that an ErrorResponse is about: the oldest one that the server has seen."""
         for place in range(self.head, len(self.due)):
             if not self.due[place] & FAKE:
                 return None if self.due[place] & KIND in b"QSF" else self.notes[place]
         return None
 
-    def notes_of(self, kind: int) -> list[Any]:
+    def notes_of(self, kind: int) -> list[Due]:
         """The notes of messages of this kind that are due."""
         due = zip(self.due[self.head :], self.notes[self.head :], strict=True)
         return [note for entry, note in due if entry & KIND == kind and note is not None]
@@ -244,7 +242,7 @@ class Pipeline:
         whole = self.due[self.head : len(self.due) - half]
         return self.copying or not any(entry & KIND in b"QSF" and entry != ord("Q") | SKIP for entry in whole)
 
-    def fail(self) -> list[tuple[int, Any]]:
+    def fail(self) -> list[tuple[int, Due | None]]:
         """ErrorResponse has come: the entries that it drops, with their notes, the one that failed first."""
         self.copying = False
         if self.head == len(self.due):
@@ -253,7 +251,7 @@ class Pipeline:
             self.unsure = True
         if self.due[self.head] & KIND in b"QSF":
             return []
-        dropped: list[tuple[int, Any]] = []
+        dropped: list[tuple[int, Due | None]] = []
         while self.head < len(self.due) and self.due[self.head] & KIND != ord("S"):
             dropped.append((self.due[self.head], self.notes[self.head]))
             if self.due[self.head] & FAKE:

@@ -4,20 +4,21 @@ from typing import Any
 
 from dbproxy.config import PoolSettings
 from dbproxy.errors import ProxyError
+from dbproxy.pool.answer import Answer
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.request import Request
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import Member
 from dbproxy.pool.tenant import Tenant
-from dbproxy.wire.pipeline import Pipeline
 
 FOREVER = float("inf")
 
 
 class FakeServer(Member):
     def __init__(self, pool: Pool, name: str = "server") -> None:
-        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant, Pipeline())))
+        Member.__init__(self, pool.generation, Dialogue(ServerStatements(pool.tenant)))
         self.pool = pool
         self.id = name
         self.backend.parameters["server_version"] = "18.1"
@@ -48,6 +49,8 @@ class FakeClient(Borrower):
         self.impatient = impatient
         self.server: Any = None
         self.refusal: ProxyError | None = None
+        self.calls: list[tuple[object, ...]] = []  # of the hooks below
+        self.replies = b""
 
     def __repr__(self) -> str:
         return self.name
@@ -57,6 +60,27 @@ class FakeClient(Borrower):
 
     def refuse(self, error: ProxyError) -> None:
         self.refusal = error
+
+    def reply(self, data: bytes) -> None:
+        self.replies += data
+
+    def told(self, name: bytes, statement: Any, columns: int) -> None:
+        self.calls.append(("told", name, statement, columns))
+
+    def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
+        self.calls.append(("told_unnamed", columns, full, renewed))
+
+    def merge(self, twin: Any, statement: Any) -> None:
+        self.calls.append(("merge", twin, statement))
+
+    def restore(self, name: bytes, previous: Any) -> None:
+        self.calls.append(("restore", name, previous))
+
+    def forget_statements(self, spared: set[bytes]) -> None:
+        self.calls.append(("forget_statements", spared))
+
+    def slow(self, request: Request, wait: float, run: float) -> None:
+        self.calls.append(("slow", request, wait, run))
 
 
 class FakePool:
@@ -82,3 +106,12 @@ class FakePool:
         if server is not None:
             client.serve(server, now)
         return server
+
+
+def make_answer(*, lent: bool = True, **settings: object) -> Any:
+    """Of a server that is lent to a `FakeClient`, or to nobody."""
+    pool = FakePool(**settings).pool
+    server = FakeServer(pool)
+    if lent:
+        server.loan.begin(FakeClient(), True, 0.0)
+    return Answer(server, pool.tenant)

@@ -3,13 +3,13 @@
 import pytest
 
 from dbproxy.pool.dialogue import Dialogue
+from dbproxy.pool.request import Request
 from dbproxy.pool.statements import ServerStatements
-from dbproxy.wire.pipeline import Pipeline
 from tests.unit.pool.fakes import FakePool
 
 
 def make_dialogue() -> Dialogue:
-    return Dialogue(ServerStatements(FakePool().pool.tenant, Pipeline()))
+    return Dialogue(ServerStatements(FakePool().pool.tenant))
 
 
 def test_nothing_is_under_way_as_long_as_only_questions_of_ours_are_due():
@@ -17,7 +17,7 @@ def test_nothing_is_under_way_as_long_as_only_questions_of_ours_are_due():
     assert dialogue.between_requests()
     dialogue.pipeline.skip(ord("Q"))
     assert dialogue.between_requests()
-    dialogue.pipeline.expect(ord("Q"), (b"", -1, 0.0))
+    dialogue.pipeline.expect(ord("Q"), Request.__new__(Request).begin(0.0))
     assert not dialogue.between_requests()
     assert not dialogue.only_ours()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dbproxy.pool.audit import Findings
-from dbproxy.pool.failure import Refusal
 from dbproxy.pool.parameters import NOTHING
+from dbproxy.pool.request import Refusal
 from dbproxy.session.state import SessionState, _setting_names
 from dbproxy.sql import statement as sql
 from dbproxy.wire.startup import parse_error_response

@@ -1,12 +1,20 @@
 from collections import deque
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbproxy.errors import ProtocolViolation
+from dbproxy.wire.due import Due
 from dbproxy.wire.pipeline import CLOSE_COMPLETE, FAKE, HALF, PARSE_COMPLETE, SKIP, TAIL, Pipeline
 from tests.unit.wire.postgres_model import Postgres, Step
+
+
+@dataclass(frozen=True)
+class Note(Due):
+    text: str = ""
+
 
 FAKED = {PARSE_COMPLETE: "1", CLOSE_COMPLETE: "3"}
 
@@ -26,13 +34,13 @@ class Between:
             self.server.receive(Step(step.kind))  # as session.client: passed on, and owed nothing
             return
         for kind, fails in step.ours:
-            pipeline.skip(ord(kind), (kind, "ours"))
+            pipeline.skip(ord(kind), Note(f"{kind}, ours"))
             self.server.receive(Step(kind, fails))
         if step.faked:
-            pipeline.fake(ord(step.kind), (step.kind, "faked"))
+            pipeline.fake(ord(step.kind), Note(f"{step.kind}, faked"))
             return
         if step.kind not in "dH":
-            pipeline.expect(ord("c" if step.kind == "f" else step.kind), (step.kind, "client's"))
+            pipeline.expect(ord("c" if step.kind == "f" else step.kind), Note(f"{step.kind}, the client's"))
         self.server.receive(step)
 
     def waits(self) -> bool:
@@ -131,7 +139,7 @@ def test_end_that_is_foretold_comes_without_the_client(steps: list[Step], data: 
 def due(*kinds: str) -> Pipeline:
     pipeline = Pipeline()
     for kind in kinds:
-        pipeline.expect(ord(kind), kind)
+        pipeline.expect(ord(kind), Note(kind))
     return pipeline
 
 
@@ -159,27 +167,31 @@ def test_note_comes_back_with_the_end_of_its_message():
     pipeline.receive(ord("D"))
     assert pipeline.ended is None
     pipeline.receive(ord("C"))
-    assert pipeline.ended == "E"
+    assert pipeline.ended == Note("E")
     pipeline.receive(ord("Z"))
-    assert pipeline.ended == "Q"
+    assert pipeline.ended == Note("Q")
 
 
 def test_error_returns_what_it_drops_the_failed_first():
     pipeline = due("P", "B")
-    pipeline.skip(ord("C"), "ours")
-    pipeline.fake(ord("P"), "faked")
-    pipeline.expect(ord("S"), "S")
+    pipeline.skip(ord("C"), Note("ours"))
+    pipeline.fake(ord("P"), Note("faked"))
+    pipeline.expect(ord("S"), Note("S"))
     pipeline.receive(ord("1"))
-    assert pipeline.failing_note() == "B"
-    assert pipeline.fail() == [(ord("B"), "B"), (ord("C") | SKIP, "ours"), (ord("P") | FAKE, "faked")]
+    assert pipeline.failing_note() == Note("B")
+    assert pipeline.fail() == [
+        (ord("B"), Note("B")),
+        (ord("C") | SKIP, Note("ours")),
+        (ord("P") | FAKE, Note("faked")),
+    ]
     assert (len(pipeline), pipeline.fakes, pipeline.ignoring) == (1, 0, False)
 
 
 def test_failed_message_is_the_first_that_the_server_has_seen():
     pipeline = Pipeline()
-    pipeline.fake(ord("P"), "faked")
-    pipeline.expect(ord("B"), "B")
-    assert pipeline.failing_note() == "B"
+    pipeline.fake(ord("P"), Note("faked"))
+    pipeline.expect(ord("B"), Note("B"))
+    assert pipeline.failing_note() == Note("B")
     assert due("S").failing_note() is None
 
 
@@ -220,11 +232,11 @@ def test_oldest_reply_may_be_skipped_after_all():
 
 def test_notes_of_messages_that_are_due():
     pipeline = due("P", "B")
-    pipeline.skip(ord("P"), "ours")
+    pipeline.skip(ord("P"), Note("ours"))
     pipeline.expect(ord("P"))
-    assert pipeline.notes_of(ord("P")) == ["P", "ours"]
+    assert pipeline.notes_of(ord("P")) == [Note("P"), Note("ours")]
     pipeline.receive(ord("1"))
-    assert pipeline.notes_of(ord("P")) == ["ours"]
+    assert pipeline.notes_of(ord("P")) == [Note("ours")]
 
 
 @pytest.mark.parametrize(("sent", "ends"), [("", False), ("PBE", False), ("PBES", True), ("Q", True), ("QP", False),
@@ -261,13 +273,13 @@ def shown(pipeline: Pipeline, replies: str) -> str:
 @pytest.mark.parametrize("kind", "QS")
 def test_of_two_halves_the_client_sees_the_first_answer_and_the_second_end(kind: str):
     pipeline = Pipeline()
-    pipeline.expect_halves(ord(kind), "note")
+    pipeline.expect_halves(ord(kind), Note("note"))
     pipeline.expect(ord("Q"))
     assert pipeline.halves == 2
     assert shown(pipeline, "CZ") == "C"
     assert pipeline.peek() & TAIL
     assert shown(pipeline, "CZ") == "Z"
-    assert (pipeline.halves, pipeline.ended, len(pipeline)) == (0, "note", 1)
+    assert (pipeline.halves, pipeline.ended, len(pipeline)) == (0, Note("note"), 1)
     assert shown(pipeline, "CZ") == "CZ"
 
 
@@ -311,8 +323,8 @@ def test_only_ours_are_whole_queries_of_our_own():
 def test_oldest_note_is_that_of_the_next_reply():
     pipeline = Pipeline()
     assert pipeline.oldest_note() is None
-    pipeline.skip(ord("Q"), "one")
-    pipeline.expect(ord("Q"), "two")
-    assert pipeline.oldest_note() == "one"
+    pipeline.skip(ord("Q"), Note("one"))
+    pipeline.expect(ord("Q"), Note("two"))
+    assert pipeline.oldest_note() == Note("one")
     pipeline.receive(ord("Z"))
-    assert pipeline.oldest_note() == "two"
+    assert pipeline.oldest_note() == Note("two")

@@ -1,0 +1,15 @@
+cimport cython
+
+from dbproxy.wire.due cimport Due
+
+
+@cython.final
+@cython.no_gc
+cdef class Request(Due):
+    cdef readonly double arrived
+    cdef readonly bytes chunk
+    cdef readonly Py_ssize_t at
+    cdef public object refusal
+
+    cpdef Request begin(self, double arrived)
+    cpdef note_text(self, bytes chunk, Py_ssize_t at)

@@ -1,0 +1,39 @@
+"""A client's request: what one ReadyForQuery answers, a Query or all up to a Sync."""
+
+from dbproxy.wire.due import Due
+
+NO_TEXT = -1  # `at`: the text is a Parse's body, or there is none
+
+
+class Refusal:
+    """The client gets `error`, an ErrorResponse of ours, instead of the server's.
+
+    `reason`: of the pin that is refused; "" if it is no pin.
+    """
+
+    __slots__ = ("error", "reason")
+
+    def __init__(self, reason: str, error: bytes) -> None:
+        self.reason = reason
+        self.error = error
+
+
+class Request(Due):
+    """One object from its first message to its ReadyForQuery.
+
+    `chunk`, `at`: where its text is (wire.extended.statement_text). `arrived`: monotonic seconds.
+    """
+
+    __slots__ = ("arrived", "at", "chunk", "refusal")
+
+    def begin(self, arrived: float) -> "Request":
+        """Instead of `__init__`, which compiled would have the number in an object."""
+        self.arrived = arrived
+        self.chunk = b""
+        self.at = NO_TEXT
+        self.refusal: Refusal | None = None
+        return self
+
+    def note_text(self, chunk: bytes, at: int) -> None:
+        self.chunk = chunk
+        self.at = at

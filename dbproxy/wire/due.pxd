@@ -1,0 +1,2 @@
+cdef class Due:
+    cpdef bint amend_unnamed(self, object previous)
