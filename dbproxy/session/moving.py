@@ -5,7 +5,7 @@ begun, and is to do what no standby can, is rolled back there and begun again on
 what), ahead of what waits.
 """
 
-from dbproxy.pool.insertions import OPTIONAL
+from dbproxy.pool.dues import OPTIONAL
 from dbproxy.pool.server import Server
 from dbproxy.session.batch import BATCH_LIMIT, Batch
 from dbproxy.session.connection import Connection

@@ -49,6 +49,7 @@ class FakeClient(Borrower):
         self.impatient = impatient
         self.server: Any = None
         self.refusal: ProxyError | None = None
+        self.by_hub = False
         self.calls: list[tuple[object, ...]] = []  # of the hooks below
         self.replies = b""
 
@@ -69,6 +70,12 @@ class FakeClient(Borrower):
 
     def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
         self.calls.append(("told_unnamed", columns, full, renewed))
+
+    def told_portal(self, columns: bytes) -> None:
+        self.calls.append(("told_portal", columns))
+
+    def hears_by_hub(self) -> bool:
+        return self.by_hub
 
     def merge(self, twin: Any, statement: Any) -> None:
         self.calls.append(("merge", twin, statement))

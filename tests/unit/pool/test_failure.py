@@ -33,11 +33,11 @@ class Patient(FakeClient):
 
     retried: tuple[bytes, bool] | None = None
 
-    def may_retry(self, name: bytes, changed: bool) -> bool:
+    def begin_retry(self, name: bytes, changed: bool) -> bool:
         self.retried = (name, changed)
         return True
 
-    def may_rescue(self, fields: dict[str, str]) -> bool:
+    def begin_rescue(self, fields: dict[str, str]) -> bool:
         return fields["C"] == "57P01" or fields["C"] == "40001"
 
     def knows(self, name: bytes) -> bool:

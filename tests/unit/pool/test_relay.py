@@ -111,7 +111,7 @@ def test_setting_that_changes_is_the_clients_to_know():
     told = build.parameter_status("TimeZone", "UTC")
     line.hear(told, complete("SET"), IDLE)
     assert line.client.replies == told + complete("SET") + IDLE
-    assert line.client.reported == {"timezone": "UTC"}
+    assert line.client.news.reported == {"timezone": "UTC"}
     line.pipeline.skip(ord("Q"))
     line.hear(build.parameter_status("TimeZone", "Asia/Tokyo"), complete("SET"), IDLE)
-    assert line.client.unreported == {"TimeZone": "Asia/Tokyo"}
+    assert line.client.news.unreported == {"TimeZone": "Asia/Tokyo"}
