@@ -152,7 +152,8 @@ async def play(client: int, connection: Connection, outcome: Outcome) -> None:
 
 async def watch(direct: str, outcome: Outcome) -> None:
     """Note the most connections that the proxy had, as the primary counts them."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name <> 'dbproxy probe'"
+    ours = "'dbproxy probe', 'dbproxy defaults'"  # connections that are lent to no client
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE usename = $1 AND application_name NOT IN ({ours})"  # noqa: S608  # constants
     connection = await asyncpg.connect(direct)
     try:
         while True:

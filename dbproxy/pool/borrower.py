@@ -64,6 +64,10 @@ class Borrower(Link):
         """Whether what failed on a replica is to be sent again elsewhere; the borrower gets no more of its answer."""
         return False
 
+    def outlives_server(self) -> bool:
+        """Whether nothing is lost with the server: all that is still to be heard of it are answers of no matter."""
+        return False
+
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
         raise NotImplementedError

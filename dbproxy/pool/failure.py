@@ -99,11 +99,12 @@ def fail(answer: Answer, payload: bytes) -> bool:
     if fields.get("C", "")[:2] in RAN and not pipeline.is_ours():
         traces.sequences.advance()
     if fields.get("V") in ("FATAL", "PANIC"):
-        answer.loan.told = answer.loan.client is not None
+        client = answer.loan.client
+        answer.loan.told = client is not None and not client.outlives_server()
         log.warning(
             "server error", server=answer.server.id, sqlstate=fields.get("C"), message=fields.get("M")
         )
-        return answer.loan.client is None
+        return not answer.loan.told
     if traces.effects & SETS:
         traces.effects |= RESETS  # a setting that was refused has a value, too: which are the session's own?
     entry = pipeline.peek()

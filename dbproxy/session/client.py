@@ -119,6 +119,9 @@ class Client(Connection):
         if self.server is not None and self.lending.catch_up(self.server):
             self.intake.unfinished = None
 
+    def outlives_server(self) -> bool:
+        return self.server is not None and self.route.is_done_with(self.server)
+
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke; PostgreSQL would close ours, unless nothing is lost with it."""
         if not self.route.survives(error, told):

@@ -111,7 +111,9 @@ def test_waiting_clients_are_served_in_their_order(database: Database):
 def wait_for_waiters(proxy: Proxy, number: int) -> None:
     """Return once so many clients wait for a server."""
     deadline = time.monotonic() + 10
-    with psycopg.connect(proxy.dsn("dbproxy", "dbproxy"), autocommit=True, row_factory=dict_row) as console:
+    console = psycopg.connect(proxy.dsn("dbproxy", "dbproxy"), autocommit=True, row_factory=dict_row)
+    console.prepare_threshold = None  # it takes simple queries only, however often it is asked
+    with console:
         while sum(pool["cl_waiting"] for pool in console.execute("SHOW POOLS", binary=False)) != number:
             assert time.monotonic() < deadline
 

@@ -317,7 +317,8 @@ async def test_commit_is_followed_by_the_question_where_it_is():
         await client.receives(*ANSWER)
 
 
-async def test_client_whose_server_is_lost_behind_its_commit_goes_on():
+@pytest.mark.parametrize("last_words", [b"", SHUTDOWN], ids=["cut", "shut down"])
+async def test_client_whose_server_is_lost_behind_its_commit_goes_on(last_words: bytes):
     async with playing(**{"routing.consistency": "session"}) as scene:
         client, primary = await scene.enter()
         client.send(query("DELETE FROM t"))
@@ -325,7 +326,8 @@ async def test_client_whose_server_is_lost_behind_its_commit_goes_on():
         await client.receives(complete("DELETE 1"), IDLE)
         asked = await primary.receive()
         assert str(asked.body.query).startswith(POSITION)
-        primary.cut()
+        primary.send(last_words)
+        primary.writer.close() if last_words else primary.cut()
         await client.hears_nothing()
         client.send(query(READ))  # where its commit is nobody knows
         _, primary = await scene.asked("primary")
