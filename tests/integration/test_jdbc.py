@@ -73,6 +73,40 @@ def java(tmp_path: Path, proxy: Proxy) -> Callable[[str], list[str]]:
     return run
 
 
+def test_a_table_changes_amid_its_prepared_statements(java: Callable[[str], list[str]]):
+    """Executed more than five times a statement is a named one."""
+    lines = java("""
+        List<Connection> all = openMany(6);
+        Connection other = open();
+        run(other, "DROP TABLE IF EXISTS goods");
+        run(other, "CREATE TABLE goods (id int, name text)");
+        run(other, "INSERT INTO goods VALUES (1, 'a')");
+        List<PreparedStatement> statements = new ArrayList<>();
+        for (Connection connection : all) {
+            statements.add(connection.prepareStatement("SELECT * FROM goods WHERE id = ?"));
+            statements.get(statements.size() - 1).setInt(1, 1);
+        }
+        for (String ddl : new String[] {"ADD COLUMN price int DEFAULT 3", "DROP COLUMN name",
+                                        "ALTER COLUMN price TYPE text", "ADD COLUMN weight float8"}) {
+            Set<String> seen = new TreeSet<>();
+            for (int turn = 0; turn < 8; turn++)
+                for (PreparedStatement statement : statements) seen.add(rows(statement));
+            System.out.println(seen);
+            run(other, "ALTER TABLE goods " + ddl);
+        }
+        Set<String> seen = new TreeSet<>();
+        for (PreparedStatement statement : statements) seen.add(rows(statement));
+        System.out.println(seen);
+        """)
+    assert lines == [
+        "[id=1 name=a]",
+        "[id=1 name=a price=3]",
+        "[id=1 price=3]",
+        "[id=1 price=3]",
+        "[id=1 price=3 weight=null]",
+    ]
+
+
 def test_transactions_batches_and_keys(java: Callable[[str], list[str]]):
     lines = java("""
         List<Connection> all = openMany(6);

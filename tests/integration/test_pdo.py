@@ -54,6 +54,44 @@ def php(interpreter: str, tmp_path: Path, proxy: Proxy) -> Callable[[str], Any]:
     return run
 
 
+def test_a_table_changes_amid_its_prepared_statements(php: Callable[[str], Any]):
+    """0A000, which PostgreSQL says after DDL, asks to prepare anew."""
+    found = php("""
+        $clients = open_many(6);
+        $other = open();
+        $other->exec("DROP TABLE IF EXISTS goods");
+        $other->exec("CREATE TABLE goods (id int, name text)");
+        $other->exec("INSERT INTO goods VALUES (1, 'a')");
+        $prepare = fn($pdo) => $pdo->prepare("SELECT * FROM goods WHERE id = ?");
+        $statements = array_map($prepare, $clients);
+        $look = function () use ($clients, $prepare, &$statements) {
+            $seen = [];
+            foreach ([1, 2] as $turn)
+                foreach ($clients as $number => $pdo) {
+                    try { $statements[$number]->execute([1]); }
+                    catch (PDOException $error) {
+                        if ($error->getCode() != "0A000") throw $error;
+                        $statements[$number] = $prepare($pdo);
+                        $statements[$number]->execute([1]);
+                    }
+                    $seen[json_encode($statements[$number]->fetchAll())] = true;
+                }
+            return array_keys($seen);
+        };
+        $found = [$look()];
+        $other->exec("ALTER TABLE goods ADD COLUMN price int DEFAULT 3");
+        $found[] = $look();
+        $other->exec("ALTER TABLE goods DROP COLUMN name");
+        $found[] = $look();
+        return $found;
+        """)
+    assert [[json.loads(rows) for rows in seen] for seen in found] == [
+        [[{"id": 1, "name": "a"}]],
+        [[{"id": 1, "name": "a", "price": 3}]],
+        [[{"id": 1, "price": 3}]],
+    ]
+
+
 def test_transactions_copy_and_errors(php: Callable[[str], Any]):
     found = php("""
         $clients = open_many(6);
