@@ -75,3 +75,18 @@ def test_a_query_that_takes_too_long_is_given_up(node: Callable[[str], Any]):
         return [error, rows];
         """)
     assert found == ["KnexTimeoutError", [{"one": 1}]]
+
+
+def test_a_query_that_takes_too_long_is_cancelled(node: Callable[[str], Any]):
+    """By pg_cancel_backend from another connection, with the process id of the first."""
+    found = node("""
+        const knex = open();
+        const slow = knex.raw("SELECT pg_sleep(600)").timeout(300, { cancel: true });
+        const error = await slow.then(() => null, error => error.name);
+        const ran = "SELECT count(*)::int AS n FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600)%' "
+            + "AND state = 'active'";
+        while ((await knex.raw(ran)).rows[0].n);
+        await knex.destroy();
+        return error;
+        """)
+    assert found == "KnexTimeoutError"
