@@ -133,3 +133,20 @@ def test_cursors_and_large_objects(php: Callable[[str], Any]):
         return $found;
         """)
     assert found == [[1, 3, "large"]] * 6
+
+
+def test_last_insert_id_by_more_clients_than_servers(php: Callable[[str], Any]):
+    """By SELECT LASTVAL(): all stay connected, and insert in turn."""
+    found = php("""
+        $clients = open_many(6);
+        $clients[0]->exec("DROP TABLE IF EXISTS parcels");
+        $clients[0]->exec("CREATE TABLE parcels (id serial, n int)");
+        $ids = [];
+        foreach ([1, 2] as $turn)
+            foreach ($clients as $number => $pdo) {
+                $pdo->prepare("INSERT INTO parcels (n) VALUES (?)")->execute([$number]);
+                $ids[] = (int) $pdo->lastInsertId();
+            }
+        return $ids;
+        """)
+    assert found == list(range(1, 13))
