@@ -39,7 +39,7 @@ class Sent(Due):
 class Mention(Sent):
     """Of a statement: by the client's name, b"" if it is our own message, and by its name on servers.
 
-    `statement` is None where PostgreSQL is only to say that there is none.
+    `statement` is None where PostgreSQL is only to say that there is none; `refusal`: why we have made it fail.
     """
 
     __slots__ = ("name", "refusal", "server_name", "statement")
@@ -214,10 +214,7 @@ class Prepare(Mention):
     __slots__ = ("batch",)
 
     def __init__(self, statement: Statement, batch: int) -> None:
-        self.name = b""
-        self.server_name = statement.name
-        self.statement = statement
-        self.refusal = None
+        Mention.__init__(self, b"", statement.name, statement)
         self.batch = batch
 
     def done(self, answer: Answer) -> None:

@@ -195,8 +195,7 @@ class Intake:
             server.dialogue.pipeline.expect(ord("Q"), request)
         else:
             stop = min(at + length_at(chunk, at), end)
-            pieces = self.spell_query(server, request, shape, chunk, at, stop)
-            self.splice.replace(at, stop, b"".join(pieces))
+            self.splice.replace(at, stop, b"".join(self.spell_query(server, request, shape, chunk, at, stop)))
             if prepared.asks:
                 return
         self.unfinished = None
@@ -204,9 +203,8 @@ class Intake:
         server.dialogue.statements.unnamed = prepared.unnamed = None
         self.route.replay.at = SPOILED
 
-    def spell_query(
-        self, server: Server, request: Request, shape: Shape, chunk: bytes, at: int, stop: int
-    ) -> list[bytes]:
+    def spell_query(self, server: Server, request: Request, shape: Shape, chunk: bytes, at: int,
+                    stop: int) -> list[bytes]:  # fmt: skip
         """A Query that may change the session: what is sent instead of it; `asks` is set if it has to wait."""
         state, prepared, effects = self.state, self.prepared, shape.effects
         refusal = state.refusal(effects)

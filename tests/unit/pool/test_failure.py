@@ -40,6 +40,9 @@ class Patient(FakeClient):
     def begin_rescue(self, fields: dict[str, str]) -> bool:
         return fields["C"] == "57P01" or fields["C"] == "40001"
 
+    def hears_by_hub(self) -> bool:
+        return True
+
     def knows(self, name: bytes) -> bool:
         return name == b"s"
 
@@ -221,7 +224,7 @@ def test_last_words_are_the_clients_to_see():
 def test_last_words_behind_an_answer_need_not_be_known():
     answer = make_answer()
     assert not ends_unlent(answer, SHUTDOWN)
-    answer.loan.client.by_hub = True
+    lend(answer)
     assert not ends_unlent(answer, SYNTAX)
     assert ends_unlent(answer, SHUTDOWN)
     assert answer.server.upkeep.condemned == "PostgreSQL ends the connection"
