@@ -57,11 +57,12 @@ compat: venv  ## asyncpg's own tests, direct and through the proxy; docs/compati
 chaos: venv  ## Faults of hosts and lines under 100 clients; what they saw of each, and a ledger of their commits
 	$(BIN)/python -m tests.chaos
 
-check: venv  ## Format, lint, types, layers
+check: venv  ## Format, lint, types, layers, form (how much an object and a function may hold)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.form
 
 format: venv  ## Let ruff format and mend what it can
 	$(BIN)/ruff format $(CODE)
