@@ -4,13 +4,15 @@ A *gate* is asked once for each request that needs a server, before one is taken
 may intervene: limits, a cache, routing. It says
 
     GO                    the next gate is asked; behind the last one a server is taken
-    Answer(data)          the request is answered by these bytes, up to its ReadyForQuery, and no server is asked
+    Answer(data)          the request is answered by these bytes, behind which we say ReadyForQuery; no server is asked
     Refuse(error)         it fails with this error; the connection stays, if the error allows it
     Delay(until)          it is asked again at this time (monotonic seconds)
     Await(work)           it is asked again once this is done; what the work raises refuses the request
 
-A gate that wants to see all of a request says GO to one that is not whole yet. It never waits by itself: it runs on the
-data path. A *listener* hears of each request that is over, and never intervenes.
+A gate that wants to see all of a request says GO to one that is not whole yet, and answers only those that are. It
+never waits by itself: it runs on the data path. What goes to a server that its client holds already (behind a request
+that was let go, in a transaction, with a pin) is not asked about. A *listener* hears of each request that was answered,
+by a server or by a gate, and never intervenes.
 """
 
 from collections.abc import Awaitable

@@ -6,6 +6,7 @@ The console itself is neither a pool nor a database here.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from dbproxy.admin.features import feature_figures
 from dbproxy.admin.hosts import host_figures, route_figures
 from dbproxy.admin.house import House, list_hosts
 from dbproxy.errors import ConfigurationError
@@ -34,6 +35,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         hubs=[hub_figures(hub) for hub in house.hubs.values()],
         hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
         routes=route_figures(house),
+        features=feature_figures(house),
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),

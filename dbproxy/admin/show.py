@@ -7,6 +7,7 @@ from time import monotonic
 
 from dbproxy import __version__
 from dbproxy.admin.connections import show_clients, show_servers
+from dbproxy.admin.features import show_features
 from dbproxy.admin.figures import read_figures, user_names
 from dbproxy.admin.house import House, list_hosts
 from dbproxy.admin.pins import show_pins
@@ -150,6 +151,7 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "clients": show_clients,
     "config": show_config,
     "databases": show_databases,
+    "features": show_features,
     "host_pools": show_host_pools,
     "hosts": show_hosts,
     "listens": show_listens,

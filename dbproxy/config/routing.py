@@ -43,7 +43,7 @@ class RoutingKeys(Section):
     )
     percent: Count = setting(
         100,
-        "The share of reads that go to replicas, for moving there gradually; the others go to the primary.",
+        "The share of sessions whose reads go to replicas, for moving there gradually; the others' go to the primary.",
         le=100,
     )
     consistency: Consistency = setting("session", "Whose writes a read on a replica must see.")

@@ -10,8 +10,6 @@ those of both arms run beside each other, under the same load, so that what they
 A session takes over a switch between two transactions, never inside one.
 """
 
-from dataclasses import dataclass
-
 OFF, OBSERVE, ON = 0, 1, 2  # compiled, C numbers
 MODES = {"off": OFF, "observe": OBSERVE, "on": ON}
 NAMES = {number: name for name, number in MODES.items()}
@@ -38,12 +36,16 @@ class Arm:
             self.errors += 1
 
 
-@dataclass(frozen=True, slots=True)
 class Stand:
-    """Where a feature stands for one session: its arm, as of this version of the switch."""
+    """Where a feature stands for one session: its arm, and the mode, as of this version of the switch."""
 
-    version: int
-    arm: Arm
+    def __init__(self, version: int, arm: Arm) -> None:
+        self.version = version
+        self.arm = arm
+        self.mode = arm.mode
+
+
+UNDECIDED = Stand(0, Arm("undecided"))  # where a session begins: off, and out of date
 
 
 class Feature:
@@ -77,15 +79,18 @@ class Feature:
         """Whether there are sessions in both arms, so that requests are worth being counted by arm."""
         return self.treated.mode != OFF and 0 < self.percent < 100
 
-    def arm_of(self, session: int) -> Arm:
-        """Of the session with this number."""
-        if self.percent >= 100:
+    def arm_of(self, session: int, *, always: bool = False) -> Arm:
+        """Of the session with this number; `always`: it is treated whatever the share is."""
+        if always or self.percent >= 100:
             return self.treated
         place = session * _SPREAD % 2**64 * 100 >> 64  # 0 to 99
         return self.treated if place < self.percent else self.control
 
-    def stand(self, session: int, before: Stand | None, *, in_transaction: bool) -> Stand:
+    def stand(self, session: int, before: Stand, *, in_transaction: bool, always: bool = False) -> Stand:
         """Where it stands for this session now; `before`: where it did, which holds to the transaction's end."""
-        if before is not None and (in_transaction or before.version == self.version):
+        if before.version == self.version or (in_transaction and before.version):
             return before
-        return Stand(self.version, self.arm_of(session))
+        return Stand(self.version, self.arm_of(session, always=always))
+
+    def arms(self) -> tuple[Arm, Arm]:
+        return self.treated, self.control

@@ -139,6 +139,22 @@ class RouteFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureFigures:
+    """One arm of a feature of one database and user; `name` is treated or control, the last three are since start."""
+
+    feature: str
+    database: str
+    user: str
+    mode: str = "off"
+    percent: int = 100
+    name: str = "treated"
+    sessions: int = 0
+    requests: int = 0
+    errors: int = 0
+    microseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
@@ -147,6 +163,7 @@ class ProxyFigures:
     hubs: Sequence[HubFigures] = ()
     hosts: Sequence[HostFigures] = ()
     routes: Sequence[RouteFigures] = ()
+    features: Sequence[FeatureFigures] = ()
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state

@@ -24,6 +24,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from dbproxy.observe.figures import (
+    FeatureFigures,
     HostFigures,
     HubFigures,
     PoolFigures,
@@ -63,6 +64,7 @@ class ProxyCollector(Collector):
         yield from _hub_metrics(figures.hubs)
         yield from _host_metrics(figures.hosts)
         yield from _route_metrics(figures.routes)
+        yield from _feature_metrics(figures.features)
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
@@ -214,3 +216,32 @@ def _route_metrics(routes: Sequence[RouteFigures]) -> Iterator[Metric]:
             for (host, reason), count in counts.items():
                 family.add_metric((label(route.database), label(route.user), label(host), reason), count)
     yield from (decisions, rescues)
+
+
+_ARM_COUNTERS: dict[str, tuple[str, Callable[[FeatureFigures], float]]] = {
+    "dbproxy_feature_requests": (
+        "Requests of its sessions, while there are some in both arms",
+        lambda arm: arm.requests,
+    ),
+    "dbproxy_feature_errors": ("Those of them that failed", lambda arm: arm.errors),
+    "dbproxy_feature_seconds": ("How long they took, waiting included", lambda arm: arm.microseconds / 1e6),
+}
+
+
+def _feature_metrics(arms: Sequence[FeatureFigures]) -> Iterator[Metric]:
+    labels = [*POOL_LABELS, "feature"]
+    mode = GaugeMetricFamily("dbproxy_feature_mode", "1: how it stands now", labels=[*labels, "mode"])
+    percent = GaugeMetricFamily("dbproxy_feature_percent", "The share of sessions with it", labels=labels)
+    sessions = GaugeMetricFamily("dbproxy_feature_sessions", "Sessions in the arm", labels=[*labels, "arm"])
+    for arm in arms:
+        own = (label(arm.database), label(arm.user), arm.feature)
+        sessions.add_metric((*own, arm.name), arm.sessions)
+        if arm.name == "treated":  # what is the same in the other
+            mode.add_metric((*own, arm.mode), 1)
+            percent.add_metric(own, arm.percent)
+    yield from (mode, percent, sessions)
+    for name, (help_text, read) in _ARM_COUNTERS.items():
+        family = CounterMetricFamily(name, help_text, labels=[*labels, "arm"])
+        for arm in arms:
+            family.add_metric((label(arm.database), label(arm.user), arm.feature, arm.name), read(arm))
+        yield family

@@ -72,6 +72,9 @@ class Borrower(Link):
         """The server connection broke while lent; `told`: PostgreSQL's own last words were forwarded."""
         raise NotImplementedError
 
+    def request_over(self, request: Request, microseconds: int, failed: bool) -> None:
+        """Answered, and somebody wants to hear of it; `failed`: with an error."""
+
     def slow(self, request: Request, wait: float, run: float) -> None:
         """A query took longer than the pool's threshold; times in seconds."""
 

@@ -11,6 +11,7 @@ from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.request cimport Request
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.pool.tenant cimport Tenant
 from dbproxy.wire.extended cimport check_reply, cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
@@ -33,6 +34,7 @@ cdef class Relay:
     cdef readonly Framer framer
     cdef readonly Splice splice
     cdef readonly double now
+    cdef bint failed
     cdef readonly Answer answer
 
     cdef stop_retrying(self)
@@ -53,7 +55,7 @@ cdef class Relay:
     @cython.locals(client=Borrower)
     cdef fail(self, bytes chunk, Py_ssize_t at, bint over)
     cdef notify(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(loan=Loan, total=double, arrived=double, wait=double, microseconds="long long")
+    @cython.locals(loan=Loan, client=Borrower, tenant=Tenant, total=double, arrived=double, wait=double, microseconds="long long")
     cdef answered(self, Request request, double now)
     cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
     cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1

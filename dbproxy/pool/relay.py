@@ -50,6 +50,7 @@ class Relay:
         self.framer = server_framer()
         self.splice = Splice()
         self.now = 0.0  # of the chunk at hand; 0: not asked yet
+        self.failed = False  # the answer at hand has an error that its client sees
         self.answer = Answer(server, pool.tenant)
 
     def stop_retrying(self) -> None:
@@ -235,6 +236,7 @@ class Relay:
             self.answer.instead = None
         if not skip:
             self.answer.forwarded = True
+            self.failed = client is not None
 
     def notify(self, chunk: bytes, at: int) -> None:
         """NotificationResponse: the hub tells it, or else it is for the client."""
@@ -248,6 +250,7 @@ class Relay:
     def answered(self, request: Request, now: float) -> None:
         """A client's request is over: count and time it."""
         loan = self.loan
+        client = loan.client
         loan.served += 1
         arrived = request.arrived
         total = now - arrived
@@ -256,12 +259,16 @@ class Relay:
         if total >= self.pool.tenant.slow_after:
             wait = max(0.0, loan.answered_at - arrived)
             self.stats.slow_query_count += 1
-            if loan.client is not None:
-                loan.client.slow(request, wait, total - wait)
+            if client is not None:
+                client.slow(request, wait, total - wait)
         loan.answered_at = now
         if self.dialogue.status == ord("I"):
             self.stats.xact(int((now - loan.xact_start) * 1e6))
             loan.xact_start = now
+        tenant = self.pool.tenant
+        if client is not None and (tenant.gates or tenant.listeners):
+            client.request_over(request, microseconds, self.failed)
+        self.failed = False
 
     # --- what only few replies need ---
 

@@ -23,3 +23,6 @@ cdef class Tenant:
     cdef public bint tells_positions
     cdef readonly object recall
     cdef public bint recalls
+    cdef readonly list features
+    cdef public tuple gates
+    cdef public tuple listeners

@@ -1,11 +1,15 @@
 """One database and user: what all pools of theirs share, whichever host those lead to."""
 
 from collections.abc import Callable
+from typing import Any
 
 from dbproxy.config import PoolSettings
+from dbproxy.features.mode import Feature
+from dbproxy.gates import Gate, Listener
 from dbproxy.pool.commits import Commits
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
+from dbproxy.pool.query import Query
 from dbproxy.pool.recall import Recall
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
@@ -45,6 +49,19 @@ class Tenant:
         self.tells_positions = True  # its servers say where a commit is
         self.recall = Recall(able=settings.mode != "session")
         self.recalls = False  # somebody here uses currval or lastval so that it pins
+        self.features: list[Feature] = []
+        self.gates: tuple[Gate[Query, Any], ...] = ()  # asked in this order; none for most
+        self.listeners: tuple[Listener[Query], ...] = ()
+
+    def add_feature(self, feature: Feature) -> Feature:
+        """It is one of this database and user from now on, in place of one of the same name."""
+        self.features = [known for known in self.features if known.name != feature.name] + [feature]
+        return feature
+
+    def tell(self, listener: Listener[Query], *, wanted: bool) -> None:
+        """Let it hear of requests from now on, or no more."""
+        others = tuple(known for known in self.listeners if known is not listener)
+        self.listeners = (*others, listener) if wanted else others
 
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""

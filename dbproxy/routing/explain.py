@@ -189,7 +189,7 @@ def describe_host(router: Router, member: Member, objection: str) -> str:
 def describe_share(router: Router) -> str:
     percent = router.settings.percent
     return (
-        f"; {percent} % of such reads do (routing.percent), the others go to the primary"
+        f"; in {percent} % of the sessions (routing.percent), in the others it goes to the primary"
         if percent < 100
         else ""
     )

@@ -21,23 +21,26 @@ class Room:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.waiting: dict[Guest, tuple[int, asyncio.TimerHandle]] = {}  # for which position, and how long
+        self.waiting: dict[Guest, float] = {}  # since when
+        self.wanted: dict[Guest, tuple[int, asyncio.TimerHandle]] = {}  # for which position, and how long
 
     def enter(self, guest: Guest, lsn: int, patience: float, now: float) -> None:
         """Wait for `lsn`, `patience` seconds at most."""
         timer = asyncio.get_running_loop().call_later(patience, self.call, guest)
-        self.waiting[guest] = lsn, timer
+        self.waiting[guest] = now
+        self.wanted[guest] = lsn, timer
         self.cluster.want(lsn, now)
 
     def leave(self, guest: Guest) -> None:
-        entry = self.waiting.pop(guest, None)
+        self.waiting.pop(guest, None)
+        entry = self.wanted.pop(guest, None)
         if entry is not None:
             entry[1].cancel()
 
     def moved(self, member: Member) -> None:
         """A replica is further than it was; who can be served is called when that is settled."""
         loop = asyncio.get_running_loop()
-        for guest, (lsn, _) in self.waiting.items():
+        for guest, (lsn, _) in self.wanted.items():
             if member.lsn >= lsn:
                 loop.call_soon(self.call, guest)
 

@@ -4,13 +4,14 @@ from dbproxy.cluster.balancer cimport begin
 from dbproxy.cluster.lag cimport settle
 from dbproxy.cluster.member cimport Member
 from dbproxy.cluster.readers cimport Readers
+from dbproxy.features.mode cimport Feature
 from dbproxy.pool.commits cimport Commits
 from dbproxy.pool.pool cimport Pool
 from dbproxy.routing.consistency cimport needed, too_soon
 from dbproxy.routing.wishes cimport Wishes
 from dbproxy.sql.identity cimport Shape
 
-cdef int IS_OFF, IS_OBSERVED, IS_ON
+cdef int IS_OFF, IS_ON
 cdef long long UNKNOWN
 
 
@@ -23,8 +24,8 @@ cdef class Router:
     cdef public object settings
     cdef public object rules
     cdef public object plugin
-    cdef int mode
-    cdef double percent
+    cdef readonly Feature feature
+    cdef object arms
     cdef bint advised
     cdef readonly object make_pool
     cdef readonly dict pools
@@ -48,7 +49,7 @@ cdef class Router:
     @cython.locals(known=tuple)
     cpdef Wishes wishes_of(self, settings)
     @cython.locals(reason=str)
-    cpdef choose(self, str verdict, session)
+    cpdef choose(self, str verdict, session, int mode)
     @cython.locals(wishes=Wishes, lsn=cython.longlong)
     cdef tuple find(self, str verdict, session)
     @cython.locals(host=Member)

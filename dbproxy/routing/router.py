@@ -4,7 +4,6 @@
 of which there are only so many, counted: SHOW ROUTES.
 """
 
-import random
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic
@@ -17,9 +16,13 @@ from dbproxy.cluster.catalog import Catalog, Freshness, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
 from dbproxy.config import RoutingSettings
+from dbproxy.features.mode import OFF as IS_OFF
+from dbproxy.features.mode import ON as IS_ON
+from dbproxy.features.mode import Feature
 from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.arms import ArmCounter
 from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
 from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.rescue import counts_against
@@ -31,8 +34,6 @@ from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
-IS_OFF, IS_OBSERVED, IS_ON = 0, 1, 2  # compiled, C numbers
-MODES = {"off": IS_OFF, "observe": IS_OBSERVED, "on": IS_ON}
 WAIT = object()
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"
@@ -89,6 +90,8 @@ class Router:
         self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
         self.rescued: Counter[Shape] = Counter()  # how often, the first of them
         self.hopeless: set[Shape] = set()  # those that were rescued too often
+        self.arms = ArmCounter()
+        self.feature = primary.tenant.add_feature(Feature("routing"))
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
         self.verdicts: dict[
             int, tuple[Statement, str]
@@ -100,8 +103,8 @@ class Router:
         self.plugin = plugin
         self.settings = settings
         self.rules = Rules(settings.rules)
-        self.mode = MODES[settings.mode]
-        self.percent = settings.percent
+        self.feature.switch(settings.mode, settings.percent)
+        self.primary.tenant.tell(self.arms, wanted=self.feature.compares())
         self.advised = plugin is not None or bool(self.rules.rules)
         self.wishes.clear()  # they have its defaults
 
@@ -115,7 +118,7 @@ class Router:
 
     def judge(self, shape: Shape | None, session: Session) -> str:
         """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
-        if self.mode == IS_OFF:
+        if self.feature.treated.mode == IS_OFF:
             return OFF
         if shape is None:
             return "no such prepared statement"
@@ -206,16 +209,19 @@ class Router:
 
     # --- all that is asked for at once ---
 
-    def choose(self, verdict: str, session: Session) -> Any:
-        """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`."""
-        if self.mode == IS_OFF:
+    def choose(self, verdict: str, session: Session, mode: int) -> Any:
+        """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`.
+
+        `mode`: where routing stands for this session; one of the control arm is off among others that are not.
+        """
+        if self.feature.treated.mode == IS_OFF:
             return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:
-            host, reason = self.find(verdict, session)
-            if reason is STALE and session.awaits and self.mode == IS_ON:
+            host, reason = self.find(verdict, session) if mode != IS_OFF else (None, PERCENT)
+            if reason is STALE and session.awaits and mode == IS_ON:
                 return WAIT
-        if self.mode != IS_ON and host is not None:
+        if mode != IS_ON and host is not None:
             self.decisions["observed: " + host.name, reason] += 1
             return None
         self.decisions[host.name if host is not None else "primary", reason] += 1
@@ -225,8 +231,6 @@ class Router:
 
     def find(self, verdict: str, session: Session) -> tuple[Any, str]:
         reader = session.read_only
-        if self.percent < 100 and not reader and random.random() * 100 >= self.percent:  # noqa: S311 - a share, no secret
-            return None, PERCENT
         wishes = self.wishes_of(session.settings)
         if not self.cluster.positions:
             hold = self.settings.primary_after_write

@@ -89,6 +89,11 @@ class Client(Connection):
     def serve(self, server: Server, now: float) -> None:
         self.resume(server)
 
+    def ask_again(self) -> None:
+        """What its request has waited for on its way through the gates is there."""
+        self.intake.wait_anew()
+        self.resume()
+
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
         try:
@@ -128,6 +133,9 @@ class Client(Connection):
             self.route.leave_host(0.0)
             self.server = None
             self.disconnect("server lost", None if told else error)
+
+    def request_over(self, request: Request, microseconds: int, failed: bool) -> None:
+        self.intake.gateway.conclude(request, microseconds, failed)
 
     def slow(self, request: Request, wait: float, run: float) -> None:
         self.login.slow(self, request, wait, run)
@@ -266,4 +274,5 @@ class Client(Connection):
             self.transport.close()
         if server is not None:
             server.abandon(self.inbound.framer.left > 0)
+        self.inbound.end_passage()
         self.login.left(self, reason)

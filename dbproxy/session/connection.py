@@ -48,6 +48,10 @@ class Connection(Borrower):
         """Go on where it was parked, on `server` if it has waited for one."""
         raise NotImplementedError
 
+    def ask_again(self) -> None:
+        """What its request has waited for on its way through the gates is there."""
+        raise NotImplementedError
+
     def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
         """The one exit."""
         raise NotImplementedError

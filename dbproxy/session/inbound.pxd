@@ -15,6 +15,7 @@ cdef class Inbound:
     cdef readonly list chunks
     cdef readonly Py_ssize_t size
     cdef public double arrived
+    cdef public object passage
     cdef public bint leaving
     cdef public object fault
 

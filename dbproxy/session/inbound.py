@@ -21,10 +21,17 @@ class Inbound:
         self.chunks: list[bytes] = []  # came since
         self.size = 0  # of those
         self.arrived = monotonic()  # the last of what was looked at
+        self.passage: Any = None  # the way of its request through the gates, up to the end of the loan
         self.leaving = False  # the client sends no more
         self.fault: ProxyError | None = (
             None  # what it sent, and will not be looked at: it goes once it is answered
         )
+
+    def end_passage(self) -> None:
+        """The request that was to pass the gates is over, or given up."""
+        passage, self.passage = self.passage, None
+        if passage is not None:
+            passage.close()
 
     def keep(self, data: bytes) -> bool:
         """For later; whether there is so much that no more is to be read."""

@@ -17,7 +17,7 @@ from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
 from dbproxy.wire.splice cimport Splice
 
-cdef int ANSWER, DUE_LIMIT, FLOODING, HUB, NOT, NOTHING_YET, REPLICA, SERVER, SPOILED
+cdef int ANSWER, DUE_LIMIT, FLOODING, HUB, NOT, NOTHING_YET, REPLICA, SERVER, SPOILED, STOP, TASK
 
 
 @cython.final
@@ -28,6 +28,7 @@ cdef class Intake:
     cdef readonly Ear ear
     cdef readonly Route route
     cdef readonly Lending lending
+    cdef readonly object gateway
     cdef readonly bint shares
     cdef readonly bint tracks
     cdef readonly Splice splice
@@ -38,8 +39,10 @@ cdef class Intake:
     @cython.locals(client=Connection, inbound=Inbound, framer=Framer, server=Server, stays=Py_ssize_t)
     cpdef take(self, bytes data)
     cdef put_off(self, Framer framer, Py_ssize_t at)
-    @cython.locals(client=Connection, server=Server, splice=Splice, mark=Py_ssize_t, kind=int, at=Py_ssize_t, request=Request)
+    @cython.locals(client=Connection, server=Server, splice=Splice, mark=Py_ssize_t, kind=int, at=Py_ssize_t, request=Request, onward=Py_ssize_t)
     cpdef handle(self, Framer framer, Py_ssize_t index, Py_ssize_t position)
+    cdef Py_ssize_t pass_gates(self, Framer framer, Py_ssize_t index) except -2
+    cdef Py_ssize_t answer_request(self, Framer framer, Py_ssize_t index, bytes data) except -2
     @cython.locals(client=Connection, home=Pool, server=Server)
     cdef Server borrow(self, Framer framer, Py_ssize_t index)
     cdef lend(self, Server server)
@@ -56,4 +59,5 @@ cdef class Intake:
     cdef sync(self, Server server, Request request, bytes chunk, Py_ssize_t at)
     cdef rare(self, Server server, Request request, int kind)
     cdef leave(self, Server server, Py_ssize_t at)
+    cdef Py_ssize_t do_without(self, Framer framer, Py_ssize_t index, int kind, Py_ssize_t at) except -2
     cdef bint needs_server(self, int kind, bytes chunk, Py_ssize_t at) except -1

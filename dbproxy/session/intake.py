@@ -8,6 +8,7 @@ it by, or a message need not be sent at all.
 from typing import Any
 
 from dbproxy.errors import ProxyError
+from dbproxy.gates import Answer, Go, Refuse
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING
 from dbproxy.pool.insertions import restore, spell_ours
@@ -16,18 +17,21 @@ from dbproxy.pool.request import Refusal, Request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
+from dbproxy.session.gateway import Gateway
 from dbproxy.session.loan import Lending
 from dbproxy.session.names import FLUSH
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.route import Route
 from dbproxy.session.state import REFUSED, SessionState
 from dbproxy.session.statements import ClientStatements
-from dbproxy.session.wait import ANSWER, HUB, NOT, REPLICA, SERVER
+from dbproxy.session.wait import ANSWER, HUB, NOT, REPLICA, SERVER, TASK
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire import build
 from dbproxy.wire.extended import length_at
 from dbproxy.wire.framer import Framer
 from dbproxy.wire.splice import Splice
+
+STOP = -1  # instead of where to go on
 
 
 class Intake:
@@ -48,6 +52,7 @@ class Intake:
         self.ear = ear
         self.route = route
         self.lending = lending
+        self.gateway = Gateway(client, prepared, route)
         self.shares: bool = state.shares
         self.tracks: bool = state.tracks
         self.splice = Splice()
@@ -117,10 +122,11 @@ class Intake:
             kind = mark & 255
             at = mark >> 8
             if server is None:
-                if not self.needs_server(kind, framer.chunk, at):
-                    if client.closed:
-                        return
-                    index += 1
+                onward = self.do_without(framer, index, kind, at)
+                if onward == STOP:
+                    return
+                if onward != index:
+                    index = onward
                     continue
                 splice.forget(at)
                 server = self.borrow(framer, index)
@@ -298,6 +304,12 @@ class Intake:
 
     # --- without a server ---
 
+    def do_without(self, framer: Framer, index: int, kind: int, at: int) -> int:
+        """Where to go on: at `index` if that message needs a server, behind what has been dealt with here; or STOP."""
+        if not self.needs_server(kind, framer.chunk, at):
+            return STOP if self.client.closed else index + 1
+        return self.pass_gates(framer, index) if self.client.pool.tenant.gates else index
+
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
@@ -318,6 +330,8 @@ class Intake:
         repeats, mover.repeats = mover.repeats, None
         if error.severity == "FATAL" or repeats:  # a transaction is open, to the client
             raise error
+        client.inbound.end_passage()
+        client.inbound.room = client.pool
         wait, framer, index = client.inbound.pending.pop()
         self.unfinished = None
         client.inbound.arrived = monotonic()  # what comes behind it waits anew
@@ -329,6 +343,45 @@ class Intake:
             self.discarding = True
         self.prepared.begun = False
         client.park(wait, framer, index)
+
+    # --- ahead of a server ---
+
+    def pass_gates(self, framer: Framer, index: int) -> int:
+        """Ask about the request that begins at mark `index`: where to go on, there if it needs a server; or STOP."""
+        client = self.client
+        arrived = self.unfinished.arrived if self.unfinished is not None else client.inbound.arrived
+        verdict = self.gateway.ask(framer, index, arrived)
+        if isinstance(verdict, Go):
+            return index
+        if isinstance(verdict, Answer):
+            return index + self.answer_request(framer, index, verdict.data)
+        client.park(TASK, framer, index)
+        if isinstance(verdict, Refuse):
+            self.drop_request(verdict.error)
+            _, _, behind = client.inbound.end_wait()  # type: ignore[misc]  # it is parked
+            return max(int(behind), index + 1)  # what is discarded needs no server
+        self.gateway.wait(verdict)
+        return STOP
+
+    def answer_request(self, framer: Framer, index: int, data: bytes) -> int:
+        """A gate has answered what begins at mark `index`; how many messages that are."""
+        query = self.gateway.settle(framer, index)
+        self.client.write(self.prepared.keep_promises() + data + self.ear.spell_ready())
+        self.unfinished = None
+        self.prepared.begun = False
+        microseconds = int((monotonic() - query.arrived) * 1e6)
+        self.client.pool.stats.query(microseconds)
+        self.gateway.tell(query, microseconds, failed=data[:1] == b"E")
+        self.client.inbound.end_passage()
+        return len(query.kinds)
+
+    def wait_anew(self) -> None:
+        """A request has waited: for a server it waits anew, but it came when it did."""
+        inbound = self.client.inbound
+        if self.unfinished is None:
+            self.unfinished = Request.__new__(Request).begin(inbound.arrived)
+        inbound.arrived = monotonic()
+        inbound.room = self.client.pool
 
     # --- floods, and silence ---
 

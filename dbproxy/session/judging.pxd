@@ -25,6 +25,6 @@ cdef class Judge:
 
     cdef forget(self)
     @cython.locals(length=Py_ssize_t, found=Shape, start=Py_ssize_t, stop=Py_ssize_t)
-    cdef Shape classify(self, bytes chunk, Py_ssize_t at)
+    cpdef Shape classify(self, bytes chunk, Py_ssize_t at)
     @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict, shape=Shape)
     cdef judge(self, Framer framer, Py_ssize_t index)

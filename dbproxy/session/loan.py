@@ -126,6 +126,8 @@ class Lending:
         client.free(PARTNER_FULL)
         if client.routed or self.route.host is not None:
             self.route.leave_host(monotonic() - self.request_time if client.routed else 0.0)
+        if client.inbound.passage is not None:
+            client.inbound.end_passage()
         self.route.forget_detours()
         if client.inbound.wait == MOVE:
             server.release(monotonic())

@@ -2,6 +2,7 @@ cimport cython
 
 from dbproxy.cluster.balancer cimport end
 from dbproxy.cluster.lag cimport settle
+from dbproxy.features.mode cimport Feature, Stand
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.server cimport Server
@@ -28,12 +29,13 @@ cdef class Route:
     cdef readonly Replay replay
     cdef readonly Batch batch
     cdef readonly Mover mover
+    cdef readonly Stand stand
     cdef readonly object host
     cdef readonly int detours
     cdef public bint wrote
     cdef public bint writes
 
-    @cython.locals(client=Connection, reader=Reader, router=Router, verdict=str)
+    @cython.locals(client=Connection, reader=Reader, router=Router, feature=Feature, verdict=str)
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(client=Connection, server=Server, framer=Framer, idle=bint, reads=bint)
     cdef Py_ssize_t stays(self) except -1

@@ -10,6 +10,7 @@ from typing import Any
 from dbproxy.cluster.balancer import end
 from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
+from dbproxy.features.mode import UNDECIDED
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.dues import Sent
@@ -51,6 +52,7 @@ class Route:
         self.replay = Replay()
         self.batch = Batch()
         self.mover = Mover(client, state, judge, self.batch)
+        self.stand = UNDECIDED  # where routing stands for it
         self.host: Any = None  # of the replica that answers
         self.detours = 0
         self.wrote = False  # perhaps, in the loan at hand
@@ -63,8 +65,12 @@ class Route:
         client, reader = self.client, self.reader
         router = self.judge.router
         client.routed = False
+        feature = router.feature  # type: ignore[union-attr]  # there is one
+        if self.stand.version != feature.version:
+            moves = self.mover.repeats is not None
+            self.stand = feature.stand(client.id, self.stand, in_transaction=moves, always=reader.read_only)
         verdict = self.judge.judge(framer, index) if self.mover.repeats is None else MOVED
-        host = router.choose(verdict, reader) if self.detours < DETOURS else None  # type: ignore[union-attr]
+        host = router.choose(verdict, reader, self.stand.mode) if self.detours < DETOURS else None  # type: ignore[union-attr]
         if host is WAIT:
             self.wait_for_replica()
             return None
@@ -254,6 +260,7 @@ class Route:
             return False
         if not told and self.is_done_with(server):
             client.server = None
+            client.inbound.end_passage()
             self.misplaced()
             client.free(PARTNER_FULL)
             return True

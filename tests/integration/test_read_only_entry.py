@@ -22,7 +22,7 @@ read_only = true
 @pytest.fixture(scope="module")
 def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
     """All that may be is kept on the primary: only the entries send reads to replicas."""
-    settings = {"listen.read_only_port": PORT, "routing.percent": 1, "routing.primary_reads_weight": 100}
+    settings = {"listen.read_only_port": PORT, "routing.percent": 0, "routing.primary_reads_weight": 100}
     with routing(hosts, settings, config=ENTRY, entry="reports") as running:
         yield running
 

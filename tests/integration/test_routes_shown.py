@@ -3,6 +3,7 @@
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -10,7 +11,16 @@ from psycopg.rows import dict_row
 
 from dbproxy.demo.postgres import Postgres
 from tests.integration.test_console import until
-from tests.support.hosts import REPLICAS, SETTINGS, TABLES, host, urls, wait_for_answer, wait_for_replicas
+from tests.support.hosts import (
+    REPLICAS,
+    SETTINGS,
+    TABLES,
+    host,
+    hosts_of,
+    urls,
+    wait_for_answer,
+    wait_for_replicas,
+)
 from tests.support.postgres import Database, connect, create_database, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
@@ -201,8 +211,20 @@ def test_routing_is_moved_step_by_step_and_taken_back_at_once(
     config = {row["key"]: row["value"] for row in show(console, "CONFIG")}
     assert config["routing.mode"] == "observe"
     console.execute("SET routing = 'on'; SET routing.percent = '50'")
-    wait_for_answer(client)
-    until(lambda: host(client) == "primary")
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(open_client(proxy.dsn())) for _ in range(8)]
+        sides = [hosts_of(session, times=10) for session in sessions]
+        arms = {str(row["arm"]): row for row in show(console, "FEATURES")}
+    assert all(side == {"primary"} or side <= REPLICAS for side in sides)
+    treated = sum(side <= REPLICAS for side in sides)
+    assert 0 < treated < 8
+    assert [int(str(arms[name]["requests"])) for name in ("treated", "control")] == [
+        10 * treated,
+        80 - 10 * treated,
+    ]
+    assert {(row["feature"], row["mode"], row["percent"], row["errors"]) for row in arms.values()} == {
+        ("routing", "on", 50, 0)
+    }
     console.execute("SET routing.percent = 0")
     assert {host(client) for _ in range(20)} == {"primary"}
     console.execute("RELOAD")

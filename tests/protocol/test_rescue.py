@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from dbproxy.admin.connections import waiting_time
 from dbproxy.cluster.catalog import Catalog
 from dbproxy.cluster.finding import Finding
 from dbproxy.routing import rescue
@@ -371,6 +372,7 @@ async def test_read_waits_for_a_replica_to_have_its_commit():
         client, _ = await commit(scene, 2000)
         client.send(query(READ))
         await scene.house.until(lambda: len(scene.router.room.waiting) == 1)
+        assert 0 < waiting_time(scene.house.inside(client)) < 60
         follow(scene, "replica2", 1500)
         assert len(scene.router.room.waiting) == 1
         follow(scene, "replica2", 2000)

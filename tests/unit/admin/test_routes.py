@@ -79,6 +79,36 @@ def test_servers_of_a_replica_count_for_its_host_and_for_its_database(house: Fak
     assert list_pools(house, "app") == [pool, replica]
 
 
+def test_features_are_shown_by_arm_with_their_sessions(house: FakeHouse) -> None:
+    pool = house.add_pool()
+    feature = house.add_router(pool).feature
+    feature.switch("on", 40)
+    clients = [house.add_client(pool) for _ in range(10)]
+    house.add_login()  # not let in yet
+    feature.treated.count(250, failed=True)
+    feature.treated.count(50, failed=False)
+    treated, control = show(house, "features")
+    assert [treated[name] for name in ("feature", "database", "user", "mode", "percent", "arm")] == [
+        "routing", "app", "app", "on", 40, "treated",
+    ]  # fmt: skip
+    assert (treated["requests"], treated["errors"], treated["avg_us"]) == (2, 1, 150)
+    assert (control["arm"], control["requests"], control["avg_us"]) == ("control", 0, 0)
+    share = sum(feature.arm_of(client.id) is feature.treated for client in clients)
+    assert (treated["sessions"], control["sessions"]) == (share, 10 - share)
+    assert {arm.name: arm.requests for arm in read_figures(house, monotonic()).features} == {
+        "treated": 2,
+        "control": 0,
+    }
+
+
+def test_session_of_a_read_only_entry_is_treated(house: FakeHouse) -> None:
+    pool = house.add_pool()
+    house.add_router(pool).feature.switch("on", 0)
+    client = house.add_client(pool)
+    client.login.read_only = True
+    assert [row["sessions"] for row in show(house, "features")] == [1, 0]
+
+
 def test_queries_that_replicas_answer_count_for_the_database(house: FakeHouse) -> None:
     pool = house.add_pool()
     replica = house.add_router(pool).pool_of(house.cluster.members[1])

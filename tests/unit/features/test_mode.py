@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.features.mode import OBSERVE, OFF, ON, Feature
+from dbproxy.features.mode import OBSERVE, OFF, ON, UNDECIDED, Feature
 
 SESSIONS = range(1, 10_001)
 shares = st.integers(0, 100)
@@ -47,7 +47,7 @@ def test_feature_is_off_in_the_control_arm():
 
 def test_session_keeps_its_arm_through_a_transaction():
     feature = Feature("cache", "on")
-    before = feature.stand(7, None, in_transaction=False)
+    before = feature.stand(7, UNDECIDED, in_transaction=False)
     feature.switch("on", 0)
     assert feature.stand(7, before, in_transaction=True) is before
     assert feature.stand(7, before, in_transaction=False).arm is feature.control
@@ -55,16 +55,29 @@ def test_session_keeps_its_arm_through_a_transaction():
 
 def test_stand_is_decided_anew_only_after_a_switch():
     feature = Feature("cache", "on", 50)
-    before = feature.stand(7, None, in_transaction=False)
+    before = feature.stand(7, UNDECIDED, in_transaction=False)
     feature.switch("on", 50)
     assert feature.stand(7, before, in_transaction=False) is before
 
 
 def test_switch_reaches_also_those_who_stay_in_their_arm():
     feature = Feature("cache", "observe")
-    stand = feature.stand(7, None, in_transaction=False)
+    stand = feature.stand(7, UNDECIDED, in_transaction=False)
     feature.switch("on", 100)
-    assert feature.stand(7, stand, in_transaction=False).arm.mode == ON
+    assert feature.stand(7, stand, in_transaction=False).mode == ON
+
+
+def test_mode_that_is_switched_inside_a_transaction_holds_from_its_end_on():
+    feature = Feature("cache", "observe")
+    stand = feature.stand(7, UNDECIDED, in_transaction=False)
+    feature.switch("on", 100)
+    assert feature.stand(7, stand, in_transaction=True).mode == OBSERVE
+
+
+def test_session_that_is_always_treated_is_so_whatever_the_share():
+    feature = Feature("cache", "on", 0)
+    assert all(feature.arm_of(number, always=True) is feature.treated for number in SESSIONS)
+    assert feature.stand(7, UNDECIDED, in_transaction=False, always=True).mode == ON
 
 
 def test_requests_are_counted_by_arm():

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dbproxy.observe.figures import (
     DatabaseFigures,
+    FeatureFigures,
     HostFigures,
     HubFigures,
     PoolFigures,
@@ -88,6 +89,21 @@ def figures() -> ProxyFigures:
                 rescues={("replica1", "read only"): 13},
             )
         ],
+        features=[
+            FeatureFigures(
+                feature="routing",
+                database="app",
+                user="a",
+                mode="on",
+                percent=20,
+                name=name,
+                sessions=sessions,
+                requests=2,
+                errors=1,
+                microseconds=500_000,
+            )
+            for name, sessions in (("treated", 1), ("control", 4))
+        ],
         lists={"pools": 2, "users": 2},
         clients={"active": 4, "waiting": 3},
         servers={"idle": 1},
@@ -105,6 +121,7 @@ def registry() -> CollectorRegistry:
 
 
 APP_A = {"database": "app", "user": "a"}
+ROUTING = {**APP_A, "feature": "routing"}
 
 
 @pytest.mark.parametrize(
@@ -149,6 +166,12 @@ APP_A = {"database": "app", "user": "a"}
         ("dbproxy_route_decisions_total", {**APP_A, "host": "replica1", "reason": "read"}, 11),
         ("dbproxy_route_decisions_total", {**APP_A, "host": "primary", "reason": "not a read"}, 12),
         ("dbproxy_rescues_total", {**APP_A, "host": "replica1", "reason": "read only"}, 13),
+        ("dbproxy_feature_mode", {**ROUTING, "mode": "on"}, 1),
+        ("dbproxy_feature_percent", ROUTING, 20),
+        ("dbproxy_feature_sessions", {**ROUTING, "arm": "control"}, 4),
+        ("dbproxy_feature_requests_total", {**ROUTING, "arm": "treated"}, 2),
+        ("dbproxy_feature_errors_total", {**ROUTING, "arm": "treated"}, 1),
+        ("dbproxy_feature_seconds_total", {**ROUTING, "arm": "treated"}, 0.5),
         ("pgbouncer_up", {}, 1),
         ("pgbouncer_version_info", {"version": "dbproxy 0.1.0"}, 1),
         ("pgbouncer_pools", {}, 2),

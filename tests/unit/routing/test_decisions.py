@@ -8,8 +8,19 @@ import pytest
 
 from dbproxy.cluster.catalog import Catalog, Definition
 from dbproxy.config import RuleSettings
+from dbproxy.features.mode import UNDECIDED
 from dbproxy.pool.parameters import Parameters
-from dbproxy.routing.router import NO_REPLICA, OFF, READS, RESCUED_LIMIT, SHARE, STALE, TOO_OFTEN, Router
+from dbproxy.routing.router import (
+    NO_REPLICA,
+    OFF,
+    PERCENT,
+    READS,
+    RESCUED_LIMIT,
+    SHARE,
+    STALE,
+    TOO_OFTEN,
+    Router,
+)
 from dbproxy.sql.statement import Statement
 from tests.unit.routing.test_explain import router, settings
 
@@ -28,7 +39,8 @@ class Client:
 
 def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
     client = client or Client()
-    return own.choose(own.judge(own.primary.tenant.classifier.find(text), client), client)
+    mode = own.feature.stand(1, UNDECIDED, in_transaction=False, always=client.read_only).mode
+    return own.choose(own.judge(own.primary.tenant.classifier.find(text), client), client, mode)
 
 
 def test_routing_that_is_off_counts_nothing() -> None:
@@ -91,6 +103,31 @@ def test_a_statement_that_was_rescued_too_often_takes_no_other_with_it() -> None
     assert statement.text == "SELECT $? AS lie"
     assert own.judge(own.primary.tenant.classifier.find(b"SELECT  8 AS lie"), Client()) is TOO_OFTEN
     assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is READS
+
+
+def test_a_session_of_the_control_arm_reads_from_the_primary_and_counts_so() -> None:
+    own = router(percent="0")
+    assert ask(own, b"SELECT 1") is None
+    assert own.decisions == Counter({("primary", PERCENT): 1})
+    assert not sum(member.reads for member in own.cluster.members)
+
+
+def test_requests_are_heard_of_only_while_there_are_sessions_in_both_arms() -> None:
+    own = router()
+    tenant = own.primary.tenant
+    heard = []
+    for mode, percent in (("on", 100), ("on", 20), ("observe", 20), ("off", 20), ("on", 0)):
+        own.apply(settings(mode=mode, percent=str(percent)).routing)
+        heard.append(len(tenant.listeners))
+    assert heard == [0, 1, 1, 0, 0]
+
+
+def test_switch_leaves_what_was_counted() -> None:
+    own = router(percent="20")
+    own.feature.treated.count(250, failed=False)
+    own.apply(settings(percent="30").routing)
+    assert (own.feature.percent, own.feature.treated.requests) == (30, 1)
+    assert own.primary.tenant.features == [own.feature]
 
 
 def test_a_client_of_a_read_only_entry_gets_a_replica_whatever_the_primarys_share() -> None:

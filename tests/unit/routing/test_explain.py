@@ -120,7 +120,7 @@ def test_positions_of_routing_are_told() -> None:
     )
     assert explain_route(router(mode="off"), ITEMS)[0] == 'It goes to the primary: routing.mode is "off".'
     assert explain_route(router(percent="0"), ITEMS)[0] == "It goes to the primary: routing.percent is 0."
-    assert "20 % of such reads do" in explain_route(router(percent="20"), ITEMS)[0]
+    assert "in 20 % of the sessions" in explain_route(router(percent="20"), ITEMS)[0]
 
 
 def test_hint_that_names_a_replica_leaves_only_that_one() -> None:
