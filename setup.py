@@ -21,7 +21,7 @@ def hot_modules() -> list[Extension]:
         Extension(
             ".".join(pxd.with_suffix("").parts),
             [str(pxd.with_suffix(".py"))],
-            extra_compile_args=["-O2", "-g0"],
+            extra_compile_args=["-O2", "-g0", "-fno-plt"],
         )
         for pxd in sorted(Path("dbproxy").rglob("*.pxd"))
         if pxd.stem != "__init__"

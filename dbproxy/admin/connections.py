@@ -11,6 +11,7 @@ from time import monotonic, time
 from dbproxy.admin.figures import client_state
 from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
+from dbproxy.net.transport import Transport
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import NAMES, Member
 from dbproxy.session.client import Client
@@ -133,7 +134,7 @@ def server_pointer(server: Member) -> str:
     return f"s{server.id}"
 
 
-def describe(transport: asyncio.BaseTransport | None, end: str) -> Address:
+def describe(transport: asyncio.Transport | Transport | None, end: str) -> Address:
     """Address and port of one end, "peername" or "sockname"; ("unix", 0) for a Unix socket."""
     name = transport.get_extra_info(end) if transport is not None else None
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("unix", 0)

@@ -12,7 +12,7 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.http import Endpoints
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
-from dbproxy.net.listen import listen_tcp, listen_unix, raise_file_limit, stop_listening
+from dbproxy.net.listen import Listener, listen_tcp, listen_unix, raise_file_limit
 from dbproxy.session.startup import Login
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Lifecycle:
     def __init__(self, load: Callable[[], Settings], proxy: "Proxy") -> None:
         self.load = load
         self.proxy = proxy
-        self.listeners: list[asyncio.Server] = []
+        self.listeners: list[Listener] = []
         self.stop = asyncio.Event()
         self.stop_now = asyncio.Event()
 
@@ -170,7 +170,7 @@ class Lifecycle:
 
     def stop_listening(self) -> None:
         for listener in self.listeners:
-            stop_listening(listener)
+            listener.close()
 
     async def end_tasks(self) -> None:
         tasks = list(self.proxy.tasks)

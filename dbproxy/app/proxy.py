@@ -21,6 +21,7 @@ from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
 from dbproxy.errors import ConfigurationError, ProxyError
+from dbproxy.net.loop import Loop
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.janitor import isolated, sweep
@@ -263,4 +264,6 @@ def serve(load: Callable[[], Settings]) -> int:
     """Run the proxy until it is told to stop. Raises ConfigurationError if it cannot start as it is told to."""
     settings = load()
     logs.configure(settings.log.format, settings.log.level)
-    return uvloop.run(Lifecycle(load, Proxy(settings)).run())
+    make_loop = Loop if settings.listen.event_loop == "dbproxy" else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(Lifecycle(load, Proxy(settings)).run())

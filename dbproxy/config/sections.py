@@ -18,6 +18,7 @@ from dbproxy.config.url import Host, parse_url
 
 PoolMode = Literal["transaction", "session", "statement"]
 AuthType = Literal["scram-sha-256", "md5", "trust"]
+EventLoop = Literal["dbproxy", "uvloop"]
 
 
 PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
@@ -73,6 +74,11 @@ class ListenSettings(Section):
     unix_socket_mode: FileMode = setting("0777", "Permissions of the Unix socket.", restart=True)
     backlog: Count = setting(
         1024, "Connections that the kernel may hold until they are accepted.", restart=True, ge=1
+    )
+    event_loop: EventLoop = setting(
+        "dbproxy",
+        "What waits for the sockets: `dbproxy` serves them while it waits; `uvloop` takes more CPU time for each query.",
+        restart=True,
     )
     max_message_size: Size = setting(
         "16MiB",

@@ -1,26 +1,52 @@
 """Opening a connection to a server: TCP, or a Unix socket where the host is a path."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
+
+from dbproxy.net.transport import Transport
 
 P = TypeVar("P")
 
 
 async def connect(make_protocol: Callable[[], P], host: str, port: int) -> P:
     """The protocol, connected. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    factory: Any = make_protocol  # duck-typed: compiled classes cannot inherit from asyncio.Protocol
     if host.startswith("/"):
-        _, local = await loop.create_unix_connection(factory, f"{host}/.s.PGSQL.{port}")
-        return cast("P", local)
-    transport, remote = await loop.create_connection(factory, host, port)
-    keep_alive(transport)
-    return cast("P", remote)
+        sock = await _connect(socket.AF_UNIX, f"{host}/.s.PGSQL.{port}")
+    else:
+        sock = await _connect_to_name(host, port)
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+        )  # the kernel notices who is gone without a word
+    protocol = make_protocol()
+    Transport(sock, protocol)
+    return protocol
 
 
-def keep_alive(transport: asyncio.BaseTransport) -> None:
-    """A peer that is gone without a word is noticed by the kernel."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+async def _connect_to_name(host: str, port: int) -> socket.socket:
+    """To the first of its addresses where somebody listens."""
+    refusal: OSError | None = None
+    for family, _, _, _, address in await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        try:
+            return await _connect(family, address)
+        except OSError as error:
+            refusal = refusal or error
+    raise refusal or OSError(f"{host} has no address")
+
+
+async def _connect(family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except OSError as error:  # the loop's own words hide the system's
+        sock.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -13,12 +13,20 @@ cdef extern from *:
         clock_gettime(CLOCK_MONOTONIC, &moment);
         return moment.tv_sec + moment.tv_nsec * 1e-9;
     }
+    static char filled[65536];
+    static inline Py_ssize_t fill(int fd) { return recv(fd, filled, sizeof filled, MSG_DONTWAIT); }
+    static inline int last_error(void) { return errno; }
+    static inline int is_broken(void) { return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR; }
     static inline int peek_news(int fd) {
         char byte;
         return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
     }
     """
     int peek_news(int fd)
+    const char *filled
+    Py_ssize_t fill(int fd)
+    int is_broken()
+    int last_error()
     int MSG_DONTWAIT
     int MSG_NOSIGNAL
     Py_ssize_t send(int fd, const char *data, size_t size, int flags)
@@ -29,6 +37,9 @@ cdef bint COMPILED
 
 @cython.locals(taken=Py_ssize_t)
 cpdef Py_ssize_t send_now(int fd, bytes data) except -1
+
+@cython.locals(size=Py_ssize_t)
+cpdef bytes receive(int fd)
 
 cpdef bint has_news(int fd) except -1
 

@@ -12,6 +12,7 @@ import select
 import time
 
 COMPILED = not __file__.endswith(".py")
+CHUNK = 65536  # bytes that are read at once, at most
 
 
 def send_now(fd: int, data: bytes) -> int:
@@ -23,6 +24,21 @@ def send_now(fd: int, data: bytes) -> int:
         return os.write(fd, data)
     except OSError:
         return 0
+
+
+def receive(fd: int) -> bytes | None:
+    """What has come, up to CHUNK bytes; empty at the end, None if nothing has come. Raises OSError."""
+    if COMPILED:
+        size = fill(fd)
+        if size >= 0:
+            return filled[:size]
+        if not is_broken():
+            return None
+        raise OSError(last_error(), os.strerror(last_error()))
+    try:
+        return os.read(fd, CHUNK)
+    except (BlockingIOError, InterruptedError):
+        return None
 
 
 def has_news(fd: int) -> bool:

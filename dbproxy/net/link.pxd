@@ -1,19 +1,18 @@
 cimport cython
 
-from dbproxy.net.direct cimport send_now
+from dbproxy.net.direct cimport has_news
+from dbproxy.net.transport cimport Receiver, Transport
 
 
-cdef class Link:
+cdef class Link(Receiver):
     cdef public object transport
-    cdef object is_closing
-    cdef readonly int fd
-    cdef bint buffered
+    cdef readonly Transport direct
     cdef public int reasons
     cdef public bint full
     cdef public bint closed
 
     cpdef attach(self, transport)
-    @cython.locals(sent=Py_ssize_t)
     cpdef write(self, bytes data)
+    cpdef bint has_news(self) except -1
     cpdef hold(self, int reason)
     cpdef free(self, int reason)

@@ -2,16 +2,12 @@
 
 Backpressure (promise 7 of docs/architecture.md): whoever cannot write stops its partner from being read. Several
 reasons may hold at once; reading goes on when the last is gone.
-
-What is written goes straight to the socket: a transport would keep it until the loop's next turn, at twice the cost.
-Only what the kernel does not take is left to the transport, and until that is gone, all else too.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
-from dbproxy.net.direct import send_now
+from dbproxy.net.direct import has_news
+from dbproxy.net.transport import Receiver, Transport
 
 PARKED = 1  # waits for a server or for a task beside the data path
 PARTNER_FULL = 2  # what is read here cannot be written there
@@ -19,40 +15,32 @@ SELF_FULL = 4  # does not take what it asked for: nothing more is asked
 FLOODING = 8  # sent more messages than replies that may be due
 
 
-class Link:
+class Link(Receiver):
     """Base of client and server connections. `full`: the transport's write buffer is over its high-water mark."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self.is_closing: Callable[[], bool] | None = (
-            None  # the transport's: looked up for every write, it costs more
-        )
-        self.fd = -1
-        self.buffered = False
+        self.transport: asyncio.Transport | Transport | None = None
+        self.direct: Transport | None = None  # the transport, where it is ours and not the loop's
         self.reasons = 0
         self.full = False
         self.closed = False
 
-    def attach(self, transport: asyncio.Transport) -> None:
-        """Take the transport; its socket is written to directly."""
+    def attach(self, transport: asyncio.Transport | Transport) -> None:
+        """Take the transport: ours, or the loop's."""
         self.transport = transport
-        self.is_closing = transport.is_closing
-        self.fd = transport.get_extra_info("socket").fileno()
-        self.buffered = transport.get_write_buffer_size() > 0
+        self.direct = transport if isinstance(transport, Transport) else None
 
     def write(self, data: bytes) -> None:
-        if self.closed or self.is_closing is None or self.is_closing():
-            return  # a descriptor that is closed may be somebody else's by now
-        transport: Any = self.transport
-        if self.buffered and not transport.get_write_buffer_size():
-            self.buffered = False
-        if not self.buffered:
-            sent = send_now(self.fd, data)
-            if sent == len(data):
-                return
-            self.buffered = True
-            data = data[sent:]
-        transport.write(data)
+        if self.closed:
+            return
+        if self.direct is not None:
+            self.direct.write(data)
+        elif self.transport is not None:
+            self.transport.write(data)
+
+    def has_news(self) -> bool:
+        """Whether something has come that is not read yet, be it the end of the connection."""
+        return self.direct is not None and has_news(self.direct.fd)
 
     def hold(self, reason: int) -> None:
         """Stop reading, for this reason."""

@@ -1,6 +1,5 @@
 cimport cython
 
-from dbproxy.net.direct cimport has_news
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.supply cimport Supply

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from dbproxy.net.direct import has_news
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED, Member
 from dbproxy.pool.supply import Supply
@@ -42,7 +41,7 @@ class Pool(Supply):
                 claimed_by is not None and claimed_by is not client
             ):
                 server = self.find_fitting(client, now)
-            if server is not None and now - server.upkeep.used_at > QUIET and has_news(server.fd):
+            if server is not None and now - server.upkeep.used_at > QUIET and server.has_news():
                 server = self.find_quiet()
             if server is not None:
                 self.idle.remove(server)
@@ -79,7 +78,7 @@ class Pool(Supply):
     def find_quiet(self) -> Any:
         """An idle server that has nothing to say: one that was lost while idle says so before it is lent."""
         for server in reversed(self.idle):
-            if not has_news(server.fd):
+            if not server.has_news():
                 return server
         return None
 

@@ -16,6 +16,7 @@ cdef class Server(Member):
     cdef readonly Pool pool
     cdef readonly Relay relay
 
+    cpdef data_received(self, bytes data)
     @cython.locals(state=int)
     cdef hear(self, bytes data)
     @cython.locals(client=Borrower)

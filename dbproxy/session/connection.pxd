@@ -19,3 +19,4 @@ cdef class Connection(Borrower):
     cpdef park(self, int wait, Framer framer, Py_ssize_t index)
     cpdef bint is_parked(self)
     cpdef resume(self, Server server=*)
+    cpdef data_received(self, bytes data)

@@ -10,14 +10,18 @@ import structlog
 import uvloop
 
 import dbproxy
+from dbproxy.net.loop import Loop
 from tests.support.house import House
 from tests.support.scripted_server import ScriptedServer
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The proxy runs on uvloop; asyncio's own loop must do as well, which does not depend on the build."""
-    loops = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-    return {"uvloop": loops["uvloop"]} if dbproxy.PURE else loops
+    """The proxy runs on its own, or on uvloop, which does not depend on the build."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "dbproxy": Loop,
+        "uvloop": uvloop.new_event_loop,
+    }
+    return {"dbproxy": Loop} if dbproxy.PURE else loops
 
 
 @pytest.fixture(autouse=True)

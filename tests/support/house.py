@@ -8,7 +8,7 @@ from typing import Self
 
 from dbproxy.app.proxy import Proxy
 from dbproxy.config.load import load
-from dbproxy.net.listen import listen_tcp
+from dbproxy.net.listen import Listener, listen_tcp
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.pool import Pool
 from dbproxy.session.client import Client
@@ -36,7 +36,7 @@ class House:
         }
         self.proxy = Proxy(load(None, {}, {key: str(value) for key, value in given.items()}))
         self.port = 0
-        self._listener: asyncio.Server | None = None
+        self._listener: Listener | None = None
         self._clients: list[RawClient] = []
 
     async def __aenter__(self) -> Self:

@@ -4,16 +4,13 @@ The file has a line `NAME PORT` for each name, looked up at each connect, as a r
 addresses, since all hosts of a test have the same.
 """
 
-import asyncio
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
+from dbproxy.app import proxy
 from dbproxy.cli import main
+from dbproxy.net.loop import Loop
 from tests.support.proxy import Proxy
 
 
@@ -40,16 +37,14 @@ def read(table: Path) -> dict[str, str]:
 
 
 def run(table: Path) -> None:
-    class Loop(uvloop.Loop):
-        async def create_connection(
-            self, factory: Callable[[], Any], host: str | None = None, port: int | None = None, **kwargs: Any
-        ) -> tuple[asyncio.Transport, Any]:
+    class NamingLoop(Loop):
+        async def getaddrinfo(self, host: Any, port: Any, **kwargs: Any) -> Any:
             ports = read(table)
             if host in ports:
-                port, host = int(ports[host]), Proxy.host
-            return await uvloop.Loop.create_connection(self, factory, host, port, **kwargs)
+                host, port = Proxy.host, int(ports[host])
+            return await Loop.getaddrinfo(self, host, port, **kwargs)
 
-    uvloop.run = functools.partial(uvloop.run, loop_factory=Loop)
+    proxy.Loop = NamingLoop  # type: ignore[misc]
     main()
 
 
