@@ -77,7 +77,7 @@ class ListenSettings(Section):
     )
     event_loop: EventLoop = setting(
         "dbproxy",
-        "What waits for the sockets: `dbproxy` serves them while it waits; `uvloop` takes more CPU time for each query.",
+        "What waits for the sockets: `dbproxy` serves them while it waits; `uvloop` needs more CPU time for a query.",
         restart=True,
     )
     max_message_size: Size = setting(
