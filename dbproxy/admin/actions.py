@@ -58,7 +58,7 @@ async def kill(house: House, database: str) -> None:
     find(house, database, "kill")
     house.pause(database)
     for login in house.registry:
-        if login.client is not None and (not database or login.database == database):
+        if login.client is not None and (not database or login.identity.database == database):
             login.client.disconnect(
                 "KILL", AdminShutdown("terminating connection due to administrator command")
             )

@@ -15,6 +15,7 @@ from dbproxy.net.transport import Transport
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import NAMES, Member
 from dbproxy.session.client import Client
+from dbproxy.session.identity import Identity
 from dbproxy.session.startup import Login
 
 SOCKETS = columns(
@@ -49,33 +50,33 @@ def host_name(house: House, login: Login) -> str:
 
 
 def client_row(login: Login, host: str) -> tuple[Value, ...]:
-    client = login.client
+    who, client = login.identity, login.client
     server = client.server if client is not None else None
     wait = waiting_time(client) if client is not None else 0.0
     return (
         "C",
-        login.user,
-        login.database,
+        who.user,
+        who.database,
         "none",
         client_state(client) if client is not None else "active",
-        login.address,
-        login.port,
+        who.address,
+        who.port,
         *describe(login.transport, "sockname"),
-        show_time(login.connect_time),
+        show_time(who.connect_time),
         show_time(
             wall_clock(client.lending.request_time) if client is not None else 0.0,
-            otherwise=login.connect_time,
+            otherwise=who.connect_time,
         ),
         int(wait),
         int(wait % 1 * 1e6),
         0,
-        client_pointer(login),
+        client_pointer(who),
         server_pointer(server) if server is not None else "",
         0,
         "",
-        login.application_name,
+        who.application_name,
         len(client.prepared) if client is not None else 0,
-        login.id,
+        who.id,
         link_time(server),
         held_pins(client, monotonic()) if client is not None else "",
         host,
@@ -98,7 +99,7 @@ def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
         0,
         int(server.upkeep.generation != pool.generation),
         server_pointer(server),
-        client_pointer(server.loan.client.login) if isinstance(server.loan.client, Client) else "",
+        client_pointer(server.loan.client.identity) if isinstance(server.loan.client, Client) else "",
         server.backend.pid,
         "",
         server.backend.parameters.get("application_name", ""),
@@ -126,8 +127,8 @@ def held_pins(client: Client, now: float) -> str:
     return ",".join(f"{reason}:{int(now - since)}" for reason, since in sorted(client.state.pins.items()))
 
 
-def client_pointer(login: Login) -> str:
-    return f"c{login.id}"
+def client_pointer(client: Identity) -> str:
+    return f"c{client.id}"
 
 
 def server_pointer(server: Member) -> str:

@@ -55,16 +55,16 @@ HELP = """
 
 
 class Console(Link):
-    """An administrator's connection after login; `login.left` hears when it ends."""
+    """An administrator's connection after login; `house.left` hears when it ends."""
 
     def __init__(self, login: Login, house: House) -> None:
         Link.__init__(self)
-        self.login = login
+        self.identity = login.identity
         self.house = house
         assert login.transport is not None  # it is let in
         self.attach(login.transport)
         self.parameters = PARAMETERS
-        self.framer = console_framer(login.max_message_size)
+        self.framer = console_framer(self.identity.max_message_size)
         self.queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
         self.writable = asyncio.Event()
         self.writable.set()
@@ -106,7 +106,7 @@ class Console(Link):
         except ProxyError as error:
             self.disconnect(error.message, error)
         except Exception:  # our own bug costs this connection, and nobody else anything
-            log.exception("internal error", client=self.login.id)
+            log.exception("internal error", client=self.identity.id)
             self.disconnect("internal error", ProxyError("internal error in the proxy"))
 
     async def handle(self, kind: int, payload: bytes) -> None:
@@ -158,12 +158,12 @@ class Console(Link):
             return build.notice_response("SET ignored"), build.command_complete("SET")
         self.require_admin()
         done = assign(self.house, assignment)
-        log.info("console command", command=f"SET {assignment.key}", **self.login.describe())
+        log.info("console command", command=f"SET {assignment.key}", **self.identity.describe())
         return build.notice_response(done), build.command_complete("SET")
 
     async def act(self, command: Command) -> Iterable[bytes]:
         self.require_admin()
-        log.info("console command", command=command.text, **self.login.describe())
+        log.info("console command", command=command.text, **self.identity.describe())
         self.pausing = command.argument if command.verb == "pause" else None
         try:
             await ACTIONS[command.verb](self.house, command.argument)
@@ -172,13 +172,13 @@ class Console(Link):
         return (build.command_complete(command.verb.upper()),)
 
     def require_admin(self) -> None:
-        if self.login.user not in self.house.settings.auth.admin_users:
+        if self.identity.user not in self.house.settings.auth.admin_users:
             raise CommandFailed("admin access needed")
 
     def cancel(self) -> None:
         """A cancel request, as Ctrl-C in psql sends it: a PAUSE that still waits is taken back."""
         if self.pausing is not None:
-            log.info("console command", command="cancel", **self.login.describe())
+            log.info("console command", command="cancel", **self.identity.describe())
             self.house.resume(self.pausing)
 
     # --- the end ---
@@ -194,7 +194,7 @@ class Console(Link):
             self.transport.close()
         if self.task is not asyncio.current_task():
             self.task.cancel()
-        self.login.left(self, reason)
+        self.house.left(self.identity, reason)
 
 
 def show(house: House, command: Command) -> Iterable[bytes]:

@@ -10,7 +10,9 @@ from dbproxy.config import Settings
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
 from dbproxy.session.hub import Hub
+from dbproxy.session.identity import Identity
 from dbproxy.session.registry import Registry
+from dbproxy.session.startup import Login
 
 
 class House(Protocol):
@@ -25,7 +27,7 @@ class House(Protocol):
     @property
     def hubs(self) -> Mapping[str, Hub]: ...
     @property
-    def registry(self) -> Registry: ...
+    def registry(self) -> Registry[Login]: ...
     @property
     def cluster(self) -> Cluster: ...
     @property
@@ -47,6 +49,7 @@ class House(Protocol):
     def is_paused(self, database: str) -> bool: ...
     def pause(self, database: str) -> None: ...
     def resume(self, database: str) -> None: ...
+    def left(self, client: Identity, reason: str) -> None: ...
 
 
 def list_pools(house: House, database: str) -> list[Pool]:

@@ -19,10 +19,10 @@ def show_pins(house: House) -> Table:
 
 
 def pin_rows(client: Client, now: float) -> Iterator[tuple[Value, ...]]:
-    login, server = client.login, client.server
+    who, server = client.identity, client.server
     if server is None:
         return
-    name = client.news.reported.get("application_name", login.application_name)
-    link = (login.database, login.user, client.id, name, server.id, server.backend.pid)
+    name = client.news.reported.get("application_name", who.application_name)
+    link = (who.database, who.user, client.id, name, server.id, server.backend.pid)
     for reason, since in sorted(client.state.pins.items()):
         yield *link, reason, show_time(wall_clock(since)), int(now - since)

@@ -87,7 +87,7 @@ def show_users(house: House) -> Table:
     servers: Counter[str] = Counter()
     for primary in house.pools.values():
         servers[primary.user] += sum(pool.size() for pool in list_hosts(house, primary))
-    clients = Counter(login.user for login in house.registry if login.client is not None)
+    clients = Counter(login.identity.user for login in house.registry if login.client is not None)
     names = user_names(house)
     return Table(
         USERS, ((name, *_written(house, name), 0, servers[name], 0, clients[name]) for name in names)

@@ -25,6 +25,7 @@ from dbproxy.session.cancel import cancel_server
 from dbproxy.session.hub import STARTUP, Hub, limit
 from dbproxy.session.registry import Registry
 from dbproxy.session.senders import Senders
+from dbproxy.session.startup import Login
 from dbproxy.sql.cache import StatementCache
 
 NEVER = float("inf")
@@ -44,7 +45,7 @@ class Pools:
         self.hosts.cluster.on_reload = self.host_reloaded
         self.hubs: dict[str, Hub] = {}
         self.senders = Senders()
-        self.registry = Registry()
+        self.registry: Registry[Login] = Registry()
         self.watch = Watch(self.make_watch_pool, self.renew, self.spawn)
         self.paused = False
         self.paused_databases: set[str] = set()

@@ -20,7 +20,7 @@ from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
-from dbproxy.errors import ConfigurationError, ProxyError
+from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
 from dbproxy.net.loop import Loop
 from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
@@ -30,9 +30,9 @@ from dbproxy.pool.routines import REFRESH
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client
-from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_hub, sweep_logins
-from dbproxy.session.hub import limit
+from dbproxy.session.hub import Hub, limit
+from dbproxy.session.identity import Identity
 from dbproxy.session.startup import Login
 from dbproxy.wire.extended import statement_text
 
@@ -45,7 +45,7 @@ SWEEPS_PER_SECOND = 5
 class Proxy(Pools):
     """Who may log in, who is connected; over the pools.
 
-    Implements `session.house.House` and `admin.house.House`.
+    Implements `session.startup.LoginHouse` and `admin.house.House`.
     """
 
     reload: Callable[[], None]  # app.lifecycle's
@@ -69,11 +69,11 @@ class Proxy(Pools):
     def routers(self) -> Mapping[tuple[str, str], Router]:
         return self.hosts.routers
 
-    # --- session.house.House ---
+    # --- session.startup.LoginHouse ---
 
-    def hear(self, client: Client, channels: list[str]) -> None:
-        """Let the hub hear these, and the client go on then (`Client.heard`)."""
-        self.spawn(hear(client, channels))
+    def hear(self, hub: Hub, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
+        """Let the hub hear these, and say then that it does, or why it cannot."""
+        self.spawn(hear(hub, channels, heard))
 
     def learn(self, user: str, keys: Keys) -> None:
         self.learned[user] = keys
@@ -88,19 +88,37 @@ class Proxy(Pools):
     def open_console(self, login: Login) -> Console:
         return Console(login, self)
 
-    def log_slow(self, client: Client, request: Request, wait: float, run: float) -> None:
-        login = client.login
+    def find_client(self, pid: int) -> Identity | None:
+        login = self.registry.by_pid.get(pid)
+        return login.identity if login is not None and login.client is not None else None
+
+    def terminate(self, pid: int, reason: str) -> None:
+        login = self.registry.by_pid.get(pid)
+        if login is not None and login.client is not None:
+            error = AdminShutdown("terminating connection due to administrator command")
+            login.client.disconnect(reason, error)
+
+    def left(self, client: Identity, reason: str) -> None:
+        """The client, or the console session, is gone."""
+        self.registry.remove(client.pid)
+        self.registry.count_disconnect(reason)
+        if self.settings.log.connections:
+            age = round(monotonic() - client.connected_at, 3)
+            log.info("client disconnected", reason=reason, age=age, **client.describe())
+
+    def log_slow(self, client: Identity, request: Request, number: int, wait: float, run: float) -> None:
+        """`number`: which of its pool's queries it is."""
         self.slowlog.record(
             monotonic(),
             statement_text(request.chunk, request.at),
             wait_us=int(wait * 1e6),
             run_us=int(run * 1e6),
-            user=login.user,
-            database=login.database,
-            application_name=login.application_name,
-            client=f"{login.address}:{login.port}",
-            connection_id=login.id,
-            query_id=client.pool.stats.query_count,
+            user=client.user,
+            database=client.database,
+            application_name=client.application_name,
+            client=f"{client.address}:{client.port}",
+            connection_id=client.id,
+            query_id=number,
         )
 
     async def derive_keys(self) -> None:
@@ -155,7 +173,7 @@ class Proxy(Pools):
         """To who came before there were replicas."""
         if login.pool is None or login.router is not None:
             return
-        login.router = self.find_router(login.database, login.user)
+        login.router = self.find_router(login.identity.database, login.identity.user)
         client = login.client
         if client is not None and client.state.shares and client.state.mode == "transaction":
             client.route.judge.router = login.router
@@ -229,13 +247,13 @@ class Proxy(Pools):
         self.behind = sweep_logins(self.registry, self.settings, now)
 
 
-async def hear(client: Client, channels: list[str]) -> None:
+async def hear(hub: Hub, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
     try:
-        await client.ear.find_hub().hear(channels)
+        await hub.hear(channels)
     except ProxyError as error:
-        client.ear.heard(error)
+        heard(error)
     else:
-        client.ear.heard()
+        heard(None)
 
 
 def read_users(settings: Settings) -> Users:

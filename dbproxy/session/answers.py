@@ -21,7 +21,7 @@ def answer(client: "Client", server: Server, text: bytes, values: Values) -> byt
     answers = {}
     for call in filter(is_answerable, find_calls(text)):
         if call.name in SIGNALS:
-            found = signal(client, server, call, values)
+            found = signal(client.identity, client.state.house, server, call, values)
             if isinstance(found, Refusal):
                 return found
         elif own:

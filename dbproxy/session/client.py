@@ -9,7 +9,7 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import FLOODING, PARKED
@@ -17,8 +17,11 @@ from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
+from dbproxy.routing.router import Router
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
+from dbproxy.session.house import House
+from dbproxy.session.identity import Identity
 from dbproxy.session.intake import Intake
 from dbproxy.session.judging import Judge
 from dbproxy.session.loan import Lending
@@ -29,21 +32,18 @@ from dbproxy.session.statements import ClientStatements
 from dbproxy.session.unnamed import learn
 from dbproxy.session.wait import NOT, RETRY
 
-if TYPE_CHECKING:
-    from dbproxy.session.startup import Login
-
 
 class Client(Connection):
-    """session.startup makes it from a login."""
+    """session.startup makes it once a login is let in. `router`: where there are replicas."""
 
-    def __init__(self, login: "Login", pool: Pool) -> None:
-        Connection.__init__(self, login, pool)
-        state = self.state = SessionState(self, login.settings)
-        prepared = self.prepared = ClientStatements(pool, state.shares, login.settings.values, state)
+    def __init__(self, identity: Identity, house: House, pool: Pool, router: Router | None) -> None:
+        Connection.__init__(self, identity, pool)
+        state = self.state = SessionState(self, house)
+        prepared = self.prepared = ClientStatements(pool, state.shares, identity.settings.values, state)
         self.ear = Ear(self, state, prepared)
         reader = Reader(self)
         routes = state.shares and state.mode == "transaction"
-        judge = Judge(reader, state, prepared, login.router if routes else None)
+        judge = Judge(reader, state, prepared, router if routes else None)
         self.route = Route(self, state, prepared, reader, judge)
         self.lending = Lending(self, state, prepared, self.route)
         self.intake = Intake(self, state, prepared, self.ear, self.route, self.lending)
@@ -138,7 +138,8 @@ class Client(Connection):
         self.intake.gateway.conclude(request, microseconds, failed)
 
     def slow(self, request: Request, wait: float, run: float) -> None:
-        self.login.slow(self, request, wait, run)
+        number = self.pool.stats.query_count
+        self.state.house.log_slow(self.identity, request, number, wait, run)
 
     # --- how it is doing ---
 
@@ -275,4 +276,4 @@ class Client(Connection):
         if server is not None:
             server.abandon(self.inbound.framer.left > 0)
         self.inbound.end_passage()
-        self.login.left(self, reason)
+        self.state.house.left(self.identity, reason)

@@ -9,7 +9,7 @@ cdef int NOT, PARKED, PARTNER_FULL, SELF_FULL
 
 
 cdef class Connection(Borrower):
-    cdef readonly object login
+    cdef readonly object identity
     cdef readonly Pool pool
     cdef readonly Inbound inbound
     cdef public Server server

@@ -1,7 +1,5 @@
 """A client's connection: its transport, what it has sent, the server that it holds, and its end."""
 
-from typing import TYPE_CHECKING
-
 import structlog
 
 from dbproxy.errors import ProxyError
@@ -10,13 +8,11 @@ from dbproxy.net.link import PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
+from dbproxy.session.identity import Identity
 from dbproxy.session.inbound import Inbound
 from dbproxy.session.wait import NOT
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
-
-if TYPE_CHECKING:
-    from dbproxy.session.startup import Login
 
 log = structlog.get_logger()
 
@@ -26,19 +22,18 @@ DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 class Connection(Borrower):
     """What the parts of a `Client` know of it."""
 
-    def __init__(self, login: "Login", pool: Pool) -> None:
+    def __init__(self, identity: Identity, pool: Pool) -> None:
         Borrower.__init__(self)
-        self.login = login
+        self.identity = identity
         self.pool = pool
-        self.settings = login.settings
-        self.news.reported.update({name.lower(): value for name, value in login.reported.items()})
-        self.inbound = Inbound(client_framer(login.max_message_size), pool)
+        self.settings = identity.settings
+        self.inbound = Inbound(client_framer(identity.max_message_size), pool)
         self.server: Server | None = None
         self.stalled_since = 0.0  # it does not take its answers
 
     @property
     def id(self) -> int:
-        return self.login.id
+        return self.identity.id
 
     def take(self, data: bytes) -> None:
         """Handle what the client sent."""

@@ -19,7 +19,7 @@ UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given u
 RELEASE_AFTER = 60.0  # seconds without channels until a hub's connection is closed
 
 
-def sweep_logins(registry: Registry, settings: Settings, now: float) -> bool:
+def sweep_logins(registry: Registry[Login], settings: Settings, now: float) -> bool:
     """Disconnect who is over a limit, `AT_ONCE` at most; whether there may be more of them.
 
     Each farewell costs 0.1 ms in which nobody is served: a flood of logins that say nothing is over all at once.
@@ -29,7 +29,7 @@ def sweep_logins(registry: Registry, settings: Settings, now: float) -> bool:
         try:
             ended += end_if_over(login, settings, now)
         except Exception:  # a bug in one deadline costs nobody else theirs
-            log.exception("internal error", client=login.id)
+            log.exception("internal error", client=login.identity.id)
         if ended == AT_ONCE:
             return True
     return False
@@ -39,7 +39,7 @@ def end_if_over(login: Login, settings: Settings, now: float) -> bool:
     login_timeout = settings.pool.client_login_timeout
     if login.client is not None:
         return end_client(login.client, now)
-    if login.console is None and login_timeout and now - login.connected_at >= login_timeout:
+    if login.console is None and login_timeout and now - login.identity.connected_at >= login_timeout:
         login.refuse(LoginTimeout(f"client_login_timeout: not logged in within {login_timeout:g} s"))
         return True
     return False

@@ -82,7 +82,8 @@ class Ear:
 
     def find_hub(self) -> Hub:
         if self.hub is None:
-            self.hub = self.client.login.find_hub()
+            who = self.client.identity
+            self.hub = self.state.house.find_hub(who.database, who.user)
         return self.hub
 
     def heard(self, error: ProxyError | None = None) -> None:
@@ -117,7 +118,7 @@ class Ear:
 
         Another may have begun since, behind it in one breath.
         """
-        own = message[:1] == b"A" and int.from_bytes(message[5:9], "big") == self.client.login.pid
+        own = message[:1] == b"A" and int.from_bytes(message[5:9], "big") == self.client.identity.pid
         server = self.client.server
         return own and (server is None or not server.relay.inside_message())
 

@@ -13,6 +13,7 @@ from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import channel_of, quote
+from dbproxy.session.house import House
 from dbproxy.sql.statement import DISCARDED, DISCARDS, NOTIFIES, Statement
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ _marks = count(1)
 class Listening:
     """One client's."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: "Client", house: House) -> None:
         self.client = client
+        self.house = house
         self.channels: frozenset[str] = frozenset()  # that it listens to
         self.unwanted: set[str] = set()  # that it may have given up in this transaction
         self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
@@ -95,7 +97,10 @@ class Listening:
         if not self.hearing:
             self.hearing = True
             self.reached |= new
-            hub.catch_up(self.client.ear.heard) if heard else self.client.login.hear(self.client, channels)
+            if heard:
+                hub.catch_up(self.client.ear.heard)
+            else:
+                self.house.hear(hub, channels, self.client.ear.heard)
         return self.hearing  # not if there is nothing to wait for
 
     # --- notifications, and the end of the transaction ---
@@ -112,7 +117,9 @@ class Listening:
             return False
         if channel not in self.wanted or channel in self.channels:
             return False
-        own = int.from_bytes(message[5:9], "big") == self.client.login.pid  # not sent before it was committed
+        own = (
+            int.from_bytes(message[5:9], "big") == self.client.identity.pid
+        )  # not sent before it was committed
         if own or self.doubtful:
             self.early.append(message)
         return True

@@ -1,23 +1,22 @@
 """Which pins began and which ended, as a transaction's audit says: counted, logged, and dated."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import structlog
 
 from dbproxy.pool.server import Server
-
-if TYPE_CHECKING:
-    from dbproxy.session.startup import Login
+from dbproxy.session.identity import Identity
 
 log = structlog.get_logger()
 
 
-def follow_pins(login: "Login", server: Server, before: Mapping[str, float], now: float) -> dict[str, float]:
+def follow_pins(
+    client: Identity, server: Server, before: Mapping[str, float], now: float
+) -> dict[str, float]:
     """The reasons why this client keeps the server now, each with since when; `before` are those until now."""
     for reason in sorted(server.dialogue.traces.pins - before.keys()):
         server.pool.stats.pin_counts[reason] += 1
-        log.info("client pinned", server=server.id, reason=reason, **login.describe())
+        log.info("client pinned", server=server.id, reason=reason, **client.describe())
     for reason in sorted(before.keys() - server.dialogue.traces.pins):
-        log.info("client unpinned", server=server.id, reason=reason, **login.describe())
+        log.info("client unpinned", server=server.id, reason=reason, **client.describe())
     return {reason: before.get(reason, now) for reason in server.dialogue.traces.pins}

@@ -10,7 +10,7 @@ class Reader:
 
     def __init__(self, client: Connection) -> None:
         self.client = client
-        self.read_only: bool = client.login.read_only
+        self.read_only: bool = client.identity.read_only
         self.wanted_host = ""  # by a hint
         self.avoided: object = None  # a host that a request was rescued from
         self.waited = False  # for a replica to be fresh enough, already

@@ -207,7 +207,7 @@ class Route:
         self.client.inbound.wait = MOVE
 
     def send_again(self, data: bytes) -> None:
-        framer = client_framer(self.client.login.max_message_size)
+        framer = client_framer(self.client.identity.max_message_size)
         framer.scan(data)
         self.client.park(RETRY, framer, 0)
         self.client.resume()
@@ -225,7 +225,7 @@ class Route:
     def take_unanswered(self, server: Server) -> bytes:
         """What the server has not answered, as if it had not been sent."""
         self.take_back(server)
-        limit = self.client.login.max_message_size
+        limit = self.client.identity.max_message_size
         data = self.batch.unanswered(server.loan.served, self.prepared.spell_faked(), limit)
         self.forget_parsed(data)
         self.client.inbound.pending.clear()
@@ -242,7 +242,7 @@ class Route:
 
     def forget_parsed(self, data: bytes) -> None:
         """What is parsed again must not be there already."""
-        framer = client_framer(self.client.login.max_message_size)
+        framer = client_framer(self.client.identity.max_message_size)
         for mark in framer.feed(data):
             at = mark >> 8
             if mark & 255 == ord("P"):

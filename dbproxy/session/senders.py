@@ -35,4 +35,4 @@ class Senders:
             now - server.trail.left_at < DOUBT
         ):  # the one before may have notified: known if its statement said so
             borrower = server.trail.notifier
-        return borrower.login.pid if isinstance(borrower, Client) else pid
+        return borrower.identity.pid if isinstance(borrower, Client) else pid

@@ -4,18 +4,15 @@ That one is ours, and no backend's: the proxy itself cancels or disconnects the 
 the answer put in (sql.calls). Who names itself is answered by PostgreSQL, which is given the id of its own backend.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
-from dbproxy.errors import AdminShutdown, InsufficientPrivilege
+from dbproxy.errors import InsufficientPrivilege
 from dbproxy.pool.request import Refusal
 from dbproxy.pool.server import Server
+from dbproxy.session.house import House
+from dbproxy.session.identity import Identity
 from dbproxy.sql.calls import Call, Operand
 from dbproxy.wire import build
-
-if TYPE_CHECKING:
-    from dbproxy.session.client import Client
-    from dbproxy.session.startup import Login
 
 Values = Sequence[tuple[bytes | None, bool]]  # of a Bind, and whether they are binary
 SIGNALS = {  # words of PostgreSQL's refusal
@@ -24,21 +21,19 @@ SIGNALS = {  # words of PostgreSQL's refusal
 }
 
 
-def signal(client: "Client", server: Server, call: Call, values: Values) -> str | Refusal:
+def signal(client: Identity, house: House, server: Server, call: Call, values: Values) -> str | Refusal:
     """Do what is asked for; what answers the call, "" if it names no client of ours."""
-    login = client.login
-    target = login.house.registry.by_pid.get(_read_pid(call, values))
-    if target is None or target.client is None:
+    target = house.find_client(_read_pid(call, values))
+    if target is None:
         return ""
-    if target is login:
+    if target.pid == client.pid:
         return f"CASE WHEN true THEN pg_catalog.{call.name}(pg_catalog.pg_backend_pid())"
-    if not _may_signal(login, target, server):
+    if not _may_signal(client, target, server, house.settings.auth.admin_users):
         return refuse(call.name)
     if call.name == "pg_cancel_backend":
-        login.house.cancel(target.pid, target.key)
+        house.cancel(target.pid, target.key)
     else:
-        why = "terminating connection due to administrator command"
-        target.client.disconnect(call.name, AdminShutdown(why))
+        house.terminate(target.pid, call.name)
     return "CASE WHEN true THEN true"
 
 
@@ -53,11 +48,10 @@ def refuse(function: str) -> Refusal:
     )
 
 
-def _may_signal(login: "Login", target: "Login", server: Server) -> bool:
+def _may_signal(client: Identity, target: Identity, server: Server, administrators: Collection[str]) -> bool:
     """Whether it is the same user, or a superuser (as the server says of the session's role) or administrator."""
-    administrators = login.house.settings.auth.admin_users
     superuser = server.backend.parameters.get("is_superuser") == "on"
-    return superuser or login.user == target.user or login.user in administrators
+    return superuser or client.user == target.user or client.user in administrators
 
 
 def read_operand(operand: Operand, values: Values) -> tuple[bytes | None, bool]:

@@ -1,16 +1,20 @@
 """A client's login: what happens between connecting and the first query (slow lane).
 
 PostgreSQL: "Start-up". A `Login` is the connection's protocol until the client is let in; then a `Client` (or the
-console) takes its place. The login stays as the record of who the client is.
+console) takes its place. The login stays registered, with who it is (session.identity).
 """
 
 import asyncio
+from dataclasses import replace
 from itertools import count
 from time import monotonic, time
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
+from dbproxy.auth.client_login import Authenticator
+from dbproxy.auth.scram import Keys
+from dbproxy.auth.users import Users
 from dbproxy.errors import (
     AdminShutdown,
     FeatureNotSupported,
@@ -24,17 +28,17 @@ from dbproxy.net.link import Link
 from dbproxy.net.listen import describe_peer
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.insertions import STANDBY
-from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import Request
 from dbproxy.routing.router import Router
 from dbproxy.routing.wishes import complain
 from dbproxy.session.application_name import NAME_LIMIT, name_with_host
 from dbproxy.session.authentication import authenticate
 from dbproxy.session.client import Client
 from dbproxy.session.house import House
-from dbproxy.session.hub import Hub
+from dbproxy.session.identity import Identity
 from dbproxy.session.inbox import Inbox
+from dbproxy.session.registry import Registry
 from dbproxy.wire import build
 from dbproxy.wire.startup import (
     MINOR,
@@ -55,23 +59,33 @@ CONSOLES = frozenset({"dbproxy", "pgbouncer"})
 READ_ONLY = {"default_transaction_read_only": "on"}
 
 
+class LoginHouse(House, Protocol):
+    """What a login needs of the proxy, beyond what its client does."""
+
+    @property
+    def users(self) -> Users: ...
+    @property
+    def authenticator(self) -> Authenticator: ...
+    @property
+    def registry(self) -> "Registry[Login]": ...
+    @property
+    def stopping(self) -> bool: ...
+    def find_pool(self, database: str, user: str) -> Pool: ...
+    async def follow_defaults(self, pool: Pool) -> None: ...
+    def find_router(self, database: str, user: str) -> Router | None: ...
+    def learn(self, user: str, keys: Keys) -> None: ...
+    def open_console(self, login: "Login") -> Any: ...
+
+
 class Login(Link):
     """One connection from an application, from accept to its end."""
 
-    def __init__(self, house: House, *, read_only: bool = False) -> None:
+    def __init__(self, house: LoginHouse, *, read_only: bool = False) -> None:
         """`read_only`: it came by the entry that takes no writes."""
         Link.__init__(self)
         self.house = house
-        self.read_only = read_only
-        self.id = next(_ids)
-        self.pid, self.key = 0, b""
-        self.user = self.database = self.application_name = ""
-        self.address, self.port = "", 0
-        self.connected_at = monotonic()
-        self.connect_time = time()
-        self.settings = NOTHING
-        self.reported: dict[str, str] = {}  # what the settings that it asked for lead to
-        self.max_message_size = house.settings.listen.max_message_size
+        limit = house.settings.listen.max_message_size
+        self.identity = Identity(next(_ids), monotonic(), time(), limit, read_only)
         self.pool: Pool | None = None
         self.router: Router | None = None  # where there are replicas
         self.client: Client | None = None
@@ -83,8 +97,9 @@ class Login(Link):
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.attach(transport)
-        self.address, self.port = describe_peer(transport)
-        self.pid, self.key = self.house.registry.add(self)
+        address, port = describe_peer(transport)
+        pid, key = self.house.registry.add(self)
+        self.identity = replace(self.identity, pid=pid, key=key, address=address, port=port)
         self.task = asyncio.get_running_loop().create_task(self.run())
 
     def data_received(self, data: bytes) -> None:
@@ -98,7 +113,7 @@ class Login(Link):
 
     def why_lost(self) -> str:
         """For the log, as PostgreSQL has it: nothing of who has said nothing, as health checks do."""
-        if self.user:
+        if self.identity.user:
             return "client closed the connection before it was let in"
         return "incomplete startup packet" if self.inbox.data else ""
 
@@ -124,7 +139,7 @@ class Login(Link):
         except asyncio.CancelledError:
             raise
         except Exception:  # our own bug costs this client its connection, and nobody else anything
-            log.exception("internal error", client=self.id)
+            log.exception("internal error", client=self.identity.id)
             self.refuse(ProxyError("internal error in the proxy"))
 
     async def read_opening(self) -> StartupMessage | CancelRequest:
@@ -144,7 +159,8 @@ class Login(Link):
         self.end("")
 
     async def let_in(self, opening: StartupMessage) -> None:
-        self.user, self.database = opening.user, opening.database
+        user, database = opening.user, opening.database
+        self.identity = replace(self.identity, user=user, database=database)
         if opening.needs_negotiation:
             self.write(build.negotiate_protocol_version(MINOR, opening.protocol_options))
         if opening.parameters.get("replication", "false").lower() not in ("false", "off", "no", "0"):
@@ -153,44 +169,51 @@ class Login(Link):
             )
         await self.authenticate()
         self.check_limits()
-        if self.database in CONSOLES:
+        if database in CONSOLES:
             self.enter_console()
             return
-        pool = self.pool = self.house.find_pool(self.database, self.user)
-        self.router = self.house.find_router(self.database, self.user)
-        listed = self.house.settings.databases.get(self.database)
-        self.read_only |= listed is not None and listed.read_only
-        asked = {name.lower(): value for name, value in opening.settings().items()}
-        asked |= READ_ONLY if self.read_only else {}
-        for _, why in complain(asked):
-            raise InvalidParameterValue(why)
-        self.application_name = asked.get("application_name", "")
-        asked = self.add_host(pool, asked)
-        self.settings = pool.tenant.parameter_sets.find(asked)
+        pool = self.pool = self.house.find_pool(database, user)
+        self.router = self.house.find_router(database, user)
+        asked = self.ask(pool, {name.lower(): value for name, value in opening.settings().items()})
         await self.house.follow_defaults(pool)
         snapshot = pool.defaults.snapshot
-        self.reported = await self.judge(pool, asked)
+        reported = await self.judge(pool, asked)
         while pool.defaults.snapshot is not snapshot:  # altered meanwhile
             snapshot = pool.defaults.snapshot
             pool.tenant.parameter_sets.forget_reports()
-            self.reported = await self.judge(pool, asked)
-        if self.read_only:
-            self.reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})
-        self.enter(pool, {**pool.welcome, **self.reported})
+            reported = await self.judge(pool, asked)
+        if self.identity.read_only:
+            reported |= READ_ONLY | ({STANDBY: "on"} if self.router is not None else {})
+        self.enter(pool, reported)
+
+    def ask(self, pool: Pool, asked: dict[str, str]) -> dict[str, str]:
+        """Note what it asks for; what servers are told of that. InvalidParameterValue if it asks for nonsense."""
+        listed = self.house.settings.databases.get(self.identity.database)
+        read_only = self.identity.read_only or (listed is not None and listed.read_only)
+        asked = {**asked, **READ_ONLY} if read_only else asked
+        for _, why in complain(asked):
+            raise InvalidParameterValue(why)
+        name = asked.get("application_name", "")
+        if pool.settings.application_name_add_host:
+            told = name_with_host(name, self.identity.address, self.identity.port)
+            asked = {**asked, "application_name": told}
+        settings = pool.tenant.parameter_sets.find(asked)
+        self.identity = replace(self.identity, application_name=name, read_only=read_only, settings=settings)
+        return asked
 
     async def authenticate(self) -> None:
-        house = self.house
-        exchange = house.authenticator.begin(house.settings.auth.type, self.user, house.users.get(self.user))
+        house, user = self.house, self.identity.user
+        exchange = house.authenticator.begin(house.settings.auth.type, user, house.users.get(user))
         keys = await authenticate(exchange, self.inbox, self.write)
         if keys is not None:
-            house.learn(self.user, keys)
+            house.learn(user, keys)
 
     def check_limits(self) -> None:
         house = self.house
         if house.stopping:
             raise AdminShutdown("the proxy is shutting down")
         most = house.settings.pool.max_client_conn
-        if len(house.registry) > most and self.user not in house.settings.auth.admin_users:
+        if len(house.registry) > most and self.identity.user not in house.settings.auth.admin_users:
             raise TooManyConnections(f"sorry, too many clients already (max_client_conn is {most})")
 
     async def judge(self, pool: Pool, asked: dict[str, str]) -> dict[str, str]:
@@ -209,43 +232,38 @@ class Login(Link):
             reported["application_name"] = name
         return reported
 
-    def add_host(self, pool: Pool, asked: dict[str, str]) -> dict[str, str]:
-        """What servers are told: the client's name with where it comes from, if that is wanted."""
-        if not pool.settings.application_name_add_host:
-            return asked
-        return {**asked, "application_name": name_with_host(self.application_name, self.address, self.port)}
-
     # --- let in, or not ---
 
-    def enter(self, pool: Pool, parameters: dict[str, str]) -> None:
-        self.pool = pool
+    def enter(self, pool: Pool, reported: dict[str, str]) -> None:
+        """`reported`: what the settings that it asked for lead to."""
         pool.stats.login_count += 1
-        client = self.client = Client(self, pool)
+        client = self.client = Client(self.identity, self.house, pool, self.router)
+        client.news.reported.update({name.lower(): value for name, value in reported.items()})
         assert self.transport is not None
         client.attach(self.transport)
-        self.welcome(parameters)
+        self.welcome({**pool.welcome, **reported})
         if self.house.settings.log.connections:
-            log.info("client login", **self.describe())
+            log.info("client login", **self.identity.describe())
         self.hand_over(client)
 
     def enter_console(self) -> None:
-        auth = self.house.settings.auth
-        if self.user not in (*auth.admin_users, *auth.stats_users):
+        auth, user = self.house.settings.auth, self.identity.user
+        if user not in (*auth.admin_users, *auth.stats_users):
             raise InvalidAuthorization(
-                f'user "{self.user}" may not use the console',
+                f'user "{user}" may not use the console',
                 hint="List the user in auth.admin_users or auth.stats_users.",
                 sqlstate="42501",
             )
         self.console = self.house.open_console(self)
         self.welcome(self.console.parameters)
-        log.info("console login", **self.describe())
+        log.info("console login", **self.identity.describe())
         self.hand_over(self.console)
 
     def welcome(self, parameters: dict[str, str]) -> None:
         self.write(
             build.authentication_ok()
             + b"".join(build.parameter_status(name, value) for name, value in parameters.items())
-            + build.backend_key_data(self.pid, self.key)
+            + build.backend_key_data(self.identity.pid, self.identity.key)
             + build.ready_for_query(ord("I"))
         )
 
@@ -262,7 +280,9 @@ class Login(Link):
 
     def refuse(self, error: ProxyError) -> None:
         self.house.registry.login_failures[error.sqlstate] += 1
-        log.warning("client refused", sqlstate=error.sqlstate, error=error.message, **self.describe())
+        log.warning(
+            "client refused", sqlstate=error.sqlstate, error=error.message, **self.identity.describe()
+        )
         if error.severity != "FATAL":
             error.severity = "FATAL"
         self.write(build.error_response(error))
@@ -273,41 +293,10 @@ class Login(Link):
         if self.closed:
             return
         self.closed = True
-        self.house.registry.remove(self)
+        self.house.registry.remove(self.identity.pid)
         if reason:
-            log.info("client left", reason=reason, **self.describe())
+            log.info("client left", reason=reason, **self.identity.describe())
         if self.transport is not None:
             self.transport.close()
         if self.task is not None and self.task is not asyncio.current_task():
             self.task.cancel()
-
-    # --- what a client asks of its login ---
-
-    def left(self, client: Link, reason: str) -> None:
-        """The client, or the console session, is gone."""
-        self.house.registry.remove(self)
-        self.house.registry.count_disconnect(reason)
-        if self.house.settings.log.connections:
-            age = round(monotonic() - self.connected_at, 3)
-            log.info("client disconnected", reason=reason, age=age, **self.describe())
-
-    def find_hub(self) -> Hub:
-        return self.house.find_hub(self.database, self.user)
-
-    def hear(self, client: Client, channels: list[str]) -> None:
-        self.house.hear(client, channels)
-
-    def vacate(self, databases: tuple[str, ...]) -> None:
-        self.house.vacate(databases)
-
-    def slow(self, client: Client, request: Request, wait: float, run: float) -> None:
-        self.house.log_slow(client, request, wait, run)
-
-    def describe(self) -> dict[str, Any]:
-        return {
-            "client": self.id,
-            "address": f"{self.address}:{self.port}" if self.port else self.address,
-            "user": self.user,
-            "database": self.database,
-            "application_name": self.application_name,
-        }

@@ -22,6 +22,7 @@ from dbproxy.pool.scopes import PATH, READ
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
 from dbproxy.session.answers import answer
+from dbproxy.session.house import House
 from dbproxy.session.listening import Listening
 from dbproxy.session.names import DEPENDS, USES, encode
 from dbproxy.session.pins import follow_pins
@@ -53,15 +54,16 @@ REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refuse
 class SessionState:
     """One client's, in transaction and statement mode. `start`: the settings that it asked for as it logged in."""
 
-    def __init__(self, client: "Client", start: Parameters) -> None:
+    def __init__(self, client: "Client", house: House) -> None:
         self.client = client
+        self.house = house
         self.pool = client.pool
         self.mode: str = client.pool.settings.mode
         self.tracks = self.mode != "session"
         self.shares = self.tracks and client.pool.settings.max_prepared_statements > 0  # its statements
-        self.start = start
+        self.start = client.identity.settings
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
-        self.listening = Listening(client)
+        self.listening = Listening(client, house)
         self.recollection = Recollection(client)
         self.backslashes = self.reads_backslashes()
 
@@ -179,7 +181,7 @@ class SessionState:
         if statement.functions or statement.modifies_within or effects & (sql.UNKNOWN | sql.EXECUTES):
             server.dialogue.traces.sequences.advance()
         if statement.databases:
-            self.client.login.vacate(statement.databases)
+            self.house.vacate(statement.databases)
         if statement.defines:
             self.pool.tenant.routines.update(defined(statement, self.pool.tenant.routines))
             self.pool.tenant.sets_unseen = may_set(self.pool.tenant.routines)
@@ -293,7 +295,7 @@ class SessionState:
             client.prepared.names.conclude(server, findings.prepared)
         self.listening.conclude(findings, effects)
         self.recollection.conclude(server, findings.recalled, effects)
-        self.pins = follow_pins(client.login, server, self.pins, monotonic())
+        self.pins = follow_pins(client.identity, server, self.pins, monotonic())
 
     def warn(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """Tell the client of a value that no setting of ours can have, as it was not seen ahead."""

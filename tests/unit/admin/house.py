@@ -1,6 +1,6 @@
 """A proxy without sockets: pools that open nothing, clients and servers put into the state that a test needs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -17,6 +17,7 @@ from dbproxy.pool.tenant import Tenant
 from dbproxy.routing.router import Router
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
+from dbproxy.session.identity import Identity
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
@@ -121,6 +122,10 @@ class FakeHouse:
         else:
             self.paused = False
 
+    def left(self, client: Identity, reason: str) -> None:
+        self.registry.remove(client.pid)
+        self.registry.count_disconnect(reason)
+
     def reload(self) -> None:
         self.reloads += 1
         if self.bad_settings is not None:
@@ -152,18 +157,19 @@ class FakeHouse:
         pool.move(server, state)
         return server
 
-    def add_login(self, user: str = "app", database: str = "app") -> Login:
+    def add_login(self, user: str = "app", database: str = "app", **told: Any) -> Login:
+        """`told`: fields of its identity."""
         login = Login(self)
         login.attach(Transport())
-        login.user, login.database = user, database
-        login.address, login.port = "10.0.0.1", 5000
-        login.pid, login.key = self.registry.add(login)
+        pid, key = self.registry.add(login)
+        told = {"user": user, "database": database, "address": "10.0.0.1", "port": 5000, **told}
+        login.identity = replace(login.identity, pid=pid, key=key, **told)
         return login
 
-    def add_client(self, pool: Pool) -> Client:
-        login = self.add_login(pool.user, pool.database)
+    def add_client(self, pool: Pool, **told: Any) -> Client:
+        login = self.add_login(pool.user, pool.database, **told)
         login.pool = pool
-        login.client = Client(login, pool)
+        login.client = Client(login.identity, self, pool, None)
         login.client.attach(login.transport)
         return login.client
 

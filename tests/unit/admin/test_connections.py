@@ -34,8 +34,7 @@ def test_connection_that_is_not_lent_has_no_link(house: FakeHouse) -> None:
 
 
 def test_times_are_written_as_pgbouncer_writes_them(house: FakeHouse) -> None:
-    client = house.add_client(house.add_pool())
-    client.login.connect_time = 1_000_000_000.0
+    house.add_client(house.add_pool(), connect_time=1_000_000_000.0)
     (row,) = records(show_clients(house))
     assert row["connect_time"] == row["request_time"] == "2001-09-09 01:46:40 UTC"
 

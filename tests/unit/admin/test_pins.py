@@ -10,13 +10,13 @@ from tests.unit.admin.house import FakeHouse, records
 
 def test_each_reason_of_each_client_is_a_row() -> None:
     house = FakeHouse()
-    client, other = (house.add_client(house.add_pool("shop", "ann")) for _ in range(2))
+    pool = house.add_pool("shop", "ann")
+    client, other = house.add_client(pool, application_name="worker"), house.add_client(pool)
     server = house.lend(client)
     house.lend(other)  # holds a server and does not pin it
     server.backend.pid = 4711
     since = monotonic() - 12.5
     client.state.pins = {"temp": since, "lock": monotonic()}
-    client.login.application_name = "worker"
     lock, temp = records(show_pins(house))
     assert (lock["reason"], lock["seconds"]) == ("lock", 0)
     assert temp == {
@@ -34,10 +34,9 @@ def test_each_reason_of_each_client_is_a_row() -> None:
 
 def test_application_is_called_as_it_calls_itself_now() -> None:
     house = FakeHouse()
-    client = house.add_client(house.add_pool())
+    client = house.add_client(house.add_pool(), application_name="before")
     house.lend(client)
     client.state.pins = {"temp": monotonic()}
-    client.login.application_name = "before"
     client.news.reported["application_name"] = "since"
     assert [row["application_name"] for row in records(show_pins(house))] == ["since"]
 

@@ -117,7 +117,7 @@ class FakeLogin:
     ) -> None:
         self.client = client
         self.console = console
-        self.connected_at = connected_at
+        self.identity = SimpleNamespace(id=7, connected_at=connected_at)
         self.refusal: ProxyError | None = None
         self.aborted = False
         if client is not None:
@@ -162,7 +162,6 @@ def test_who_reads_nothing_is_not_waited_for_at_the_end():
 
 def test_bug_met_with_one_client_ends_no_sweep():
     broken = FakeLogin(SimpleNamespace())  # type: ignore[arg-type]  # it has nothing that is asked for
-    broken.id = 7
     idle = FakeLogin(FakeClient(client_idle_timeout=10))
     logins: Any = [broken, idle]
     with structlog.testing.capture_logs() as lines:

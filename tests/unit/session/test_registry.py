@@ -8,31 +8,33 @@ from dbproxy.session.registry import MAX_REASONS, PID_LIMIT, Registry
 
 def add(registry: Registry) -> Any:
     login = SimpleNamespace()
-    login.pid, login.key = registry.add(login)
+    pid, key = registry.add(login)
+    login.identity = SimpleNamespace(pid=pid, key=key)
     return login
 
 
 def test_login_is_found_by_pid_and_key_until_it_is_removed() -> None:
     registry = Registry()
     login, other = add(registry), add(registry)
-    assert registry.find(login.pid, login.key) is login
-    assert registry.find(login.pid, other.key) is None
-    assert registry.find(0, login.key) is None
-    registry.remove(login)
-    assert registry.find(login.pid, login.key) is None
+    pid, key = login.identity.pid, login.identity.key
+    assert registry.find(pid, key) is login
+    assert registry.find(pid, other.identity.key) is None
+    assert registry.find(0, key) is None
+    registry.remove(pid)
+    assert registry.find(pid, key) is None
     assert list(registry) == [other]
 
 
 def test_ids_are_no_backends_and_fit_a_signed_number() -> None:
     registry = Registry()
-    assert all(PID_LIMIT <= add(registry).pid < 2**31 for _ in range(1000))
+    assert all(PID_LIMIT <= add(registry).identity.pid < 2**31 for _ in range(1000))
 
 
 def test_removing_twice_is_no_error() -> None:
     registry = Registry()
     login = add(registry)
-    registry.remove(login)
-    registry.remove(login)
+    registry.remove(login.identity.pid)
+    registry.remove(login.identity.pid)
     assert len(registry) == 0
 
 

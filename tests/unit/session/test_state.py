@@ -8,6 +8,7 @@ import pytest
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.request import Refusal
+from dbproxy.session.identity import Identity
 from dbproxy.session.state import SessionState, _setting_names
 from dbproxy.sql import statement as sql
 from dbproxy.wire.startup import parse_error_response
@@ -22,8 +23,9 @@ def make_state(start: dict[str, str] | None = None, **settings: object) -> Sessi
     """Of a client that asked for `start` as it logged in, and has PREPARED."""
     pool = FakePool(**settings).pool
     own = pool.tenant.parameter_sets.find(start or {})
-    client: Any = SimpleNamespace(pool=pool, settings=own, hub=None)
-    state = SessionState(client, own)
+    client: Any = SimpleNamespace(pool=pool, settings=own, identity=Identity(1, 0.0, 0.0, 1024, settings=own))
+    house: Any = None
+    state = SessionState(client, house)
     names = SimpleNamespace(
         effects_of=lambda name: [state.classify(PREPARED[name])] if name in PREPARED else []
     )
