@@ -9,7 +9,7 @@ from dbproxy.pool.tenant import Tenant
 UNDER_WAY = 0  # replies are due, or part of one
 ANSWERED = 1  # what was asked is answered, but no Sync has been sent behind it
 OVER = 2  # nothing is due
-KEPT = 3  # so it is, but the client is not told yet that it is ready
+KEPT = 3  # nothing is due, but the client is not told yet that it is ready
 
 
 class Answer:
@@ -20,12 +20,12 @@ class Answer:
         self.tenant = tenant
         self.dialogue: Dialogue = server.dialogue
         self.loan: Loan = server.loan
-        self.ahead: bytes | None = None  # what goes before the message at hand
-        self.instead: bytes | None = None  # and what instead of it
+        self.ahead: bytes | None = None  # what the client gets before the message at hand
+        self.instead: bytes | None = None  # and instead of that
         # A ParameterDescription: its Describe may fail yet, and be sent again.
         self.withheld: bytes | None = None
-        self.forwarded = False  # part of it
-        self.sent = False  # and that has left: with an earlier chunk
+        self.forwarded = False  # part of the answer
+        self.sent = False  # and has left, with an earlier chunk
         self.flushing = False  # the client sent Flush behind messages whose replies are faked
         self.retrying = False  # the client's request is sent again once this is over
 

@@ -34,12 +34,12 @@ class Commits:
         self.pending += 1
 
     def end(self, position: int) -> None:
-        """It has answered."""
+        """The server has answered."""
         self.pending -= 1
         self.newest = max(self.newest, position)
 
     def lose(self, now: float) -> None:
-        """It will not answer."""
+        """The server will not answer."""
         self.pending -= 1
         self.lost_at = now
 

@@ -19,12 +19,12 @@ class Dialogue:
         self.statements = statements
         self.traces = Traces()
         self.given = Given()
-        self.settings: Parameters = NOTHING  # that the session has
+        self.settings: Parameters = NOTHING  # of the session
         self.status = ord("I")
         # A command, since the last ReadyForQuery: nothing else ends a transaction block. After a Sync that ended an
         # implicit one behind a Query, PostgreSQL 18 fails the next command, whoever sends it.
         self.ran = False
-        self.failed = False  # or rolled back: something, since no transaction was open last
+        self.failed = False  # something has, or was rolled back, since no transaction was open
 
     def begin_loan(self) -> None:
         self.traces.begin_loan()

@@ -199,7 +199,7 @@ class Close(Sent):
 
 
 def restore(answer: Answer, name: bytes, previous: object) -> None:
-    """The client's name means what it did."""
+    """The client's name means again what it did before."""
     client = answer.loan.client
     if client is not None and (name or not answer.dialogue.pipeline.amend_unnamed(previous)):
         client.restore(name, previous)

@@ -4,15 +4,15 @@ from dbproxy.pool.parameters import identifier
 
 
 class Given:
-    """For one loan."""
+    """The names that were given for one loan."""
 
     def __init__(self) -> None:
-        self.names: dict[bytes, list[bytes]] = {}  # and the bodies that each may have there
+        self.names: dict[bytes, list[bytes]] = {}  # with the bodies that each may have there
         self.empty: set[bytes] = set()  # those of them that only hold the name
         # What PostgreSQL says to the one that could not be prepared again, for the request at hand.
         self.unreadable: bytes | None = None
-        self.contested = False  # all of the client's names are such
-        self.deallocating_all = False  # is under way: only what comes behind it is still there
+        self.contested = False  # all names of the client may mean something else there
+        self.deallocating_all = False  # only what comes behind DEALLOCATE ALL is there
 
     def begin_loan(self) -> None:
         self.contested = self.deallocating_all = False
@@ -23,7 +23,7 @@ class Given:
         self.unreadable = None
 
     def forget(self, name: bytes) -> None:
-        """It was not given after all."""
+        """The name was not given after all."""
         self.names.pop(name, None)
         self.empty.discard(name)
 
@@ -33,7 +33,7 @@ class Given:
         self.empty.clear()
 
     def take_away(self) -> list[str]:
-        """SQL that takes them away; from now on they are gone."""
+        """SQL that takes the names away; from now on they are gone."""
         statements = [f"DEALLOCATE {identifier(name)}" for name in self.names]
         self.clear()
         return statements

@@ -62,7 +62,7 @@ class Inquiry(Ours):
         answer.server.conclude(self.audit)
 
     def failed(self, answer: Answer, fields: dict[str, str]) -> None:
-        """It is asked again, if not too often."""
+        """The audit is asked for again, if not too often."""
         if self.audit.effects & ADVANCES and LANGUAGE in fields.get("M", ""):
             forgo_sequences(answer.tenant, self.audit, fields)
         elif self.audit.effects & WRITES and fields.get("C") in SILENT:

@@ -22,7 +22,7 @@ def spell_ours(dialogue: Dialogue, statements: list[str], simple: bool) -> bytes
 
 
 def spell_run(dialogue: Dialogue, sql: bytes, name: bytes | None = None) -> bytes:
-    """Messages that run it inside a request; `name`: of the statement that it prepares."""
+    """Messages that run SQL inside a request; `name`: of the statement that it prepares."""
     for kind in b"CPB":
         dialogue.pipeline.skip(kind)
     dialogue.pipeline.skip(ord("E"), None if name is None else Give(name))

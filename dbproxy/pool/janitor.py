@@ -35,7 +35,7 @@ def sweep(pool: Pool, now: float) -> None:
 
 
 def refuse(pool: Pool, client: Borrower, error: ProxyError) -> None:
-    """It waits no more."""
+    """The client waits no more, and gets the error."""
     with isolated(database=pool.database, user=pool.user):
         pool.leave(client)
         client.refuse(error)
@@ -56,7 +56,7 @@ def refuse_late_waiters(pool: Pool, now: float) -> None:
 
 
 def refuse_newest_waiters(pool: Pool, now: float) -> None:
-    """Those beyond `max_waiting`: who came first keeps its place."""
+    """Refuse the clients beyond `max_waiting`: who came first keeps its place."""
     most = pool.settings.max_waiting
     for client in list(islice(pool.waiting, most, None)) if most else ():
         refuse(
@@ -71,7 +71,7 @@ def refuse_newest_waiters(pool: Pool, now: float) -> None:
 
 
 def close_old_servers(pool: Pool, now: float) -> None:
-    """Idle ones over `server_lifetime`, and those idle for `server_idle_timeout` that `min_pool_size` spares not."""
+    """Close idle servers over `server_lifetime`, or over `server_idle_timeout` and beyond `min_pool_size`."""
     timeout = pool.settings.server_idle_timeout
     spare = pool.size() - pool.settings.min_pool_size
     for server in list(pool.idle):
@@ -84,7 +84,7 @@ def close_old_servers(pool: Pool, now: float) -> None:
 
 
 def check_quiet_servers(pool: Pool, now: float) -> None:
-    """Ask those idle for `server_check_delay` for a sign of life; close those that owe one."""
+    """Ask servers idle for `server_check_delay` for a sign of life; close those that owe one."""
     delay = pool.settings.server_check_delay
     patience = pool.settings.server_connect_timeout
     for server in list(pool.lists[TESTED]):

@@ -13,14 +13,14 @@ class Loan:
         self.client: Borrower | None = None
         self.since = 0.0
         self.served = 0  # requests that were answered
-        self.answered_at = 0.0  # the last of them; `since` before the first
-        self.heard_at = 0.0  # the client has got what it can get without sending more
+        self.answered_at = 0.0  # when the last of them was; `since` before the first
+        self.heard_at = 0.0  # when the client had got all that it gets without sending more
         self.xact_start = 0.0
         self.changed = False  # lent to another than the last time
         self.told = False  # the client has PostgreSQL's own last words
-        # The client is told that its transaction has ended when more than that is done.
+        # The client is told only later that its transaction has ended (session.ear).
         self.keeps_ready = False
-        # It wants its request cancelled, which a Query of ours is ahead of.
+        # The client wants its request cancelled, but a Query of ours is ahead of that.
         self.cancels_later = False
 
     def begin(self, client: Borrower, changed: bool, now: float) -> None:
@@ -31,6 +31,6 @@ class Loan:
         self.told = self.keeps_ready = self.cancels_later = False
 
     def end(self) -> Borrower | None:
-        """Whose it was."""
+        """The server is nobody's; whose it was."""
         client, self.client = self.client, None
         return client

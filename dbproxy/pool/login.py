@@ -100,13 +100,13 @@ async def open_server(
 
 
 def find_endpoint(server: Server, target: Target) -> tuple[str, int]:
-    """Where cancel requests for it go: a name may lead elsewhere by then."""
-    peer = server.transport.get_extra_info("peername")  # type: ignore[union-attr]  # it is connected
+    """Where cancel requests for the server go: a name may lead elsewhere by then."""
+    peer = server.transport.get_extra_info("peername")  # type: ignore[union-attr]  # the server is connected
     return peer[:2] if isinstance(peer, tuple) else (target.host, target.port)
 
 
 def explain(error: ProxyError | OSError, pool: Pool, target: Target) -> ProxyError:
-    """The same for those who wait."""
+    """The error for those who wait."""
     if isinstance(error, ServerRefused) and error.sqlstate not in PASSING:
         return error
     if isinstance(error, ProxyError):
@@ -155,7 +155,7 @@ async def log_in(server: Server, target: Target, keys: KeyCache) -> None:
 
 
 async def ask_snapshot(server: Server) -> Snapshot | None:
-    """What it gives a new session; None if it does not say."""
+    """What the server gives a new session; None if it does not say."""
     mailbox = server.backend.mailbox = asyncio.Queue()
     server.relay.framer.look_at_rows()
     server.write(build.query(SNAPSHOT))

@@ -33,7 +33,7 @@ class Pool(Supply):
     # --- lending ---
 
     def checkout(self, client: Borrower, now: float) -> Any:
-        """A server for this client now, or None: it waits, and `client.serve` is called in its turn."""
+        """A server for this client now, or None: the client waits, and `serve` is called in its turn."""
         server: Any = self.idle.last
         if server is not None and not self.paused and not self.waiting:
             claimed_by = server.trail.claimed_by

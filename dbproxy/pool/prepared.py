@@ -112,7 +112,7 @@ class Statements:
         return statement
 
     def replace(self, outdated: Statement, statement: Statement) -> None:
-        """Who comes from now on gets this one."""
+        """Who prepares the body from now on gets this statement."""
         key = b"\0%s\0%s" % (outdated.scope.key, outdated.body)
         if self.by_body.get(key) is outdated:
             self.by_body[key] = statement

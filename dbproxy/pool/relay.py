@@ -49,7 +49,7 @@ class Relay:
         self.loan: Loan = server.loan
         self.framer = server_framer()
         self.splice = Splice()
-        self.now = 0.0  # of the chunk at hand; 0: not asked yet
+        self.now = 0.0  # when the chunk at hand came; 0: not asked yet
         self.failed = False  # the answer at hand has an error that its client sees
         self.answer = Answer(server, pool.tenant)
 
@@ -338,7 +338,7 @@ class Relay:
             forget_all(dialogue, self.loan.client)
 
     def end_transaction(self, chunk: bytes, at: int) -> None:
-        """What ends a transaction at its Execute, not at the Sync; a savepoint's does no harm in its block."""
+        """A command that ends a transaction at its Execute, not at the Sync; that of a savepoint does no harm."""
         dialogue = self.dialogue
         client = self.loan.client
         if dialogue.pipeline.empty() and client is not None and self.payload(chunk, at) in ENDS:

@@ -18,11 +18,11 @@ class ServerStatements:
         self.unconfirmed: dict[bytes, int] = {}
 
     def has(self, statement: Statement) -> bool:
-        """Whether it need not be prepared."""
+        """Whether the statement need not be prepared."""
         name = statement.name
         return name in self.prepared and self.unconfirmed.get(name, self.batch) == self.batch
 
     def lose(self, name: bytes) -> None:
-        """It was not prepared after all."""
+        """The statement was not prepared after all."""
         self.prepared.pop(name, None)
         self.unconfirmed.pop(name, None)

@@ -100,7 +100,7 @@ class Members:
         self.size = 0
 
     def add(self, server: Member) -> None:
-        """At the end."""
+        """Put the server at the end."""
         last = self.last
         if last is None:
             self.first = server
@@ -112,7 +112,7 @@ class Members:
         self.size += 1
 
     def remove(self, server: Member) -> None:
-        """Take it out, if it is here."""
+        """Take the server out, if it is here."""
         if server.members is not self:
             return
         before, after = server.before, server.after

@@ -33,7 +33,7 @@ class Supply:
         self.tenant = tenant
         self.launch = launch
         self.host = host
-        self.moves = False  # to another host, if that becomes the primary: worth waiting for
+        self.moves = False  # to another host, if that becomes the primary: so clients wait
         self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]

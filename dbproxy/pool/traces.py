@@ -15,20 +15,20 @@ class Traces:
         self.effects = 0  # what was sent since the last audit may have done to the session (sql.statement)
         self.touched: set[str] = set()  # settings that it may have changed
         self.asked = 0  # the effects that an audit on its way is about
-        self.tries = 0  # to audit
+        self.tries = 0  # how often that audit was asked for
         self.sequences = Sequences()
         self.local = False  # settings that change now may change for the transaction only
         self.pins: frozenset[str] = frozenset()  # why its client keeps it beyond the transaction
         self.listens = False  # to its client's channels, for this loan
         self.has_unlisted_settings = False  # custom ones may have been made that cannot be listed
-        self.unplaced = False  # it was not said yet where in the WAL a commit is
+        self.unplaced = False  # where in the WAL a commit is was not said yet
 
     def begin_loan(self) -> None:
         self.local = False
         self.sequences.begin_loan()
 
     def note(self, effects: int) -> None:
-        """A statement is sent that may have these."""
+        """A statement is sent that may have these effects."""
         self.effects |= effects & AUDITED
         if effects & LOCAL:
             self.local = True

@@ -31,11 +31,11 @@ class Batch:
         return sum(map(len, self.parts))
 
     def failing(self, served: int) -> Shape:
-        """What is not answered, of a loan in which so many requests were."""
+        """The read that is not answered, of a loan in which `served` requests were."""
         return self.reads[min(served - self.answered, len(self.reads) - 1)]
 
     def unanswered(self, served: int, ahead: bytes, max_message_size: int) -> bytes:
-        """From the request that is not answered on; `ahead` went before the first of the batch."""
+        """What was sent from the request on that is not answered; `ahead` went before the first of the batch."""
         left = served - self.answered
         data = b"".join(self.parts)
         if not left:

@@ -54,7 +54,7 @@ class Client(Connection):
         self.intake.take(data)
 
     def resume(self, server: Server | None = None) -> None:
-        """Go on where it was parked, on `server` if it has waited for one.
+        """Go on where the client was parked, on `server` if it has waited for one.
 
         The one way on. Whoever calls it, the janitor, a server or another client's request, goes on, too: what goes
         wrong here is this client's.
@@ -69,7 +69,7 @@ class Client(Connection):
                     server.write(b"".join(first))
             if self.ear.owes_ready:  # ahead of what is answered now
                 self.ear.tell_ready()
-            if place is not None:  # else what waits is all in the backlog
+            if place is not None:  # else all that waits is in `inbound.chunks`
                 _, framer, index = place
                 position = framer.mark_at(index) >> 8 if index < framer.count else framer.end
                 self.intake.handle(framer, index, position)
@@ -128,7 +128,7 @@ class Client(Connection):
         return self.server is not None and self.route.is_done_with(self.server)
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
-        """The server connection broke; PostgreSQL would close ours, unless nothing is lost with it."""
+        """The server connection broke. The client goes, too, as it would without us, unless nothing is lost."""
         if not self.route.survives(error, told):
             self.route.leave_host(0.0)
             self.server = None
@@ -192,7 +192,7 @@ class Client(Connection):
     def retry(self) -> None:
         route = self.route
         if route.host is not None and route.detours:
-            route.move_on(self.server)  # type: ignore[arg-type]  # it has failed the request
+            route.move_on(self.server)  # type: ignore[arg-type]  # the server has failed the request
             return
         data = self.prepared.spell_faked() + route.replay.use()
         self.prepared.end_request()

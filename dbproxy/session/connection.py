@@ -20,7 +20,7 @@ DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 
 
 class Connection(Borrower):
-    """What the parts of a `Client` know of it."""
+    """What the parts of a `Client` know of the whole."""
 
     def __init__(self, identity: Identity, pool: Pool) -> None:
         Borrower.__init__(self)
@@ -29,7 +29,7 @@ class Connection(Borrower):
         self.settings = identity.settings
         self.inbound = Inbound(client_framer(identity.max_message_size), pool)
         self.server: Server | None = None
-        self.stalled_since = 0.0  # it does not take its answers
+        self.stalled_since = 0.0  # since when the client does not take its answers
 
     @property
     def id(self) -> int:
@@ -40,7 +40,7 @@ class Connection(Borrower):
         raise NotImplementedError
 
     def resume(self, server: Server | None = None) -> None:
-        """Go on where it was parked, on `server` if it has waited for one."""
+        """Go on where the client was parked, on `server` if it has waited for one."""
         raise NotImplementedError
 
     def ask_again(self) -> None:
@@ -129,6 +129,6 @@ class Connection(Borrower):
         self.disconnect("client closed the connection" if fault is None else fault.message, fault)
 
     def farewell(self, error: ProxyError | None) -> None:
-        """Its last words, if they can be told from what it is being sent."""
+        """Send the client its last words, unless they would be taken for the rest of a message."""
         if error is not None and not (self.server is not None and self.server.relay.inside_message()):
             self.write(build.error_response(error))

@@ -27,23 +27,25 @@ class Ear:
         self.client = client
         self.state = state
         self.prepared = prepared
-        self.hub: Hub | None = None  # once it has listened
+        self.hub: Hub | None = None  # once the client has listened
         self.owes_ready = False
 
     # --- ReadyForQuery ---
 
     def audited(self, findings: Findings, effects: int) -> None:
         server = self.client.server
-        assert server is not None  # it says so
+        assert server is not None  # who says so
         self.state.conclude(server, findings, effects)
-        if self.owes_ready and effects & (LISTENS | DISCARDS):  # it has waited for this
+        if self.owes_ready and effects & (LISTENS | DISCARDS):  # the client has waited for this
             self.hear_own()
 
     def owe_ready(self) -> None:
         """LISTEN counts, and its own notifications have come, before the client is told that it is ready."""
         self.owes_ready = True
         server = self.client.server
-        if server is None or not server.dialogue.traces.effects & (LISTENS | DISCARDS):  # which ask
+        if server is None or not server.dialogue.traces.effects & (
+            LISTENS | DISCARDS
+        ):  # about which the server is asked
             self.hear_own()
 
     def hear_own(self) -> None:
@@ -97,7 +99,7 @@ class Ear:
             self.client.resume()
 
     def notify(self, message: bytes) -> None:
-        """A notification, or a notice about them: now, or once what is under way is answered."""
+        """Tell a notification, or a notice about some: now, or once what is under way is answered."""
         if self.state.listening.takes(message):
             return
         messages = self.client.news.messages

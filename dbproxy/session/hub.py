@@ -42,7 +42,7 @@ from dbproxy.wire.startup import parse_error_response
 
 log = structlog.get_logger()
 
-STARTUP = {"client_encoding": "UTF8", "application_name": "dbproxy LISTEN"}  # of the connection
+STARTUP = {"client_encoding": "UTF8", "application_name": "dbproxy LISTEN"}  # of the hub's connection
 SHORT_LIFE = 1.0  # seconds: a connection that was lost sooner is opened again by the sweep, not at once
 LOST = build.notice_response(
     "notifications may have been lost: the listening connection to the server was re-established",
@@ -252,7 +252,7 @@ class Hub(Borrower):
             self.connect(monotonic())
 
     def finished(self, status: int) -> bool:
-        """All is answered. The server is kept."""
+        """All is answered; the hub keeps the server."""
         for listener in self.subscriptions.take_informed():
             try:
                 listener.notice(LOST)

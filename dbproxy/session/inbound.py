@@ -11,21 +11,20 @@ BACKLOG_LIMIT = 65536  # bytes read from a client that waits before it is no lon
 
 
 class Inbound:
-    """Of one client. `room`: whom it stands with while it waits (`leave`)."""
+    """Of one client. `room`: with whom the client stands while it waits (its `leave` takes the client out)."""
 
     def __init__(self, framer: Framer, room: Any) -> None:
         self.framer = framer
         self.room = room
         self.wait = NOT  # session.wait
-        self.pending: list[tuple[int, Framer, int]] = []  # why it waits, and where it goes on; the last first
-        self.chunks: list[bytes] = []  # came since
-        self.size = 0  # of those
-        self.arrived = monotonic()  # the last of what was looked at
-        self.passage: Any = None  # the way of its request through the gates, up to the end of the loan
+        self.pending: list[tuple[int, Framer, int]] = []  # why, and where to go on; the last first
+        self.chunks: list[bytes] = []  # what came while the client waits
+        self.size = 0  # of the chunks, in bytes
+        self.arrived = monotonic()  # when the last chunk that was looked at came
+        self.passage: Any = None  # the request's way through the gates, up to the end of the loan
         self.leaving = False  # the client sends no more
-        self.fault: ProxyError | None = (
-            None  # what it sent, and will not be looked at: it goes once it is answered
-        )
+        # What is wrong with what the client sent last: the client is disconnected once what came before is answered.
+        self.fault: ProxyError | None = None
 
     def end_passage(self) -> None:
         """The request that was to pass the gates is over, or given up."""
@@ -34,19 +33,19 @@ class Inbound:
             passage.close()
 
     def keep(self, data: bytes) -> bool:
-        """For later; whether there is so much that no more is to be read."""
+        """Keep what came for later; whether there is so much that no more is to be read."""
         self.chunks.append(data)
         self.size += len(data)
         return self.size > BACKLOG_LIMIT
 
     def end_wait(self) -> tuple[int, Framer, int] | None:
-        """Where to go on, if that is in the midst of a chunk; what waits behind that waits on."""
+        """End the last wait: where to go on, if that is in the midst of a chunk. What waits behind that waits on."""
         place = self.pending.pop() if self.pending else None
         self.wait = self.pending[-1][0] if self.pending else NOT
         return place
 
     def put_back(self, data: bytes) -> None:
-        """What was looked at too early: as if it had not come yet."""
+        """Keep what was looked at too early, as if it had not come yet."""
         self.chunks.insert(0, data)
         self.size += len(data)
 

@@ -56,7 +56,7 @@ class Intake:
         self.shares: bool = state.shares
         self.tracks: bool = state.tracks
         self.splice = Splice()
-        self.unfinished: Request | None = None  # of which something has been sent, but not all
+        self.unfinished: Request | None = None  # something of it has been sent, but not all
         self.flushed_at = 0.0
         self.discarding = False  # a request has failed without a server: up to its Sync nothing is looked at
 
@@ -91,12 +91,12 @@ class Intake:
             client.end_if_faulty()
 
     def put_off(self, framer: Framer, at: int) -> None:
-        """What came from `at` on waits until the server is done; inside a request it says so only when asked."""
+        """What came from `at` on waits until the server is done; inside a request it says so only upon a Flush."""
         client = self.client
         waiting = framer.cut(at)
-        client.inbound.fault = None  # it is met again
+        client.inbound.fault = None  # the fault is met again
         self.handle(framer, 0, 0)
-        if client.is_parked():  # for something else, behind which it is judged
+        if client.is_parked():  # for something else: what waits is judged behind that
             client.inbound.put_back(waiting)
             return
         self.route.set_aside(waiting)
@@ -139,7 +139,7 @@ class Intake:
             if self.route.replay.sealed:
                 self.route.replay.at = SPOILED
             if server.dialogue.pipeline.ignoring and kind != ord("S") and kind != ord("X"):
-                continue  # PostgreSQL does not look at it
+                continue  # PostgreSQL does not look at the message
             if kind == ord("Q"):
                 self.query(server, request, framer.chunk, at, framer.end)
             elif kind == ord("B") or kind == ord("P") or kind == ord("D") or kind == ord("C"):
@@ -291,7 +291,7 @@ class Intake:
             server.relay.flush()
         else:
             server.dialogue.pipeline.expect(ord("c"))
-            self.unfinished = None  # no request begins with it
+            self.unfinished = None  # no request begins with CopyDone
 
     def leave(self, server: Server, at: int) -> None:
         """Terminate: what was asked before it is still carried out."""
@@ -325,7 +325,7 @@ class Intake:
         return not (promising and self.prepared.promise(kind, chunk, at))
 
     def drop_request(self, error: ProxyError) -> None:
-        """Answer what waits with the error, which is raised if it ends the connection."""
+        """Answer the request that waits with the error, which is raised if it ends the connection."""
         client, mover = self.client, self.route.mover
         repeats, mover.repeats = mover.repeats, None
         if error.severity == "FATAL" or repeats:  # a transaction is open, to the client
@@ -334,7 +334,7 @@ class Intake:
         client.inbound.room = client.pool
         wait, framer, index = client.inbound.pending.pop()
         self.unfinished = None
-        client.inbound.arrived = monotonic()  # what comes behind it waits anew
+        client.inbound.arrived = monotonic()  # what comes behind the request waits anew
         client.write(self.prepared.keep_promises() + build.error_response(error))
         if framer.mark_at(index) & 255 in b"QF":
             client.write(self.ear.spell_ready())
@@ -392,7 +392,7 @@ class Intake:
         server.write(build.flush())
 
     def lacks_flush(self) -> bool:
-        """Whether half a batch was sent, and nobody knows whether the server is still at it."""
+        """Whether a request lacks its Sync, and nobody knows whether the server is still at work on the rest."""
         server, inbound = self.client.server, self.client.inbound
         if server is None or inbound.wait != NOT or server.full or inbound.framer.left:
             return False
@@ -401,7 +401,7 @@ class Intake:
         return unfinished and self.flushed_at <= inbound.arrived
 
     def flush(self) -> None:
-        """Send the Flush that is lacking: all that is due comes once the server has done it."""
+        """Send the Flush that is lacking: then all that is due comes once the server has carried it out."""
         self.flushed_at = monotonic()
         server = self.client.server
         if server is not None:

@@ -32,18 +32,18 @@ class Judge:
         self.prepared = prepared
         self.router = router
         self.classifier: StatementCache = state.pool.tenant.classifier
-        self.judged: list[Shape] = []  # what was looked at last
+        self.judged: list[Shape] = []  # the statements that `judge` has looked at last
         # The chunk in which a Query was looked at last, where, and what it is.
         self.known_in: bytes | None = None
         self.known_at = 0
         self.known = NO_SHAPE
 
     def forget(self) -> None:
-        """Another chunk has come: it may be the same object."""
+        """Another chunk has come, which may be the same object."""
         self.known_in = None
 
     def classify(self, chunk: bytes, at: int) -> Shape:
-        """Of the Query at `at`."""
+        """The shape of the Query at `at`."""
         if chunk is self.known_in and at == self.known_at:
             return self.known
         length = length_at(chunk, at)
@@ -104,13 +104,13 @@ class Judge:
                     return NOT_STANDBY
                 begun = not shape.effects.ends
             else:
-                found = self.router.judge(shape, self.reader)  # type: ignore[union-attr]  # there is one
+                found = self.router.judge(shape, self.reader)  # type: ignore[union-attr]  # there is a router
                 if found is not READS:
                     begun = found is READ_ONLY
                     if not begun and found not in AT_PRIMARY:
                         return found
                     verdict = found if verdict not in AT_PRIMARY else verdict
-            judged.append(shape)  # type: ignore[arg-type]  # None is no read
+            judged.append(shape)  # type: ignore[arg-type]  # None would be no read
         if last != ord("Q") and last != ord("S"):
             return PART
         return verdict if judged else NO_STATEMENT

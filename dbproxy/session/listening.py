@@ -23,24 +23,24 @@ _marks = count(1)
 
 
 class Listening:
-    """One client's."""
+    """The channels of one client."""
 
     def __init__(self, client: "Client", house: House) -> None:
         self.client = client
         self.house = house
-        self.channels: frozenset[str] = frozenset()  # that it listens to
-        self.unwanted: set[str] = set()  # that it may have given up in this transaction
-        self.wanted: set[str] = set()  # that it may listen to: the server was not asked yet
-        self.tentative = False  # as long as it is not known that this was committed
+        self.channels: frozenset[str] = frozenset()  # to which the client listens
+        self.unwanted: set[str] = set()  # it may have given them up in this transaction
+        self.wanted: set[str] = set()  # it may listen to them: the server was not asked yet
+        self.tentative = False  # whether the LISTEN was committed is not known
         self.doubtful = False  # something has failed: only the server can say it
-        self.early: list[bytes] = []  # notifications that came before it was known
-        self.late: list[bytes] = []  # those on channels that it may have given up
+        self.early: list[bytes] = []  # notifications that came before that was known
+        self.late: list[bytes] = []  # notifications on channels that it may have given up
         self.mark = ""  # of the last LISTEN or UNLISTEN
         self.hearing = False  # the hub was asked, and the client waits for it
-        # New ones: the hub has told what was notified ahead of the LISTEN.
+        # New channels: of these the hub has told what was notified ahead of the LISTEN.
         self.reached: frozenset[str] = frozenset()
-        self.notifies = False  # in this transaction, and may hear of it
-        self.notified = False  # and the hub may still be told of that
+        self.notifies = False  # the client, in this transaction, and may hear of that
+        self.notified = False  # the client has notified, and the hub may yet be told
 
     # --- before a statement is sent ---
 
@@ -77,7 +77,7 @@ class Listening:
         return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
 
     def must_hear(self, statement: Statement, effects: int) -> bool:
-        """Whether the hub must hear first; then the client goes on once it has (`Client.heard`).
+        """Whether the hub must hear first; then the client goes on once it has (`Ear.heard`).
 
         A channel that is new to it; what has been notified on one that is new to the client; and what the client has
         notified, before it listens or gives a channel up.
@@ -117,9 +117,8 @@ class Listening:
             return False
         if channel not in self.wanted or channel in self.channels:
             return False
-        own = (
-            int.from_bytes(message[5:9], "big") == self.client.identity.pid
-        )  # not sent before it was committed
+        # A notification of the client's own is sent only once it is committed.
+        own = int.from_bytes(message[5:9], "big") == self.client.identity.pid
         if own or self.doubtful:
             self.early.append(message)
         return True

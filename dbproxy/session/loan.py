@@ -18,7 +18,7 @@ from dbproxy.wire import build
 
 
 class Lending:
-    """Of one client."""
+    """How one client borrows."""
 
     def __init__(
         self, client: Connection, state: SessionState, prepared: ClientStatements, route: Route
@@ -147,7 +147,7 @@ class Lending:
             server.release(monotonic())
 
     def catch_up(self, server: Server) -> bool:
-        """Answered behind a Flush, as asyncpg and others prepare: whether a Sync of ours has been sent, to be free."""
+        """All is answered behind a Flush: asyncpg and others prepare so. Whether a Sync was sent, to free it."""
         client = self.client
         pipeline = server.dialogue.pipeline
         if self.prepared.asks:
@@ -161,8 +161,8 @@ class Lending:
             return False
         if pipeline.ignoring or self.prepared.executes or self.state.mode == "session":
             return False
-        # A pinned one is not freed, and what came may be no answer: a notification, which the hub tells. And what was
-        # asked for at login is given back behind the client's own Sync.
+        # A pinned server is not freed, and what came may be no answer: a notification, which the hub tells. And what
+        # was asked for at login is given back behind the client's own Sync.
         if server.dialogue.traces.pins or self.prepared.restored is not None:
             return False
         if server.dialogue.in_transaction() or client.inbound.framer.left:

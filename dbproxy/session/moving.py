@@ -1,8 +1,8 @@
 """A transaction on a replica: how far what comes goes with it, and how it moves to the primary.
 
-It ends where its client ends it, and its replica is given back before anything else is carried out. One that has only
-begun, and is to do what no standby can, is rolled back there and begun again on the primary (session.opening says by
-what), ahead of what waits.
+The transaction ends where its client ends it, and its replica is given back before anything else is carried out. One
+that has only begun, and is to do what no standby can, is rolled back there and begun again on the primary
+(session.opening says by what), ahead of what waits.
 """
 
 from dbproxy.pool.dues import OPTIONAL
@@ -19,7 +19,7 @@ from dbproxy.wire import build
 from dbproxy.wire.extended import cut
 from dbproxy.wire.framer import Framer
 
-# Of a savepoint that there is not: the transaction has failed on the primary, too.
+# There is no such savepoint: so the transaction has failed on the primary, too.
 FAILURE = [(b"ROLLBACK TO dbproxy_failed", HARMLESS)]
 
 
@@ -32,7 +32,7 @@ class Mover:
         self.judge = judge
         self.batch = batch
         self.opening: Opening | None = None  # the transaction on a replica
-        self.repeats: list[Step] | None = None  # of one that moves: what goes ahead on the primary
+        self.repeats: list[Step] | None = None  # of a transaction that moves: what goes ahead on the primary
 
     def begin(self, framer: Framer, index: int) -> None:
         """What there is from mark `index` on begins a transaction on a replica."""
@@ -42,10 +42,10 @@ class Mover:
     def note(self, framer: Framer, index: int) -> None:
         """What there is from mark `index` on is sent to a replica."""
         for request in self.judge.list_requests(framer, index):
-            self.opening.note(request)  # type: ignore[union-attr]  # there is one
+            self.opening.note(request)  # type: ignore[union-attr]  # there is an opening
 
     def stays_open(self, server: Server, opening: Opening) -> int:
-        """The same while a transaction is open there, as far as is known: up to its end, or to what must move."""
+        """`Route.stays` while a transaction is open on a replica, as far as known: up to its end, or what must move."""
         framer = self.client.inbound.framer
         pipeline = server.dialogue.pipeline
         requests = self.judge.list_requests(framer, 0)
@@ -67,7 +67,7 @@ class Mover:
         return framer.end
 
     def must_wait(self, server: Server, opening: Opening, request: Request) -> bool:
-        """Whether it comes behind an end, or is not for a replica and can be had elsewhere."""
+        """Whether the request comes behind an end, or is not for a replica and can be carried out elsewhere."""
         if not request.statements or server.dialogue.pipeline.ignoring:
             return False
         if opening.ending:

@@ -41,7 +41,7 @@ def encode(names: Iterable[str]) -> list[bytes]:
 
 
 class Names:
-    """Those of the client that `own` is of."""
+    """The names of one client, whose statements are `own`."""
 
     __slots__ = ("own",)
 
@@ -64,15 +64,15 @@ class Names:
     # --- before SQL that names statements ---
 
     def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
-        """Messages that go ahead of it; `simple`: it is a Query, which needs a Sync before it."""
+        """Messages that go ahead of the statement; `simple`: it is a Query, which needs a Sync before it."""
         if server.dialogue.status == ord("E") and statement.single:
-            return b""  # PostgreSQL refuses it
+            return b""  # PostgreSQL refuses the statement
         involved = self._involved(server, statement)
         moved = [name for one in involved for name in encode((*one.prepares, *one.deallocates))]
         executed = [name for one in involved for name in encode(one.executes)]
         ahead = b""
-        if server.dialogue.status != ord("E"):  # PostgreSQL refuses it, and could be given nothing
-            if effects & sql.SHOWS_NAMES:  # it sees all that there is
+        if server.dialogue.status != ord("E"):  # where PostgreSQL refuses it, and could be given nothing
+            if effects & sql.SHOWS_NAMES:  # the statement sees all names that there are
                 ahead = close_shared(server.dialogue)
                 executed = [*self.own.statements, *self.own.by_sql]
             elif effects & sql.UNKNOWN and "search_path" not in server.dialogue.traces.touched:
@@ -86,10 +86,10 @@ class Names:
             ahead += held + spell_sync(server.dialogue) if held and simple else held
         ahead += self._note_scopes(server, statement, effects, simple)
         for name in moved:
-            if name != ALL and not self.own.knows(name):  # what it knows has been given, or could not be
+            if name != ALL and not self.own.knows(name):  # what the client knows was given, or could not be
                 server.dialogue.given.names.setdefault(name, [])
         if effects & sql.DISCARDS and statement.single and server.dialogue.status == ord("T"):
-            return ahead  # it fails: there is no DISCARD ALL in a transaction
+            return ahead  # DISCARD ALL fails inside a transaction
         if effects & sql.DISCARDS or ALL in moved:
             server.dialogue.given.contested = server.dialogue.given.deallocating_all = True
         elif effects & MOVES and not moved:
@@ -112,7 +112,7 @@ class Names:
         return readings.note(server, self.own.scope, simple)
 
     def _involved(self, server: Server, statement: Statement) -> list[Statement]:
-        """It, and what it executes."""
+        """The statement, and those that it executes."""
         involved = [statement]
         names = encode(statement.executes)
         for name in names:
@@ -134,7 +134,7 @@ class Names:
         What the client has may not be readable any more: its tables were dropped, or are not on the search path.
         """
         given = server.dialogue.given
-        if effects & sql.DEALLOCATES:  # and it is gone
+        if effects & sql.DEALLOCATES:  # and the name is gone
             given.empty.discard(name)
         if name in given.names or given.deallocating_all or not self.own.knows(name):
             return b""
@@ -182,7 +182,7 @@ class Names:
     # --- messages of the protocol ---
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
-        """What to send for a Parse, Bind, Describe or Close that is about a given name; None if it is not."""
+        """What to send for a Parse, Bind, Describe or Close about a given name; None: the message is not about one."""
         name = _name_of(kind, chunk, at, stop)
         if not name or not self.are_given(server, name) or self._is_refused(kind, chunk, at, stop):
             return None
@@ -204,7 +204,7 @@ class Names:
                 ahead += own.names_on(server, effects)
         elif kind == ord("B"):
             for effects in self.effects_of(name, server):
-                effects = replace(effects, bare=False)  # it is run as it is: there is no putting in
+                effects = replace(effects, bare=False)  # it is run as it is: no answer is put in
                 ahead += own.begin(server, effects, chunk, at, stop)
                 if own.asks:
                     return ahead
@@ -245,7 +245,7 @@ class Names:
                 self.own.forget(name)
                 if (
                     self.own.by_sql.get(name) != source
-                ):  # PostgreSQL remembers all of the text that it stood in
+                ):  # PostgreSQL remembers all of the text that a PREPARE stood in
                     self.own.by_sql[name] = find_prepare(source, name.decode(errors="surrogateescape"))
             elif bodies:
                 self.own.by_sql.pop(name, None)

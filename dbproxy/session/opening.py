@@ -15,7 +15,7 @@ Step = tuple[bytes, Statement]
 
 
 class Request:
-    """One of a chunk's, up to Query or Sync, or up to what may end the transaction; `at`: where it begins there."""
+    """A request, or its part up to what may end the transaction; `at`: where that begins on the chunk."""
 
     __slots__ = ("at", "statements", "whole")
 
@@ -39,10 +39,10 @@ class Opening:
         self.steps: list[tuple[int, Step | None]] = []  # the request, and None for what cannot be said again
         self.whole = True  # no request lacks its Sync
         self.ending = False  # the end was sent, or what may be one, and not all is answered
-        self.closed = False  # it has failed, or is too long: no other server could be brought to where it is
+        self.closed = False  # it has failed, or is too long: no other server can be brought to where it is
 
     def note(self, request: Request) -> None:
-        """It is sent."""
+        """The request is sent."""
         for shape, text in request.statements:
             statement = shape.effects if shape is not None else None
             if statement is not None and statement.ends:
@@ -62,12 +62,12 @@ class Opening:
             self.steps.append((self.requests, None))
 
     def answered(self, status: int) -> None:
-        """All that was sent, and a transaction is open."""
+        """All that was sent has been answered, and a transaction is open."""
         self.ending = False
         self.closed = self.closed or status == ord("E")
 
     def beginning(self) -> list[Step]:
-        """What begins an empty one, for one that is to end; empty if it cannot be said again."""
+        """What begins an empty transaction, instead of one that is to end; nothing if that cannot be said again."""
         step = self.steps[0][1] if self.steps else None
         return [step] if step is not None else []
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Readings:
-    """Those of the client that `own` is of."""
+    """The readings of one client, whose statements are `own`."""
 
     __slots__ = ("by_sql", "own", "prepares", "unread")
 

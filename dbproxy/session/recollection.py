@@ -1,6 +1,6 @@
 """What sequences have given out to one client, on whichever server: `currval` and `lastval` are answered from it.
 
-It is asked for behind each transaction that may have used a sequence (pool.tenant.recall). Inside such a transaction
+It is asked for behind each transaction that may have used a sequence (pool.recall). Inside such a transaction
 PostgreSQL knows it itself.
 """
 
@@ -40,7 +40,7 @@ class Recollection:
         """What answers the call, "" if the server does; then the server is asked, so that the next one is answered."""
         sequence = "" if call.name == "lastval" else spell_sequence(call, values)
         if sequence is None or not self.client.pool.tenant.recall.want(sequence):
-            server.dialogue.traces.effects |= RECALLS  # it pins
+            server.dialogue.traces.effects |= RECALLS  # the statement pins
             self.client.pool.tenant.recalls = True
             return ""
         if call.name == "lastval":

@@ -2,7 +2,7 @@
 
 What came in one chunk is judged as a whole: one write makes all of it a write. As long as a replica has not begun to
 answer a request, that can be sent again elsewhere, with those behind it, and the client sees nothing of it (*rescue*).
-What comes while a replica still answers, and is not a read, waits until that is done (Wait.MOVE).
+What comes while a replica still answers, and is not a read, waits until that is done (`MOVE`).
 """
 
 from typing import Any
@@ -55,13 +55,13 @@ class Route:
         self.stand = UNDECIDED  # where routing stands for it
         self.host: Any = None  # of the replica that answers
         self.detours = 0
-        self.wrote = False  # perhaps, in the loan at hand
-        self.writes = False  # what it is about to send to the primary may write
+        self.wrote = False  # the client, perhaps, in the loan at hand
+        self.writes = False  # what the client is about to send to the primary may write
 
     # --- where to ---
 
     def choose(self, framer: Framer, index: int) -> Pool | None:
-        """The pool whose server is to answer what begins at mark `index`; None: `resume` is called in its time."""
+        """The pool whose server is to answer what begins at mark `index`; None: the client waits for `resume`."""
         client, reader = self.client, self.reader
         router = self.judge.router
         client.routed = False
@@ -90,7 +90,7 @@ class Route:
         return pool
 
     def wait_for_replica(self) -> None:
-        """For one that is fresh enough."""
+        """Wait for a replica that is fresh enough."""
         reader, room = self.reader, self.judge.router.room  # type: ignore[union-attr]
         patience = self.judge.router.settings.consistency_wait  # type: ignore[union-attr]
         reader.waited = True
@@ -100,7 +100,7 @@ class Route:
     def stays(self) -> int:
         """How many bytes of what has come while a server is held go there, too; the others wait until it is done."""
         client = self.client
-        server: Server = client.server  # type: ignore[assignment]  # it is held
+        server: Server = client.server  # type: ignore[assignment]  # the client holds it
         framer = client.inbound.framer
         if not framer.count:
             return framer.end
@@ -126,10 +126,10 @@ class Route:
         return framer.end
 
     def note_write(self, server: Server) -> None:
-        """What has come may write."""
+        """Note that what has come may write."""
         self.wrote = True
         self.client.routed = False
-        if self.judge.router.commits.asks:  # type: ignore[union-attr]  # there is one
+        if self.judge.router.commits.asks:  # type: ignore[union-attr]  # there is a router
             server.dialogue.traces.effects |= WRITES
 
     def keep(self, framer: Framer, index: int, answered: int) -> None:
@@ -180,7 +180,7 @@ class Route:
 
     def note_rescue(self, server: Server, reason: str) -> None:
         failing = self.batch.failing(server.loan.served)
-        self.judge.router.note_rescue(self.host, reason, failing)  # type: ignore[union-attr]  # there is one
+        self.judge.router.note_rescue(self.host, reason, failing)  # type: ignore[union-attr]  # there is a router
 
     def move_on(self, server: Server) -> None:
         """A replica has failed the request: the primary is asked."""
@@ -197,7 +197,7 @@ class Route:
 
     def begin_again(self, server: Server, mover: Mover) -> None:
         """A replica has failed the first request of a transaction that was more than its beginning: on the primary."""
-        mover.repeats = mover.opening.to_repeat(server.loan.served) or []  # type: ignore[union-attr]  # it can move
+        mover.repeats = mover.opening.to_repeat(server.loan.served) or []  # type: ignore[union-attr]  # the transaction can move
         self.set_aside(self.take_unanswered(server))
         server.send_ours("ROLLBACK")
 
@@ -215,7 +215,7 @@ class Route:
     # --- what was not answered ---
 
     def rescue(self, server: Server) -> bytes:
-        """The server is to be given up: what it has not answered, to be sent again."""
+        """Give up the server; what it has not answered, to be sent again."""
         data = self.take_unanswered(server)
         self.client.server = None
         self.replay.clear()
@@ -253,7 +253,7 @@ class Route:
     # --- lost, or not to be had ---
 
     def survives(self, error: ProxyError, told: bool) -> bool:
-        """Go on without the server that was lost, if nothing is; False: the client is lost with it."""
+        """Go on without the server that was lost, if nothing else is; False: the client is lost with it."""
         client = self.client
         server = client.server
         if server is None:
@@ -279,7 +279,7 @@ class Route:
         self.reader.avoided = host
         self.detours += 1
         data = self.rescue(server)
-        cluster = self.judge.router.cluster  # type: ignore[union-attr]  # it was routed
+        cluster = self.judge.router.cluster  # type: ignore[union-attr]  # the client was routed
         failed = host if host is not None else cluster.primary
         if failed is not None:
             cluster.report_failure(failed, error.message, monotonic())
@@ -313,7 +313,7 @@ class Route:
     def replace(self, error: ProxyError) -> None:
         """No server of the replica can be had: it is avoided, and tried by nobody for a while."""
         router, host = self.judge.router, self.host
-        router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # it was chosen
+        router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # a router has chosen the host
         self.reader.avoided = host
         self.detours += 1
         self.leave_host(0.0)

@@ -55,14 +55,14 @@ def _may_signal(client: Identity, target: Identity, server: Server, administrato
 
 
 def read_operand(operand: Operand, values: Values) -> tuple[bytes | None, bool]:
-    """Its value, None if there is none, and whether that is binary."""
+    """The operand's value, None if it has none, and whether that is binary."""
     if operand.literal is not None:
         return operand.literal.encode(errors="surrogateescape"), False
     return values[operand.parameter - 1] if operand.parameter <= len(values) else (None, False)
 
 
 def _read_pid(call: Call, values: Values) -> int:
-    """0 if there is none."""
+    """The process id that the call names; 0 if there is none."""
     value, binary = read_operand(call.operands[0], values)
     if value is None:
         return 0

@@ -60,7 +60,7 @@ class SessionState:
         self.pool = client.pool
         self.mode: str = client.pool.settings.mode
         self.tracks = self.mode != "session"
-        self.shares = self.tracks and client.pool.settings.max_prepared_statements > 0  # its statements
+        self.shares = self.tracks and client.pool.settings.max_prepared_statements > 0  # statements
         self.start = client.identity.settings
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
         self.listening = Listening(client, house)
@@ -74,7 +74,7 @@ class SessionState:
         return bool(self.client.settings.values.get(name, welcome.get(name, "on")) == "off")
 
     def keep(self, values: Mapping[str, str]) -> None:
-        """As if the client had asked for these as it logged in."""
+        """Take these settings as if the client had asked for them as it logged in."""
         if values:
             client, find = self.client, self.pool.tenant.parameter_sets.find
             self.start = find({**values, **self.start.values})
@@ -84,18 +84,18 @@ class SessionState:
     # --- before a statement is sent ---
 
     def find_shape(self, body: bytes) -> Shape:
-        """Of a Query's text, or a Parse's body (what is behind the first NUL does not count)."""
+        """The shape of a Query's text, or of a Parse's body (what is behind the first NUL does not count)."""
         stop = body.find(b"\0")
         shape: Shape = self.pool.tenant.classifier.find(body if stop < 0 else body[:stop], self.backslashes)
         return shape
 
     def classify(self, body: bytes) -> Statement:
-        """What it may do."""
+        """What a text may do."""
         effects: Statement = self.find_shape(body).effects
         return effects
 
     def effects_of(self, statement: Statement) -> tuple[int, frozenset[str]]:
-        """What it may do, with what is known of the database's own functions, and which settings it names."""
+        """What the statement may do, also by functions of the database that are known, and which settings it names."""
         effects, names = statement.effects, statement.settings
         for function in statement.functions:
             more = self.pool.tenant.routines.get(function)
@@ -108,12 +108,12 @@ class SessionState:
         return effects, names
 
     def executed(self, statement: Statement) -> list[Statement]:
-        """What its EXECUTEs may run."""
+        """What the statement's EXECUTEs may run."""
         names = self.client.prepared.names
         return [prepared for name in encode(statement.executes) for prepared in names.effects_of(name)]
 
     def refusal(self, statement: Statement) -> Refusal | None:
-        """Why it is not carried out: it would pin, which the configuration does not allow, or sets what cannot be."""
+        """Why the statement is not carried out: it would pin, which may be forbidden, or sets what cannot be."""
         if statement.wishes:
             for _, why in complain(dict(statement.wishes)):
                 return Refusal("", build.error_response(InvalidParameterValue(why)))
@@ -138,7 +138,7 @@ class SessionState:
         return None
 
     def must_wait(self, server: Server, statement: Statement, simple: bool) -> bool:
-        """Whether it depends on answers that are due: what a name means, what a Sync would end, whether it notified."""
+        """Whether the statement depends on answers that are due: what a name means, what a Sync would end, a NOTIFY."""
         prepared = self.client.prepared
         depends = sql.LISTENS if self.listening.notified else 0
         if simple and prepared.executes:
@@ -149,7 +149,7 @@ class SessionState:
         return bool(depends | statement.effects & DEPENDS) and prepared.names.must_wait(server)
 
     def must_hear(self, statement: Statement) -> bool:
-        """Whether the hub must hear something first (`Client.heard`)."""
+        """Whether the hub must hear something first (`Ear.heard`)."""
         if not (statement.listens or self.listening.channels):
             return False
         return self.listening.must_hear(statement, self.effects_of(statement)[0])

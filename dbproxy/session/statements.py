@@ -88,7 +88,7 @@ class ClientStatements(Vocabulary):
             server.dialogue.pipeline.expect(ord("P"))
             return None
         name, body = parts
-        if name:  # it is shared
+        if name:  # the statement is shared
             body = cut_body(body)
         shape = self.unnamed_shape if body == self.unnamed else self.state.find_shape(body)
         effects = shape.effects
@@ -103,7 +103,7 @@ class ClientStatements(Vocabulary):
                 return write_parse(name and AGAIN, REFUSED)
             ahead = self.names_on(server, effects)
             if self.asks:
-                self.stats.client_parse_count -= 1  # it comes again
+                self.stats.client_parse_count -= 1  # the message comes again
                 return ahead
         if not name:
             previous, self.unnamed = self.unnamed, body
@@ -176,7 +176,7 @@ class ClientStatements(Vocabulary):
             self.executes = True
             server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(name, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
-        if statement.effects.effects & SHOWS_NAMES:  # it would see the name that it is run by
+        if statement.effects.effects & SHOWS_NAMES:  # the statement would see the name that it is run by
             server.dialogue.given.contested = True
             return self.names.translate(server, ord("B"), chunk, at, stop)
         self.seen = statement.body
@@ -198,7 +198,7 @@ class ClientStatements(Vocabulary):
             if statement.columns and self.bound is not None:
                 return self.bind_changed(server, name, chunk, at, start, end, stop)
             self.asks = self.executes = True
-            self.stats.bind_count -= 1  # it comes again
+            self.stats.bind_count -= 1  # the message comes again
             return self.ask_columns(server, statement) + FLUSH
         ahead = self.begin(server, statement.effects, chunk, at, stop)
         if self.asks:
@@ -229,10 +229,12 @@ class ClientStatements(Vocabulary):
         waits = self.state.must_wait(server, effects, simple=False)
         if waits or self.state.must_hear(effects):
             self.asks = True
-            self.stats.bind_count -= 1  # it comes again
+            self.stats.bind_count -= 1  # the message comes again
             return FLUSH if waits else b""
         restored = self.state.restored(effects)
-        if restored.values and effects.effects & DISCARDS:  # nothing may come behind it in its transaction
+        if (
+            restored.values and effects.effects & DISCARDS
+        ):  # nothing may come behind DISCARD ALL in its transaction
             self.restored = restored
         elif restored.values:
             self.restores = restored.steps(NOTHING)
@@ -247,7 +249,7 @@ class ClientStatements(Vocabulary):
         answered = self.state.answer(server, text, bind_parameters(chunk, at, stop))
         if answered is None:
             return b""
-        start, end = bind_name(chunk, at, stop) or (0, 0)  # it has been read
+        start, end = bind_name(chunk, at, stop) or (0, 0)  # the message has been read
         if isinstance(answered, Refusal):
             due = Bind.__new__(Bind).begin(b"", b"", None)
             due.refusal = answered
@@ -322,7 +324,7 @@ class ClientStatements(Vocabulary):
         return self.readings.prepare(server, statement)
 
     def ask_columns(self, server: Server, statement: Statement) -> bytes:
-        """What the server describes, which it may not have yet."""
+        """Messages that ask the server for the statement's columns, which it may not have yet."""
         ahead = self.state.show(server, statement.effects.effects, simple=False)
         if server.dialogue.statements.has(statement):
             return ahead + compare(server.dialogue, statement, describe=True)

@@ -15,7 +15,7 @@ from dbproxy.sql.settings import TOKEN
 from dbproxy.sql.statement import SETS
 
 _LSN = "::pg_catalog.pg_lsn"
-# On the primary it is behind whatever the session has committed; on a replica, behind what it has seen there.
+# On the primary the position is behind whatever the session has committed; on a replica, behind what it has seen there.
 _NOW = (
     "CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()"
     " ELSE pg_catalog.pg_current_wal_insert_lsn() END"

@@ -32,7 +32,7 @@ def move(own: "ClientStatements", server: Server) -> bytes:
 
 
 def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: int, stop: int) -> bytes:
-    """A Bind where the server has another one, or has had; `asks` is set if it has to wait for the columns."""
+    """A Bind where the server has another unnamed statement, or has had; `asks` is set if it waits for the columns."""
     own.executes = True
     again = own.unnamed is None or not own.unnamed_told or is_described(chunk, stop) or b"" in own.describing
     moves = own.unnamed is not server.dialogue.statements.unnamed
@@ -42,7 +42,7 @@ def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: 
     ahead = move(own, server)
     if not again:
         own.asks = True
-        own.stats.bind_count -= 1  # it comes again
+        own.stats.bind_count -= 1  # the Bind comes again
         server.dialogue.pipeline.skip(ord("D"), RENEWED)
         return ahead + write_describe(b"") + FLUSH
     own.unnamed_shape.count()

@@ -29,7 +29,7 @@ PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a s
 
 
 def cut_body(body: bytes) -> bytes:
-    """Of a Parse: without the comments that tell who asks, which would make each request's another one."""
+    """A Parse's body without the comments that tell who asks, which would make each request's another one."""
     if b"/*" not in body:
         return body
     stop = body.find(b"\0")
@@ -44,7 +44,7 @@ def constants_of(body: bytes, effects: Effects) -> int:
 
 
 def kind_of(statement: Statement | None) -> int:
-    """Of a promise: a Parse is of a statement, a Close is not."""
+    """The kind of a promise: a Parse has a statement, a Close has none."""
     return ord("C") if statement is None else ord("P")
 
 
@@ -62,20 +62,20 @@ class Vocabulary:
         self.own_scopes = Scopes.of(settings)
         self.scope: Scope = self.own_scopes.full
         self.plain: Scope = self.own_scopes.plain
-        self.departed = False  # they are those of the transaction at hand
+        self.departed = False  # the scopes are those of the transaction at hand
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[Parse | Close, Statement | None]] = []
-        self.faked = self.promised  # those of the request at hand
+        self.faked = self.promised  # the promises of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
         self.unnamed: bytes | None = None
         self.unnamed_shape = NO_SHAPE  # of the unnamed statement
-        self.unnamed_scope = self.scope  # and see session.unnamed
-        self.unnamed_told = 0  # the columns of it that the client was told
-        self.unnamed_changed = False  # and has others on the server at hand
+        self.unnamed_scope = self.scope  # of its Parse (session.unnamed)
+        self.unnamed_told = 0  # its columns, as the client was told
+        self.unnamed_changed = False  # it has others on the server at hand
         self.portal_columns = (
             b""  # a RowDescription or NoData: what it was told of the unnamed one by its portal
         )
-        self.by_sql: dict[bytes, bytes] = {}  # those made by PREPARE, with their PREPARE
+        self.by_sql: dict[bytes, bytes] = {}  # statements made by PREPARE, with its text
         self.describing: set[bytes] = set()  # the request at hand asks for the columns of these
         self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
 
@@ -113,7 +113,7 @@ class Vocabulary:
         return None if statement is None else (statement, self.described.get(name, 0))
 
     def forget(self, name: bytes) -> Meaning | None:
-        """What it meant."""
+        """The name means nothing any more; what it meant."""
         meaning = self.meaning(name)
         self.described.pop(name, None)
         self.statements.pop(name, None)
@@ -136,7 +136,7 @@ class Vocabulary:
                 self.described[name] = columns
 
     def merge(self, twin: Statement, statement: Statement) -> None:
-        """What its Parse has made is the shared statement after all."""
+        """What the client's Parse has made is the shared statement after all."""
         for name, known in self.statements.items():
             if known is twin:
                 self.statements[name] = statement
