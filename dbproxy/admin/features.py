@@ -48,7 +48,9 @@ def feature_figures(house: House) -> list[FeatureFigures]:
 def _read(house: House, pool: Pool, feature: Feature) -> Iterator[FeatureFigures]:
     """A session counts where it stands from its next transaction on."""
     logins = (login for login in house.registry if login.client is not None and login.pool is pool)
-    sessions = Counter(feature.arm_of(login.id, always=login.read_only).name for login in logins)
+    sessions = Counter(
+        feature.arm_of(login.identity.id, always=login.identity.read_only).name for login in logins
+    )
     for arm in feature.arms():
         yield FeatureFigures(
             feature=feature.name,
