@@ -104,8 +104,7 @@ def test_features_are_shown_by_arm_with_their_sessions(house: FakeHouse) -> None
 def test_session_of_a_read_only_entry_is_treated(house: FakeHouse) -> None:
     pool = house.add_pool()
     house.add_router(pool).feature.switch("on", 0)
-    client = house.add_client(pool)
-    client.login.read_only = True
+    house.add_client(pool, read_only=True)
     assert [row["sessions"] for row in show(house, "features")] == [1, 0]
 
 
