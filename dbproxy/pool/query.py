@@ -9,7 +9,7 @@ class Query:
     """What is asked for, and how it went. Its SQL is where `at` is in `chunk` (wire.extended.statement_text)."""
 
     def __init__(self, session: Any, shape: Shape | None, chunk: bytes, at: int, arrived: float) -> None:
-        self.session = session  # the client; its `login` says who it is
+        self.session = session  # the client; its `identity` says who it is
         self.shape = shape  # of its first statement; None if it has none that is known
         self.chunk = chunk
         self.at = at
@@ -24,8 +24,8 @@ class Query:
 
     @property
     def database(self) -> str:
-        return str(self.session.login.database)
+        return str(self.session.identity.database)
 
     @property
     def user(self) -> str:
-        return str(self.session.login.user)
+        return str(self.session.identity.user)
