@@ -268,8 +268,8 @@ class Client(Connection):
         self.closed = True
         server, self.server = self.server, None
         self.inbound.room.leave(self)
-        if self.ear.hub is not None:
-            self.ear.hub.leave(self)
+        if self.state.listening.hub is not None:
+            self.state.listening.hub.leave(self)
         self.inbound.clear()
         if self.transport is not None:
             self.transport.close()

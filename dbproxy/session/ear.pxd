@@ -9,5 +9,4 @@ cdef class Ear:
     cdef readonly Connection client
     cdef readonly object state
     cdef readonly ClientStatements prepared
-    cdef readonly object hub
     cdef readonly bint owes_ready

@@ -6,13 +6,11 @@ kept back where more has to be known first: whether a LISTEN was committed, and 
 
 from collections.abc import Mapping
 
-from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.errors import AdminShutdown
 from dbproxy.pool.audit import Findings
 from dbproxy.session.connection import Connection
-from dbproxy.session.hub import Hub
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
-from dbproxy.session.wait import HEARD, may_end
 from dbproxy.sql.statement import DISCARDS, LISTENS
 from dbproxy.wire import build
 
@@ -27,7 +25,6 @@ class Ear:
         self.client = client
         self.state = state
         self.prepared = prepared
-        self.hub: Hub | None = None  # once the client has listened
         self.owes_ready = False
 
     # --- ReadyForQuery ---
@@ -50,9 +47,9 @@ class Ear:
 
     def hear_own(self) -> None:
         listening = self.state.listening
-        if listening.notifies and self.hub is not None:
+        if listening.notifies and listening.hub is not None:
             listening.notifies = False
-            self.hub.catch_up(self.tell_ready)
+            listening.hub.catch_up(self.tell_ready)
         else:
             self.tell_ready()
 
@@ -81,22 +78,6 @@ class Ear:
                     news.unreported[name] = after[name]
 
     # --- notifications ---
-
-    def find_hub(self) -> Hub:
-        if self.hub is None:
-            who = self.client.identity
-            self.hub = self.state.house.find_hub(who.database, who.user)
-        return self.hub
-
-    def heard(self, error: ProxyError | None = None) -> None:
-        """The hub hears what this client asked for, or cannot: go on."""
-        self.state.listening.hearing = self.state.listening.notified = False
-        if self.client.closed or not may_end(self.client.inbound.wait, HEARD):
-            return
-        if error is not None:
-            self.client.disconnect(error.message, error)
-        else:
-            self.client.resume()
 
     def notify(self, message: bytes) -> None:
         """Tell a notification, or a notice about some: now, or once what is under way is answered."""

@@ -6,18 +6,18 @@ the client has subscribed to it, ahead of the statement (`must_hear`, `spell_ahe
 """
 
 from itertools import count
-from typing import TYPE_CHECKING
 
+from dbproxy.errors import ProxyError
 from dbproxy.pool.audit import MARK, Findings
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import channel_of, quote
 from dbproxy.session.house import House
+from dbproxy.session.hub import Hub
+from dbproxy.session.owner import Owner
+from dbproxy.session.wait import HEARD, may_end
 from dbproxy.sql.statement import DISCARDED, DISCARDS, NOTIFIES, Statement
-
-if TYPE_CHECKING:
-    from dbproxy.session.client import Client
 
 _marks = count(1)
 
@@ -25,9 +25,10 @@ _marks = count(1)
 class Listening:
     """The channels of one client."""
 
-    def __init__(self, client: "Client", house: House) -> None:
+    def __init__(self, client: Owner, house: House) -> None:
         self.client = client
         self.house = house
+        self.hub: Hub | None = None  # once it has listened
         self.channels: frozenset[str] = frozenset()  # to which the client listens
         self.unwanted: set[str] = set()  # it may have given them up in this transaction
         self.wanted: set[str] = set()  # it may listen to them: the server was not asked yet
@@ -42,11 +43,17 @@ class Listening:
         self.notifies = False  # the client, in this transaction, and may hear of that
         self.notified = False  # the client has notified, and the hub may yet be told
 
+    def find_hub(self) -> Hub:
+        if self.hub is None:
+            who = self.client.identity
+            self.hub = self.house.find_hub(who.database, who.user)
+        return self.hub
+
     # --- before a statement is sent ---
 
     def note_notify(self, server: Server) -> None:
-        server.trail.notifier = self.client
-        self.notifies = self.client.ear.hub is not None
+        server.trail.notifier = server.loan.client
+        self.notifies = self.hub is not None
         self.notified = True
 
     def spell_ahead(self, server: Server, statement: Statement, simple: bool) -> bytes:
@@ -59,7 +66,7 @@ class Listening:
         self.wanted.update(listen.channel for listen in statement.listens if listen.begins)
         if self.wanted - self.channels:
             self.tentative = True
-            self.client.ear.find_hub().subscribe(self.client, self.wanted)
+            self.find_hub().subscribe(self.client, self.wanted)
         server.dialogue.traces.touched.add(MARK)
         ahead = spell_ours(
             server.dialogue, [f"SET {MARK} TO {literal(self.mark)}", *self.spell_channels()], simple
@@ -77,7 +84,7 @@ class Listening:
         return [f"LISTEN {quote(channel)}" for channel in sorted(self.channels - self.unwanted)]
 
     def must_hear(self, statement: Statement, effects: int) -> bool:
-        """Whether the hub must hear first; then the client goes on once it has (`Ear.heard`).
+        """Whether the hub must hear first; then the client goes on once it has (`heard`).
 
         A channel that is new to it; what has been notified on one that is new to the client; and what the client has
         notified, before it listens or gives a channel up.
@@ -90,7 +97,7 @@ class Listening:
             channels += self.channels  # one that a function began to listen to is known only since then
         if not channels and not late:
             return False
-        hub = self.client.ear.find_hub()
+        hub = self.find_hub()
         heard = hub.hears(channels)
         if heard and not late and not new:
             return False
@@ -98,10 +105,20 @@ class Listening:
             self.hearing = True
             self.reached |= new
             if heard:
-                hub.catch_up(self.client.ear.heard)
+                hub.catch_up(self.heard)
             else:
-                self.house.hear(hub, channels, self.client.ear.heard)
+                self.house.hear(hub, channels, self.heard)
         return self.hearing  # not if there is nothing to wait for
+
+    def heard(self, error: ProxyError | None = None) -> None:
+        """The hub hears what this client asked for, or cannot: go on."""
+        self.hearing = self.notified = False
+        if self.client.closed or not may_end(self.client.inbound.wait, HEARD):
+            return
+        if error is not None:
+            self.client.disconnect(error.message, error)
+        else:
+            self.client.resume()
 
     # --- notifications, and the end of the transaction ---
 
@@ -143,10 +160,10 @@ class Listening:
         self.wanted.clear()
         self.unwanted.clear()
         self.tentative = self.doubtful = False
-        if self.client.ear.hub is None and not found:
+        if self.hub is None and not found:
             return
         self.channels = found if kept else self.channels | found
-        hub = self.client.ear.find_hub()
+        hub = self.find_hub()
         before = hub.channels_of(self.client)
         hub.subscribe(self.client, self.channels - before, late=True)
         hub.unsubscribe(self.client, before - self.channels)

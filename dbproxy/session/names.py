@@ -13,20 +13,19 @@ PostgreSQL would keep back the answers to what has been sent since.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from dbproxy.pool.dues import Give
 from dbproxy.pool.insertions import spell_sync
 from dbproxy.pool.preparation import close_shared
 from dbproxy.pool.server import Server
+from dbproxy.session.readings import Readings
+from dbproxy.session.vocabulary import Vocabulary
 from dbproxy.sql import statement as sql
 from dbproxy.sql.parser import find_prepare
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import bind_name, cut, parse_parts, target_name, write_close, write_parse
-
-if TYPE_CHECKING:
-    from dbproxy.session.statements import ClientStatements
 
 MOVES = sql.PREPARES | sql.DEALLOCATES | sql.DISCARDS  # may make names, or take them away
 FLUSH = build.flush()
@@ -40,13 +39,24 @@ def encode(names: Iterable[str]) -> list[bytes]:
     return [name.encode(errors="surrogateescape") for name in names]
 
 
+class Translator(Protocol):
+    """Says what goes ahead of a statement (session.statements). `asks`: the message has to wait, and comes again."""
+
+    asks: bool
+    executes: bool
+
+    def begin(self, server: Server, effects: Statement, chunk: bytes, at: int, stop: int) -> bytes: ...
+    def names_on(self, server: Server, effects: Statement) -> bytes: ...
+
+
 class Names:
     """The names of one client, whose statements are `own`."""
 
-    __slots__ = ("own",)
+    __slots__ = ("own", "readings")
 
-    def __init__(self, own: "ClientStatements") -> None:
+    def __init__(self, own: Vocabulary, readings: Readings) -> None:
         self.own = own
+        self.readings = readings
 
     def are_given(self, server: Server, name: bytes) -> bool:
         """Whether what the name means is for the server to say."""
@@ -101,7 +111,7 @@ class Names:
 
         If the text itself changes that, the session's settings are taken, as they are behind it.
         """
-        readings = self.own.readings
+        readings = self.readings
         if not statement.prepares or server.dialogue.status == ord("E"):
             return b""
         if effects & sql.MOVES_SETTINGS:
@@ -160,12 +170,12 @@ class Names:
         if statement is not None:
             server.dialogue.given.names[name] = [statement.body]
             ahead = self.give(server, encode(statement.effects.executes), simple=False)
-            return ahead + self.own.readings.parse(server, statement.scope, Give(name), name, statement.body)
+            return ahead + self.readings.parse(server, statement.scope, Give(name), name, statement.body)
         prepare = self.own.by_sql.get(name)
         if prepare is None:
             return b""
         server.dialogue.given.names[name] = []
-        return self.own.readings.prepare_by_sql(server, name, prepare)
+        return self.readings.prepare_by_sql(server, name, prepare)
 
     def effects_of(self, name: bytes, server: Server | None = None) -> list[Statement]:
         """What the statement of this name may do, for each that it may be; none if there is none."""
@@ -181,14 +191,15 @@ class Names:
 
     # --- messages of the protocol ---
 
-    def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
+    def translate(self, translator: Translator, server: Server, kind: int, chunk: bytes, at: int,
+                  stop: int) -> bytes | None:  # fmt: skip
         """What to send for a Parse, Bind, Describe or Close about a given name; None: the message is not about one."""
         name = _name_of(kind, chunk, at, stop)
         if not name or not self.are_given(server, name) or self._is_refused(kind, chunk, at, stop):
             return None
         own = self.own
         if self.must_wait(server):
-            own.asks = True
+            translator.asks = True
             return FLUSH
         given = name in server.dialogue.given.names or server.dialogue.given.deallocating_all
         if not given and (kind == ord("C") or (kind == ord("P") and own.knows(name))):
@@ -198,18 +209,18 @@ class Names:
             body = chunk[at + 6 + len(name) : stop]
             server.dialogue.given.names.setdefault(name, []).append(body)
             server.dialogue.traces.effects |= sql.PREPARES
-            ahead += own.names_on(server, own.state.classify(body))
+            ahead += translator.names_on(server, own.state.classify(body))
         elif kind == ord("D"):
             for effects in self.effects_of(name, server):
-                ahead += own.names_on(server, effects)
+                ahead += translator.names_on(server, effects)
         elif kind == ord("B"):
             for effects in self.effects_of(name, server):
                 effects = replace(effects, bare=False)  # it is run as it is: no answer is put in
-                ahead += own.begin(server, effects, chunk, at, stop)
-                if own.asks:
+                ahead += translator.begin(server, effects, chunk, at, stop)
+                if translator.asks:
                     return ahead
             self._count(server, name)
-            own.executes = True
+            translator.executes = True
         elif kind == ord("C"):
             server.dialogue.traces.effects |= sql.DEALLOCATES
         server.dialogue.pipeline.expect(kind)
@@ -252,7 +263,7 @@ class Names:
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])
                 server.dialogue.given.names[name] = [body]
                 self.own.define(name, body)
-        self.own.readings.follow(self.own.by_sql)
+        self.readings.follow(self.own.by_sql)
         server.dialogue.given.empty &= server.dialogue.given.names.keys()
         server.dialogue.given.contested = server.dialogue.given.deallocating_all = False
 

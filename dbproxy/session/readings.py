@@ -7,7 +7,6 @@ back is not known then, and such a statement has to be prepared anew by its clie
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from dbproxy.pool.audit import MARKS
 from dbproxy.pool.insertions import spell_ours, spell_run
@@ -15,13 +14,10 @@ from dbproxy.pool.preparation import spell_prepare
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.scopes import Scope
 from dbproxy.pool.server import Server
-from dbproxy.session.vocabulary import constants_of
+from dbproxy.session.vocabulary import Vocabulary, constants_of
 from dbproxy.sql.statement import READS_SETTINGS, SETS
 from dbproxy.wire.due import Due
 from dbproxy.wire.extended import write_parse
-
-if TYPE_CHECKING:
-    from dbproxy.session.statements import ClientStatements
 
 
 class Readings:
@@ -29,7 +25,7 @@ class Readings:
 
     __slots__ = ("by_sql", "own", "prepares", "unread")
 
-    def __init__(self, own: "ClientStatements") -> None:
+    def __init__(self, own: Vocabulary) -> None:
         self.own = own
         self.by_sql: dict[bytes, Scope] = {}  # of statements made by PREPARE
         self.prepares: dict[bytes, Scope] = {}  # of a PREPARE that is under way

@@ -4,27 +4,23 @@ It is asked for behind each transaction that may have used a sequence (pool.reca
 PostgreSQL knows it itself.
 """
 
-from typing import TYPE_CHECKING
-
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
+from dbproxy.pool.tenant import Tenant
 from dbproxy.session.signals import Values, read_operand
 from dbproxy.sql.calls import Call
 from dbproxy.sql.statement import ADVANCES, DISCARDED, FORGOT, RECALLS
 
 NAME_LIMIT = 256  # with its schema, and quotes
 
-if TYPE_CHECKING:
-    from dbproxy.session.client import Client
-
 
 class Recollection:
     """One client's. `last`: what `lastval` said; `given`: what `currval` said, by the sequence's oid."""
 
-    __slots__ = ("client", "given", "last", "server")
+    __slots__ = ("given", "last", "server", "tenant")
 
-    def __init__(self, client: "Client") -> None:
-        self.client = client
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
         self.last: int | None = None
         self.given: dict[int, int] = {}
         self.server: Server | None = (
@@ -32,16 +28,16 @@ class Recollection:
         )
 
     def is_known_to(self, server: Server) -> bool:
-        """Whether the server itself has to answer: by this transaction, or as it is kept for that."""
+        """Whether the server has to answer, which has used one in this transaction, or is kept for that."""
         traces = server.dialogue.traces
-        return traces.sequences.advanced or "sequence" in traces.pins or self.client.prepared.executes
+        return traces.sequences.advanced or "sequence" in traces.pins
 
     def answer(self, server: Server, call: Call, values: Values) -> str:
         """What answers the call, "" if the server does; then the server is asked, so that the next one is answered."""
         sequence = "" if call.name == "lastval" else spell_sequence(call, values)
-        if sequence is None or not self.client.pool.tenant.recall.want(sequence):
+        if sequence is None or not self.tenant.recall.want(sequence):
             server.dialogue.traces.effects |= RECALLS  # the statement pins
-            self.client.pool.tenant.recalls = True
+            self.tenant.recalls = True
             return ""
         if call.name == "lastval":
             answer = [] if self.last is None else [f" WHEN true THEN {_number(self.last)}"]

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from dbproxy.errors import FeatureNotSupported, InvalidParameterValue
 from dbproxy.pool.audit import Findings
@@ -25,6 +24,7 @@ from dbproxy.session.answers import answer
 from dbproxy.session.house import House
 from dbproxy.session.listening import Listening
 from dbproxy.session.names import DEPENDS, USES, encode
+from dbproxy.session.owner import Owner
 from dbproxy.session.pins import follow_pins
 from dbproxy.session.recollection import Recollection
 from dbproxy.session.signals import Values
@@ -33,9 +33,6 @@ from dbproxy.sql import statement as sql
 from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
-
-if TYPE_CHECKING:
-    from dbproxy.session.client import Client
 
 CREATES = {  # which effects would pin, in the order in which they are refused
     sql.CREATES_TEMP: ("temp", "temporary objects"),
@@ -54,7 +51,7 @@ REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refuse
 class SessionState:
     """One client's, in transaction and statement mode. `start`: the settings that it asked for as it logged in."""
 
-    def __init__(self, client: "Client", house: House) -> None:
+    def __init__(self, client: Owner, house: House) -> None:
         self.client = client
         self.house = house
         self.pool = client.pool
@@ -64,8 +61,13 @@ class SessionState:
         self.start = client.identity.settings
         self.pins: dict[str, float] = {}  # reason, and since when (monotonic seconds)
         self.listening = Listening(client, house)
-        self.recollection = Recollection(client)
+        self.recollection = Recollection(client.pool.tenant)
         self.backslashes = self.reads_backslashes()
+
+    @property
+    def owner(self) -> int:
+        """Whose statements are its own."""
+        return self.client.identity.id
 
     def reads_backslashes(self) -> bool:
         """Whether a backslash escapes in the client's string constants."""
@@ -149,7 +151,7 @@ class SessionState:
         return bool(depends | statement.effects & DEPENDS) and prepared.names.must_wait(server)
 
     def must_hear(self, statement: Statement) -> bool:
-        """Whether the hub must hear something first (`Ear.heard`)."""
+        """Whether the hub must hear something first (`Listening.heard`)."""
         if not (statement.listens or self.listening.channels):
             return False
         return self.listening.must_hear(statement, self.effects_of(statement)[0])
@@ -273,7 +275,9 @@ class SessionState:
 
     def answer(self, server: Server, text: bytes, values: Values = ()) -> bytes | Refusal | None:
         """What is sent instead of a *bare* statement, or why not; `values`: the Bind's, and whether they are binary."""
-        return answer(self.client, server, text, values)
+        own = self.client.prepared.executes or self.recollection.is_known_to(server)
+        recollection = None if own else self.recollection
+        return answer(self.client.identity, self.house, recollection, server, text, values)
 
     # --- after the transaction ---
 

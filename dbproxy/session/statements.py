@@ -7,7 +7,6 @@ from the answer (pool.dues).
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from dbproxy.errors import MessageTooLarge
 from dbproxy.pool.dues import UNNAMED, UNNAMED_PORTAL, Bind, Close, Describe, Parse, Portal
@@ -20,6 +19,7 @@ from dbproxy.pool.server import Server
 from dbproxy.session import unnamed
 from dbproxy.session.names import Names
 from dbproxy.session.readings import Readings
+from dbproxy.session.state import SessionState
 from dbproxy.session.vocabulary import Vocabulary, constants_of, cut_body
 from dbproxy.sql.statement import DISCARDS, EXECUTES, READS_SETTINGS, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
@@ -40,9 +40,6 @@ from dbproxy.wire.extended import (
     write_parse,
 )
 
-if TYPE_CHECKING:
-    from dbproxy.session.state import SessionState
-
 REFUSED = (
     b"refused by the proxy\0\0\0"  # no SQL: PostgreSQL fails it where the refused statement would have run
 )
@@ -52,10 +49,11 @@ FLUSH = build.flush()
 class ClientStatements(Vocabulary):
     """One client's statements, and what a server is sent for them."""
 
-    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: "SessionState") -> None:
+    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: SessionState) -> None:
         Vocabulary.__init__(self, pool, shares, settings, state)
-        self.names = Names(self)
+        self.state: SessionState = state
         self.readings = Readings(self)
+        self.names = Names(self, self.readings)
         self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
         self.asks = False  # what comes next is not sent until the server has told a statement's columns
@@ -68,7 +66,7 @@ class ClientStatements(Vocabulary):
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
         self.begun |= kind != ord("C")
         if server.dialogue.given.names or server.dialogue.given.contested or self.by_sql:
-            new = self.names.translate(server, kind, chunk, at, stop)
+            new = self.names.translate(self, server, kind, chunk, at, stop)
             if new is not None:
                 return new
         if kind == ord("B"):
@@ -178,7 +176,7 @@ class ClientStatements(Vocabulary):
             return write_bind(chunk, at, start, end, stop, NOWHERE)
         if statement.effects.effects & SHOWS_NAMES:  # the statement would see the name that it is run by
             server.dialogue.given.contested = True
-            return self.names.translate(server, ord("B"), chunk, at, stop)
+            return self.names.translate(self, server, ord("B"), chunk, at, stop)
         self.seen = statement.body
         self.seen_at = -1
         if statement.scope is not self.plain and statement.scope is not self.scope:

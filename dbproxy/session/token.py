@@ -4,13 +4,12 @@
 older. PostgreSQL itself answers: ahead of the SHOW the setting is given its value, which is the session's from then on.
 """
 
-from typing import Any
-
 from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
 from dbproxy.routing.consistency import format_lsn, is_placed, own_position
+from dbproxy.session.owner import Owner
 from dbproxy.sql.settings import TOKEN
 from dbproxy.sql.statement import SETS
 
@@ -22,7 +21,7 @@ _NOW = (
 )
 
 
-def renew_token(client: Any, server: Server, simple: bool) -> bytes:
+def renew_token(client: Owner, server: Server, simple: bool) -> bytes:
     """Messages that give the setting its value ahead of the statement that shows it."""
     server.dialogue.traces.touched.add(TOKEN)
     server.dialogue.traces.effects |= SETS
@@ -35,9 +34,9 @@ def renew_token(client: Any, server: Server, simple: bool) -> bytes:
     )
 
 
-def find_position(client: Any, server: Server) -> tuple[int, bool]:
+def find_position(client: Owner, server: Server) -> tuple[int, bool]:
     """What the session's last commit is not behind of, its token included, and whether it is nowhere later."""
-    router: Any = client.route.judge.router
+    router = client.route.judge.router
     if router is None:
         return 0, False
     commits = router.commits
@@ -49,7 +48,7 @@ def find_position(client: Any, server: Server) -> tuple[int, bool]:
     return position, asked and (client.route.host is not None or is_fresh(client, server))
 
 
-def is_fresh(client: Any, server: Server) -> bool:
+def is_fresh(client: Owner, server: Server) -> bool:
     """Whether nothing was sent in this loan yet: then all commits before it are known."""
     sent = server.loan.served or server.dialogue.status != ord("I") or client.prepared.executes
     return not sent and server.dialogue.only_ours()

@@ -4,22 +4,49 @@ It is prepared there again. Meanwhile its tables may have become others: a clien
 not ask anew, is refused rows of another shape, as PostgreSQL refuses them where it has the statement.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Set
+from typing import Protocol
 
-from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Bind
+from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Bind, Portal
 from dbproxy.pool.prepared import CHANGED
+from dbproxy.pool.scopes import Scope
 from dbproxy.pool.server import Server
+from dbproxy.pool.stats import PoolStats
+from dbproxy.session.readings import Readings
+from dbproxy.sql.identity import Shape
 from dbproxy.wire import build
 from dbproxy.wire.extended import columns_key, is_described, write_bind, write_close, write_describe
-
-if TYPE_CHECKING:
-    from dbproxy.session.statements import ClientStatements
 
 BY_PORTAL = 1  # in `unnamed_told`: what the client's `portal_columns` say
 FLUSH = build.flush()
 
 
-def move(own: "ClientStatements", server: Server) -> bytes:
+class Unnamed(Protocol):
+    """What a client's statements say of the unnamed one (session.statements, session.vocabulary)."""
+
+    unnamed_told: int
+    unnamed_changed: bool
+    asks: bool
+    executes: bool
+    bound: Portal | None
+
+    @property
+    def unnamed(self) -> bytes | None: ...
+    @property
+    def unnamed_shape(self) -> Shape: ...
+    @property
+    def unnamed_scope(self) -> Scope: ...
+    @property
+    def portal_columns(self) -> bytes: ...
+    @property
+    def describing(self) -> Set[bytes]: ...
+    @property
+    def stats(self) -> PoolStats: ...
+    @property
+    def readings(self) -> Readings: ...
+
+
+def move(own: Unnamed, server: Server) -> bytes:
     """Messages that make the server's unnamed statement this client's, or make it have none."""
     if own.unnamed is server.dialogue.statements.unnamed:
         return b""
@@ -31,7 +58,7 @@ def move(own: "ClientStatements", server: Server) -> bytes:
     return own.readings.parse(server, own.unnamed_scope, REPLACE_UNNAMED, b"", own.unnamed)
 
 
-def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: int, stop: int) -> bytes:
+def bind(own: Unnamed, server: Server, chunk: bytes, at: int, start: int, stop: int) -> bytes:
     """A Bind where the server has another unnamed statement, or has had; `asks` is set if it waits for the columns."""
     own.executes = True
     again = own.unnamed is None or not own.unnamed_told or is_described(chunk, stop) or b"" in own.describing
@@ -51,7 +78,7 @@ def bind(own: "ClientStatements", server: Server, chunk: bytes, at: int, start: 
     return ahead + chunk[at:stop]
 
 
-def learn(own: "ClientStatements", columns: int, full: int, renewed: bool) -> None:
+def learn(own: Unnamed, columns: int, full: int, renewed: bool) -> None:
     """It was described, to the client or (`renewed`) to us, where it was prepared again (wire.extended.columns_key)."""
     if not renewed:
         own.unnamed_told = full

@@ -5,11 +5,12 @@ own. What is parsed or closed while there is no server is *promised*: it counts 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dbproxy.pool.dues import Close, Parse
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.scopes import PATH, READ, Scope, Scopes
 from dbproxy.pool.server import Server
 from dbproxy.sql.comments import cut_comments
@@ -19,9 +20,6 @@ from dbproxy.sql.statement import MOMENTARY, OWN_TYPES, READS_SETTINGS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire.extended import length_at, parse_parts, target_name, write_close, write_parse
 from dbproxy.wire.pipeline import faked_reply
-
-if TYPE_CHECKING:
-    from dbproxy.session.state import SessionState
 
 # Of a name: its statement, and the columns that the client was told, 0 if none.
 Meaning = tuple[Statement, int]
@@ -48,13 +46,23 @@ def kind_of(statement: Statement | None) -> int:
     return ord("C") if statement is None else ord("P")
 
 
+class Session(Protocol):
+    """What a vocabulary asks of its client's session (session.state)."""
+
+    @property
+    def owner(self) -> int: ...
+    def find_shape(self, body: bytes) -> Shape: ...
+    def classify(self, body: bytes) -> Effects: ...
+    def refusal(self, statement: Effects) -> Refusal | None: ...
+
+
 class Vocabulary:
     """Of one client. `shares`: whether statements are shared at all (not in session mode).
 
     `scope`: what is read at Parse now (pool.scopes); `plain`: by texts that settings do not concern.
     """
 
-    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: "SessionState") -> None:
+    def __init__(self, pool: Pool, shares: bool, settings: Mapping[str, str], state: Session) -> None:
         self.pool = pool
         self.state = state
         self.stats = pool.stats
@@ -101,7 +109,7 @@ class Vocabulary:
         if constants & MOMENTARY or not scope.known():
             return Statement(body, shape, scope)
         # What EXECUTE runs is the client's own: equal texts are not equal statements.
-        owner = b"%d" % self.state.client.id if effects.executes else b""
+        owner = b"%d" % self.state.owner if effects.executes else b""
         statement: Statement = self.pool.tenant.statements.find(body, scope, shape, owner)
         if statement.parsed and not owner and (constants & OWN_TYPES or statement.may_have_own_types()):
             twin, statement = statement, Statement(body, shape, scope)

@@ -20,9 +20,8 @@ def call(*operands: Operand, serial: bool = False) -> Call:
 
 @pytest.fixture
 def recollection() -> Recollection:
-    pool = SimpleNamespace(tenant=SimpleNamespace(recall=Recall(able=True), recalls=False))
-    client: Any = SimpleNamespace(pool=pool, prepared=SimpleNamespace(executes=False))
-    return Recollection(client)
+    tenant: Any = SimpleNamespace(recall=Recall(able=True), recalls=False)
+    return Recollection(tenant)
 
 
 @pytest.fixture

@@ -1,0 +1,85 @@
+"""A client as its session knows it: session.client has it, and imports what is made with this."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from dbproxy.errors import ProxyError
+from dbproxy.pool.news import News
+from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.pool import Pool
+from dbproxy.routing.router import Router
+from dbproxy.session.channels import Listener
+from dbproxy.session.identity import Identity
+from dbproxy.session.inbound import Inbound
+from dbproxy.session.names import Names
+from dbproxy.session.reader import Reader
+from dbproxy.session.readings import Readings
+from dbproxy.sql.identity import Shape
+
+
+class Prepared(Protocol):
+    """Its statements (session.statements)."""
+
+    unnamed_shape: Shape
+
+    @property
+    def names(self) -> Names: ...
+    @property
+    def readings(self) -> Readings: ...
+    @property
+    def unnamed(self) -> bytes | None: ...
+    @property
+    def by_sql(self) -> Mapping[bytes, bytes]: ...
+    @property
+    def executes(self) -> bool: ...
+    def settle(self, settings: Mapping[str, str]) -> None: ...
+    def share_no_more(self, names: Collection[str]) -> None: ...
+
+
+class Judge(Protocol):
+    """Which requests go to which host (session.judging); `router`: where there are replicas."""
+
+    @property
+    def router(self) -> Router | None: ...
+
+
+class Route(Protocol):
+    """The host that answers it (session.route); `host`: None for the primary."""
+
+    @property
+    def reader(self) -> Reader: ...
+    @property
+    def judge(self) -> Judge: ...
+    @property
+    def host(self) -> object: ...
+
+
+class Lending(Protocol):
+    """How it holds a server (session.loan)."""
+
+    claims: bool
+
+
+class Owner(Listener, Protocol):
+    """Whose session it is."""
+
+    settings: Parameters
+
+    @property
+    def identity(self) -> Identity: ...
+    @property
+    def pool(self) -> Pool: ...
+    @property
+    def news(self) -> News: ...
+    @property
+    def inbound(self) -> Inbound: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def prepared(self) -> Prepared: ...
+    @property
+    def route(self) -> Route: ...
+    @property
+    def lending(self) -> Lending: ...
+    def resume(self) -> None: ...
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None: ...
