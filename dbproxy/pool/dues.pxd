@@ -32,7 +32,9 @@ cdef class Mention(Sent):
 cdef class Parse(Mention):
     cdef readonly object previous
 
-    cpdef Parse begin(self, bytes name, object previous, bytes server_name, Statement statement)
+
+@cython.locals(due=Parse)
+cpdef Parse new_parse(bytes name, object previous, bytes server_name, Statement statement)
 
 
 @cython.final
@@ -40,7 +42,9 @@ cdef class Parse(Mention):
 cdef class Bind(Mention):
     cdef readonly bint told
 
-    cpdef Bind begin(self, bytes name, bytes server_name, Statement statement, bint told=*)
+
+@cython.locals(due=Bind)
+cpdef Bind new_bind(bytes name, bytes server_name, Statement statement, bint told=*)
 
 
 @cython.final

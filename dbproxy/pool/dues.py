@@ -2,7 +2,7 @@
 
 A client calls a statement by a name of its own, the server knows it by another (pool.prepared). So a message that
 names one notes both, and what the client's name meant before: PostgreSQL discards what stands behind an error, and then
-the name means that again. What is made for each Bind or Parse is made by `begin`, which compiled takes no tuple.
+the name means that again. What is made for each Bind or Parse is made by a function, which compiled takes no tuple.
 """
 
 from typing import Any, NoReturn
@@ -62,14 +62,7 @@ class Parse(Mention):
     """`server_name` is b"" for the unnamed statement, and where the server has it already. `previous`: of `name`."""
 
     __slots__ = ("previous",)
-
-    def begin(self, name: bytes, previous: Any, server_name: bytes, statement: Statement | None) -> "Parse":
-        self.name = name
-        self.server_name = server_name
-        self.statement = statement
-        self.previous = previous
-        self.refusal = None
-        return self
+    previous: Any
 
     def done(self, answer: Answer) -> None:
         if self.statement is not None:
@@ -97,19 +90,30 @@ class Bind(Mention):
     """`told`: the statement's columns are asked for in the same request, or the client has never been told any."""
 
     __slots__ = ("told",)
-
-    def begin(
-        self, name: bytes, server_name: bytes, statement: Statement | None, told: bool = False
-    ) -> "Bind":
-        self.name = name
-        self.server_name = server_name
-        self.statement = statement
-        self.told = told
-        self.refusal = None
-        return self
+    told: bool
 
     def tells_columns(self) -> bool:
         return self.told
+
+
+def new_parse(name: bytes, previous: Any, server_name: bytes, statement: Statement | None) -> Parse:
+    due = Parse.__new__(Parse)
+    due.name = name
+    due.server_name = server_name
+    due.statement = statement
+    due.previous = previous
+    due.refusal = None
+    return due
+
+
+def new_bind(name: bytes, server_name: bytes, statement: Statement | None, told: bool = False) -> Bind:
+    due = Bind.__new__(Bind)
+    due.name = name
+    due.server_name = server_name
+    due.statement = statement
+    due.told = told
+    due.refusal = None
+    return due
 
 
 class Describe(Mention):

@@ -10,7 +10,7 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import new_request
 from dbproxy.pool.routines import QUERY, judge_routines, may_set
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
@@ -71,7 +71,7 @@ class Errand(Borrower):
         """Run one Query; its rows. ServerRefused if it fails."""
         self.answer = asyncio.get_running_loop().create_future()
         self.rows = []
-        server.dialogue.pipeline.expect(ord("Q"), Request.__new__(Request).begin(monotonic()))
+        server.dialogue.pipeline.expect(ord("Q"), new_request(monotonic()))
         server.dialogue.statements.unnamed = None
         server.write(build.query(sql))
         await self.answer

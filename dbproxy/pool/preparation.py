@@ -27,7 +27,10 @@ def spell_prepare(dialogue: Dialogue, statement: Statement, describe: bool = Fal
     statements, name = dialogue.statements, statement.name
     if name in statements.prepared:
         statements.prepared[name] = statements.prepared.pop(name)  # now the one used last
-        if statements.unconfirmed.get(name, statements.batch) == statements.batch:
+        if (
+            not statements.unconfirmed
+            or statements.unconfirmed.get(name, statements.batch) == statements.batch
+        ):
             return b""
     closes = keep(dialogue, statement)
     if statements.unconfirmed.get(name, statements.batch) != statements.batch:

@@ -11,5 +11,8 @@ cdef class Request(Due):
     cdef readonly Py_ssize_t at
     cdef public object refusal
 
-    cpdef Request begin(self, double arrived)
     cpdef note_text(self, bytes chunk, Py_ssize_t at)
+
+
+@cython.locals(request=Request)
+cpdef Request new_request(double arrived)

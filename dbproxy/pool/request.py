@@ -25,15 +25,21 @@ class Request(Due):
     """
 
     __slots__ = ("arrived", "at", "chunk", "refusal")
-
-    def begin(self, arrived: float) -> "Request":
-        """Instead of `__init__`, which compiled would have the number in an object."""
-        self.arrived = arrived
-        self.chunk = b""
-        self.at = NO_TEXT
-        self.refusal: Refusal | None = None
-        return self
+    arrived: float
+    at: int
+    chunk: bytes
+    refusal: Refusal | None
 
     def note_text(self, chunk: bytes, at: int) -> None:
         self.chunk = chunk
         self.at = at
+
+
+def new_request(arrived: float) -> Request:
+    """Instead of `__init__`, which compiled would have the number in an object."""
+    request = Request.__new__(Request)
+    request.arrived = arrived
+    request.chunk = b""
+    request.at = NO_TEXT
+    request.refusal = None
+    return request

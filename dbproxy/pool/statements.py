@@ -20,7 +20,8 @@ class ServerStatements:
     def has(self, statement: Statement) -> bool:
         """Whether the statement need not be prepared."""
         name = statement.name
-        return name in self.prepared and self.unconfirmed.get(name, self.batch) == self.batch
+        confirmed = not self.unconfirmed or self.unconfirmed.get(name, self.batch) == self.batch
+        return confirmed and name in self.prepared
 
     def lose(self, name: bytes) -> None:
         """The statement was not prepared after all."""

@@ -23,7 +23,7 @@ from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRe
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import (
     HEARD,
@@ -163,7 +163,7 @@ class Hub(Borrower):
         if not self.sent:
             self.asked_at = now
         for _, channel in statements:
-            server.dialogue.pipeline.expect(ord("Q"), Request.__new__(Request).begin(now))
+            server.dialogue.pipeline.expect(ord("Q"), new_request(now))
             self.sent.append(channel)
         server.write(b"".join(build.query(sql) for sql, _ in statements))
 

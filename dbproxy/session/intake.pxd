@@ -2,7 +2,7 @@ cimport cython
 
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.pool cimport Pool
-from dbproxy.pool.request cimport Request
+from dbproxy.pool.request cimport Request, new_request
 from dbproxy.pool.server cimport Server
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear

@@ -13,7 +13,7 @@ from dbproxy.net.direct import monotonic
 from dbproxy.net.link import FLOODING
 from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.request import Refusal, Request
+from dbproxy.pool.request import Refusal, Request, new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
@@ -135,7 +135,7 @@ class Intake:
             index += 1
             request = self.unfinished
             if request is None:
-                request = self.unfinished = Request.__new__(Request).begin(client.inbound.arrived)
+                request = self.unfinished = new_request(client.inbound.arrived)
             if self.route.replay.sealed:
                 self.route.replay.at = SPOILED
             if server.dialogue.pipeline.ignoring and kind != ord("S") and kind != ord("X"):
@@ -379,7 +379,7 @@ class Intake:
         """A request has waited: for a server it waits anew, but it came when it did."""
         inbound = self.client.inbound
         if self.unfinished is None:
-            self.unfinished = Request.__new__(Request).begin(inbound.arrived)
+            self.unfinished = new_request(inbound.arrived)
         inbound.arrived = monotonic()
         inbound.room = self.client.pool
 

@@ -1,6 +1,6 @@
 cimport cython
 
-from dbproxy.pool.dues cimport Bind, Close, Describe, Parse, Portal
+from dbproxy.pool.dues cimport Portal, new_bind, new_parse
 from dbproxy.pool.preparation cimport compare, keep, spell_prepare
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
@@ -26,10 +26,16 @@ cdef class ClientStatements(Vocabulary):
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(shape=Shape)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    cdef bytes begin_harmful(self, Server server, Shape shape, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cpdef bytes begin(self, Server server, effects, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
+    @cython.locals(start=Py_ssize_t, end=Py_ssize_t)
+    cdef bytes bind_answer(self, Server server, Shape shape, bytes body, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes parse_again(self, Server server, bytes name, bytes body)
-    @cython.locals(where=tuple, statement=Statement, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t, again=bint)
+    @cython.locals(where=tuple, statement=Statement, shape=Shape, start=Py_ssize_t, end=Py_ssize_t, name=bytes, told=Py_ssize_t, again=bint)
     cdef bytes bind(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes describe(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes close(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     cdef bytes prepare(self, Server server, Statement statement)
+
+
+cdef bint shows_names(Shape shape) except -1

@@ -9,7 +9,7 @@ from the answer (pool.dues).
 from collections.abc import Mapping
 
 from dbproxy.errors import MessageTooLarge
-from dbproxy.pool.dues import UNNAMED, UNNAMED_PORTAL, Bind, Close, Describe, Parse, Portal
+from dbproxy.pool.dues import UNNAMED, UNNAMED_PORTAL, Close, Describe, Portal, new_bind, new_parse
 from dbproxy.pool.parameters import NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.preparation import compare, keep, spell_prepare
@@ -21,6 +21,7 @@ from dbproxy.session.names import Names
 from dbproxy.session.readings import Readings
 from dbproxy.session.state import SessionState
 from dbproxy.session.vocabulary import Vocabulary, constants_of, cut_body
+from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import DISCARDS, EXECUTES, READS_SETTINGS, SHOWS_NAMES
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire import build
@@ -95,7 +96,7 @@ class ClientStatements(Vocabulary):
             refusal = self.state.refusal(effects)
             if refusal is not None:
                 previous = self.meaning(name) if name else self.unnamed
-                due = Parse.__new__(Parse).begin(name, previous, b"", None)
+                due = new_parse(name, previous, b"", None)
                 due.refusal = refusal
                 server.dialogue.pipeline.expect(ord("P"), due)
                 return write_parse(name and AGAIN, REFUSED)
@@ -112,7 +113,7 @@ class ClientStatements(Vocabulary):
                 ahead += self.readings.note(server, self.scope, simple=False)
             self.unnamed_told = 0
             self.unnamed_changed = False
-            server.dialogue.pipeline.expect(ord("P"), Parse.__new__(Parse).begin(b"", previous, b"", None))
+            server.dialogue.pipeline.expect(ord("P"), new_parse(b"", previous, b"", None))
             return ahead + write_parse(b"", body) if ahead else None
         known = self.statements.get(name)
         if known is not None or name in self.by_sql:
@@ -120,7 +121,7 @@ class ClientStatements(Vocabulary):
         statement = self.statements[name] = self.find(body, shape)
         if statement.name in server.dialogue.statements.prepared and server.dialogue.status != ord("E"):
             ahead += spell_prepare(server.dialogue, statement)
-            server.dialogue.pipeline.fake(ord("P"), Parse.__new__(Parse).begin(name, None, b"", None))
+            server.dialogue.pipeline.fake(ord("P"), new_parse(name, None, b"", None))
             return ahead
         if statement.name in server.dialogue.statements.prepared:
             # In a failed transaction PostgreSQL must say what it says to a Parse.
@@ -128,9 +129,7 @@ class ClientStatements(Vocabulary):
         if statement.scope.read is None:
             ahead += self.readings.note(server, statement.scope, simple=False)
         closes = keep(server.dialogue, statement)
-        server.dialogue.pipeline.expect(
-            ord("P"), Parse.__new__(Parse).begin(name, None, statement.name, statement)
-        )
+        server.dialogue.pipeline.expect(ord("P"), new_parse(name, None, statement.name, statement))
         self.stats.server_parse_count += 1
         return ahead + closes + write_parse(statement.name, body) + compare(server.dialogue, statement)
 
@@ -138,9 +137,7 @@ class ClientStatements(Vocabulary):
         """A name that exists. PostgreSQL judges the text first and then the name; what servers have is not touched."""
         server.dialogue.pipeline.skip(ord("C"))
         server.dialogue.pipeline.skip(ord("P"))
-        server.dialogue.pipeline.expect(
-            ord("P"), Parse.__new__(Parse).begin(name, self.meaning(name), AGAIN, None)
-        )
+        server.dialogue.pipeline.expect(ord("P"), new_parse(name, self.meaning(name), AGAIN, None))
         return write_close(AGAIN) + write_parse(AGAIN, body) + write_parse(AGAIN, body)
 
     def bind(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
@@ -154,17 +151,18 @@ class ClientStatements(Vocabulary):
             return None
         start, end = where
         if start == end:
-            ahead = self.begin(server, self.unnamed_shape.effects, chunk, at, stop)
+            shape = self.unnamed_shape
+            ahead = self.begin_harmful(server, shape, chunk, at, stop)
             if self.asks:
                 return ahead
-            new = self.bind_answer(server, self.unnamed_shape.effects, self.unnamed, chunk, at, stop)
+            new = self.bind_answer(server, shape, self.unnamed, chunk, at, stop)
             self.executes = True
             if new:
-                self.unnamed_shape.count()
+                shape.count()
                 return ahead + new
             if server.dialogue.statements.unnamed is not self.unnamed or self.unnamed_changed:
                 return ahead + unnamed.bind(self, server, chunk, at, start, stop)
-            self.unnamed_shape.count()
+            shape.count()
             self.bound = UNNAMED_PORTAL
             server.dialogue.pipeline.expect(ord("B"))
             return ahead + chunk[at:stop] if ahead else None
@@ -172,9 +170,10 @@ class ClientStatements(Vocabulary):
         statement = self.statements.get(name)
         if statement is None:
             self.executes = True
-            server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(name, NOWHERE, None))
+            server.dialogue.pipeline.expect(ord("B"), new_bind(name, NOWHERE, None))
             return write_bind(chunk, at, start, end, stop, NOWHERE)
-        if statement.effects.effects & SHOWS_NAMES:  # the statement would see the name that it is run by
+        shape = statement.shape
+        if shows_names(shape):
             server.dialogue.given.contested = True
             return self.names.translate(self, server, ord("B"), chunk, at, stop)
         self.seen = statement.body
@@ -198,18 +197,16 @@ class ClientStatements(Vocabulary):
             self.asks = self.executes = True
             self.stats.bind_count -= 1  # the message comes again
             return self.ask_columns(server, statement) + FLUSH
-        ahead = self.begin(server, statement.effects, chunk, at, stop)
+        ahead = self.begin_harmful(server, shape, chunk, at, stop)
         if self.asks:
             return ahead
-        new = self.bind_answer(server, statement.effects, statement.body, chunk, at, stop)
+        new = self.bind_answer(server, shape, statement.body, chunk, at, stop)
         self.executes = True
-        statement.shape.count()
+        shape.count()
         if new:
             return ahead + new
         ahead += self.prepare(server, statement)
-        server.dialogue.pipeline.expect(
-            ord("B"), Bind.__new__(Bind).begin(name, statement.name, statement, again)
-        )
+        server.dialogue.pipeline.expect(ord("B"), new_bind(name, statement.name, statement, again))
         bind = write_bind(chunk, at, start, end, stop, statement.name)
         return ahead + bind if ahead else bind
 
@@ -217,8 +214,12 @@ class ClientStatements(Vocabulary):
                      stop: int) -> bytes:  # fmt: skip
         """The statement is no longer what the client prepared: a Bind that fails, for PostgreSQL's error to that."""
         self.executes = True
-        server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(name, CHANGED, None))
+        server.dialogue.pipeline.expect(ord("B"), new_bind(name, CHANGED, None))
         return write_bind(chunk, at, start, end, stop, CHANGED)
+
+    def begin_harmful(self, server: Server, shape: Shape, chunk: bytes, at: int, stop: int) -> bytes:
+        """`begin`, which for most need not be called."""
+        return b"" if shape.harmless else self.begin(server, shape.effects, chunk, at, stop)
 
     def begin(self, server: Server, effects: Effects, chunk: bytes, at: int, stop: int) -> bytes:
         """What has to go ahead of a Bind for what its statement may do; `asks` is set if it has to wait for the hub."""
@@ -238,10 +239,10 @@ class ClientStatements(Vocabulary):
             self.restores = restored.steps(NOTHING)
         return self.state.begin(server, effects, bind_values(chunk, at, stop), simple=False)
 
-    def bind_answer(self, server: Server, effects: Effects, body: bytes | None, chunk: bytes, at: int,
+    def bind_answer(self, server: Server, shape: Shape, body: bytes | None, chunk: bytes, at: int,
                     stop: int) -> bytes:  # fmt: skip
         """A Bind of the statement with answers of ours in it, for this once; nothing if there is nothing to answer."""
-        if not effects.bare or body is None:
+        if shape.harmless or not shape.effects.bare or body is None:
             return b""
         text, types = body.split(b"\0", 1)
         answered = self.state.answer(server, text, bind_parameters(chunk, at, stop))
@@ -249,7 +250,7 @@ class ClientStatements(Vocabulary):
             return b""
         start, end = bind_name(chunk, at, stop) or (0, 0)  # the message has been read
         if isinstance(answered, Refusal):
-            due = Bind.__new__(Bind).begin(b"", b"", None)
+            due = new_bind(b"", b"", None)
             due.refusal = answered
             server.dialogue.pipeline.expect(ord("B"), due)
             return write_bind(chunk, at, start, end, stop, NOWHERE)
@@ -338,3 +339,8 @@ class ClientStatements(Vocabulary):
             self.asks = True
             return FLUSH
         return self.names.use(server, effects, EXECUTES, simple=False)
+
+
+def shows_names(shape: Shape) -> bool:
+    """Whether the statement sees the name that it is run by."""
+    return not shape.harmless and shape.effects.effects & SHOWS_NAMES != 0

@@ -7,7 +7,7 @@ not ask anew, is refused rows of another shape, as PostgreSQL refuses them where
 from collections.abc import Set
 from typing import Protocol
 
-from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Bind, Portal
+from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Portal, new_bind
 from dbproxy.pool.prepared import CHANGED
 from dbproxy.pool.scopes import Scope
 from dbproxy.pool.server import Server
@@ -64,7 +64,7 @@ def bind(own: Unnamed, server: Server, chunk: bytes, at: int, start: int, stop: 
     again = own.unnamed is None or not own.unnamed_told or is_described(chunk, stop) or b"" in own.describing
     moves = own.unnamed is not server.dialogue.statements.unnamed
     if (own.unnamed_changed and not again) or (moves and own.readings.are_lost(own.unnamed_scope)):
-        server.dialogue.pipeline.expect(ord("B"), Bind.__new__(Bind).begin(b"", CHANGED, None))
+        server.dialogue.pipeline.expect(ord("B"), new_bind(b"", CHANGED, None))
         return write_bind(chunk, at, start, start, stop, CHANGED)
     ahead = move(own, server)
     if not again:

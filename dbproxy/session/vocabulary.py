@@ -7,7 +7,7 @@ own. What is parsed or closed while there is no server is *promised*: it counts 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from dbproxy.pool.dues import Close, Parse
+from dbproxy.pool.dues import Close, Parse, new_parse
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Refusal
@@ -200,7 +200,7 @@ class Vocabulary:
             self.stats.client_parse_count += 1
             self.statements[name] = statement
             self.begun = True
-            due = Parse.__new__(Parse).begin(name, None, b"", None)
+            due = new_parse(name, None, b"", None)
         else:
             name = target_name(chunk, at, stop) or b""
             if not name or name in self.by_sql:

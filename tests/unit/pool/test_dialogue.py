@@ -3,7 +3,7 @@
 import pytest
 
 from dbproxy.pool.dialogue import Dialogue
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import new_request
 from dbproxy.pool.statements import ServerStatements
 from tests.unit.pool.fakes import FakePool
 
@@ -17,7 +17,7 @@ def test_nothing_is_under_way_as_long_as_only_questions_of_ours_are_due():
     assert dialogue.between_requests()
     dialogue.pipeline.skip(ord("Q"))
     assert dialogue.between_requests()
-    dialogue.pipeline.expect(ord("Q"), Request.__new__(Request).begin(0.0))
+    dialogue.pipeline.expect(ord("Q"), new_request(0.0))
     assert not dialogue.between_requests()
     assert not dialogue.only_ours()
 

@@ -11,7 +11,6 @@ from dbproxy.pool.dues import (
     REPLACE_UNNAMED,
     UNNAMED,
     UNNAMED_PORTAL,
-    Bind,
     Close,
     Describe,
     Evict,
@@ -20,6 +19,8 @@ from dbproxy.pool.dues import (
     Portal,
     Prepare,
     fail_unexpectedly,
+    new_bind,
+    new_parse,
 )
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
@@ -39,7 +40,7 @@ def make_statement() -> Statement:
 def parse(
     name: bytes, server_name: bytes = b"", statement: Statement | None = None, previous: object = None
 ) -> Parse:
-    return Parse.__new__(Parse).begin(name, previous, server_name, statement)
+    return new_parse(name, previous, server_name, statement)
 
 
 # --- Parse and Close ----------------------------------------------------------------------------------------
@@ -168,8 +169,8 @@ def test_who_asks_for_columns_can_be_sent_others():
     statement = make_statement()
     assert Describe(b"s", statement.name, statement).tells_columns()
     assert not Describe(b"", statement.name, statement).tells_columns()
-    assert Bind.__new__(Bind).begin(b"s", statement.name, statement, True).tells_columns()
-    assert not Bind.__new__(Bind).begin(b"s", statement.name, statement).tells_columns()
+    assert new_bind(b"s", statement.name, statement, True).tells_columns()
+    assert not new_bind(b"s", statement.name, statement).tells_columns()
     assert not parse(b"s").tells_columns()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dbproxy.errors import ProtocolViolation, SessionLost
-from dbproxy.pool.dues import ADOPT, OPTIONAL, Bind, Give, Parse
+from dbproxy.pool.dues import ADOPT, OPTIONAL, Give, new_bind, new_parse
 from dbproxy.pool.failure import (
     ABORTED_ERROR,
     CHANGED_ERROR,
@@ -16,7 +16,7 @@ from dbproxy.pool.failure import (
     spell_error,
 )
 from dbproxy.pool.prepared import CHANGED, Statement
-from dbproxy.pool.request import Refusal, Request
+from dbproxy.pool.request import Refusal, Request, new_request
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
 from dbproxy.sql.statement import RESETS, SETS
 from dbproxy.wire.pipeline import SKIP
@@ -48,7 +48,7 @@ class Patient(FakeClient):
 
 
 def make_request() -> Request:
-    return Request.__new__(Request).begin(0.0)
+    return new_request(0.0)
 
 
 def lend(answer: Any) -> Patient:
@@ -119,9 +119,7 @@ def test_second_half_may_fail_as_the_transaction_has():
 
 def bind(answer: Any, name: bytes = b"s", server_name: bytes | None = None) -> Statement:
     statement = Statement(b"SELECT 1\0\0\0")
-    due = Bind.__new__(Bind).begin(
-        name, server_name or statement.name, None if server_name else statement, False
-    )
+    due = new_bind(name, server_name or statement.name, None if server_name else statement, False)
     answer.dialogue.pipeline.expect(ord("B"), due)
     answer.dialogue.pipeline.expect(ord("E"))
     answer.dialogue.pipeline.expect(ord("S"), make_request())
@@ -131,9 +129,9 @@ def bind(answer: Any, name: bytes = b"s", server_name: bytes | None = None) -> S
 def test_what_the_server_discards_has_not_happened():
     answer = make_answer()
     pipeline = answer.dialogue.pipeline
-    pipeline.fake(ord("P"), Parse.__new__(Parse).begin(b"a", None, b"", None))
+    pipeline.fake(ord("P"), new_parse(b"a", None, b"", None))
     pipeline.expect(ord("B"))
-    pipeline.expect(ord("P"), Parse.__new__(Parse).begin(b"b", None, b"dbproxy_1", None))
+    pipeline.expect(ord("P"), new_parse(b"b", None, b"dbproxy_1", None))
     pipeline.expect(ord("Q"), make_request())
     pipeline.expect(ord("S"), make_request())
     assert not fail(answer, SYNTAX)
@@ -144,7 +142,7 @@ def test_what_the_server_discards_has_not_happened():
 
 
 def test_refused_parse_gets_our_error():
-    answer, due = make_answer(), Parse.__new__(Parse).begin(b"", None, b"", None)
+    answer, due = make_answer(), new_parse(b"", None, b"", None)
     due.refusal = Refusal("", b"ours")
     answer.dialogue.pipeline.expect(ord("P"), due)
     assert not fail(answer, SYNTAX)

@@ -4,7 +4,7 @@ import pytest
 
 from dbproxy.pool.answer import ANSWERED, OVER, UNDER_WAY
 from dbproxy.pool.relay import Relay
-from dbproxy.pool.request import Refusal, Request
+from dbproxy.pool.request import Refusal, Request, new_request
 from dbproxy.wire import build
 from tests.support.speech import BIND_COMPLETE, IDLE, INTRANS, PARSE_COMPLETE, columns, complete, error, row
 from tests.unit.pool.fakes import FakeClient, FakePool, FakeServer
@@ -25,7 +25,7 @@ class Line:
     def ask(self, kinds: str, arrived: float = 0.0) -> None:
         for kind in kinds:
             ends = kind in "QS"
-            self.pipeline.expect(ord(kind), Request.__new__(Request).begin(arrived) if ends else None)
+            self.pipeline.expect(ord(kind), new_request(arrived) if ends else None)
 
     def hear(self, *messages: bytes) -> int:
         state: int = self.relay.feed(b"".join(messages))
@@ -77,7 +77,7 @@ def test_faked_reply_comes_in_its_turn():
 
 
 def test_error_that_is_replaced_is_cut_out():
-    line, request = Line(), Request.__new__(Request).begin(0.0)
+    line, request = Line(), new_request(0.0)
     request.refusal = Refusal("", b"ours")
     line.pipeline.expect(ord("Q"), request)
     assert line.hear(error("42601", "syntax error"), IDLE) == OVER
