@@ -4,7 +4,9 @@ from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
+from dbproxy.pool.audit import Findings
 from dbproxy.pool.news import News
+from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Request
 
 
@@ -16,7 +18,7 @@ class Borrower(Link):
     def __init__(self) -> None:
         Link.__init__(self)
         self.routed = False  # a replica answers it, and what it asked for can be sent again
-        self.settings: Any = None  # that it needs its server to have
+        self.settings: Any = None  # that it needs its server to have (pool.parameters); None: whichever
         self.news = News()
 
     def hears_by_hub(self) -> bool:
@@ -48,8 +50,8 @@ class Borrower(Link):
     def transaction_ended(self) -> None:
         """What it has executed last has ended the transaction, though no Sync has come."""
 
-    def audited(self, findings: Any, effects: int) -> None:
-        """A server has said what the transaction has left behind: pool.audit.Findings, about these effects."""
+    def audited(self, findings: Findings, effects: int) -> None:
+        """A server has said what the transaction has left behind, about these effects."""
 
     def committed(self, position: int) -> None:
         """Whatever it has committed is in the primary's WAL ahead of this position."""
@@ -82,7 +84,7 @@ class Borrower(Link):
         """Whether `retry` is possible; `changed`: the statement is another now, and is not described again."""
         return False
 
-    def looks_elsewhere(self, statement: Any) -> bool:
+    def looks_elsewhere(self, statement: Statement) -> bool:
         """Whether its search path is another than the statement's: to others that is not out of date."""
         return False
 
@@ -90,13 +92,13 @@ class Borrower(Link):
         """Whether it has a prepared statement of this name."""
         return False
 
-    def told(self, name: bytes, statement: Any, columns: int) -> None:
-        """The statement that was the client's by this name when it asked has so many columns: it knows now."""
+    def told(self, name: bytes, statement: Statement, columns: int) -> None:
+        """It knows now the columns of what was its statement by this name when it asked (wire.extended.columns_key)."""
 
     def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
-        """So much for the unnamed one; `renewed`: not to the client, but of one that was prepared again."""
+        """The same of the unnamed one; `renewed`: the client does not, as it was prepared again unseen."""
 
-    def merge(self, twin: Any, statement: Any) -> None:
+    def merge(self, twin: Statement, statement: Statement) -> None:
         """What its Parse has made is the shared statement after all."""
 
     def told_portal(self, columns: bytes) -> None:

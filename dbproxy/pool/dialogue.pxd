@@ -22,5 +22,4 @@ cdef class Dialogue:
     cpdef bint only_ours(self)
     cpdef bint between_requests(self)
     cpdef bint ready(self, int status)
-    cpdef bint must_audit(self)
     cpdef bint is_dirty(self)

@@ -49,10 +49,6 @@ class Dialogue:
         self.status = status
         return sound
 
-    def must_audit(self) -> bool:
-        """Whether the server is to be asked what was left behind, now that the transaction is over."""
-        return self.traces.effects != 0
-
     def take_away(self) -> str:
         """SQL that takes away what is no pin, "" if there is nothing; from now on it is gone."""
         statements = ["UNLISTEN *"] if self.traces.listens else []

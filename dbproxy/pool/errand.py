@@ -139,9 +139,6 @@ class Errand(Borrower):
     def hold(self, reason: int) -> None:
         """An errand writes too little to be stopped."""
 
-    def free(self, reason: int) -> None:
-        """As above."""
-
 
 def _unhex(text: bytes) -> str:
     return bytes.fromhex(text.decode()).decode(errors="replace")

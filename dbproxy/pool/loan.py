@@ -1,6 +1,6 @@
 """A server lent to a borrower: what is known of that from checkout to checkin.
 
-Each server has one such object, begun anew at each checkout, so that nothing of a loan outlives it.
+Each server has one such object, begun anew at each checkout. How a loan went is known until the next begins.
 """
 
 from dbproxy.pool.borrower import Borrower

@@ -20,7 +20,7 @@ from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.relay import Relay
 from dbproxy.pool.statements import ServerStatements
-from dbproxy.pool.states import CLOSED, NAMES, TESTED, Member
+from dbproxy.pool.states import CLOSED, TESTED, Member
 from dbproxy.sql.statement import ADVANCES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import KIND, SKIP, TAIL
@@ -231,6 +231,3 @@ class Server(Member):
             detail="Whether the last request was carried out is not known." if unknown else "",
             sqlstate="08007" if unknown else "08006",
         )
-
-    def state_name(self) -> str:
-        return NAMES[self.state]

@@ -37,7 +37,7 @@ class Supply:
         self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
-        self.waiting: OrderedDict[Any, float] = OrderedDict()
+        self.waiting: OrderedDict[Borrower, float] = OrderedDict()
         self.welcome: dict[str, str] = {}
         self.defaults = Defaults()
         self.paused = False

@@ -9,11 +9,53 @@ from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.request import Request
+from dbproxy.pool.server import Server
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import Member
 from dbproxy.pool.tenant import Tenant
 
 FOREVER = float("inf")
+
+
+class FakeTransport:
+    """Keeps what is written; `ended`: how it was closed."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.reading = True
+        self.ended = ""
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        written, self.written = self.written, b""
+        return written
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.ended = "close"
+
+    def abort(self) -> None:
+        self.ended = "abort"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"socket": self}[name]
+
+    def fileno(self) -> int:
+        return -1  # takes nothing: all is left to the transport
 
 
 class FakeServer(Member):
@@ -49,6 +91,8 @@ class FakeClient(Borrower):
         self.impatient = impatient
         self.server: Any = None
         self.refusal: ProxyError | None = None
+        self.loss: ProxyError | None = None
+        self.stays = False  # with its server when nothing is due
         self.by_hub = False
         self.calls: list[tuple[object, ...]] = []  # of the hooks below
         self.replies = b""
@@ -64,6 +108,29 @@ class FakeClient(Borrower):
 
     def reply(self, data: bytes) -> None:
         self.replies += data
+
+    def finished(self, status: int) -> bool:
+        self.calls.append(("finished", chr(status)))
+        return not self.stays
+
+    def caught_up(self) -> None:
+        self.calls.append(("caught_up",))
+
+    def retry(self) -> None:
+        self.calls.append(("retry",))
+
+    def server_lost(self, error: ProxyError, told: bool) -> None:
+        self.loss = error
+        self.calls.append(("server_lost", told))
+
+    def audited(self, findings: Any, effects: int) -> None:
+        self.calls.append(("audited", findings, effects))
+
+    def committed(self, position: int) -> None:
+        self.calls.append(("committed", position))
+
+    def misplaced(self) -> None:
+        self.calls.append(("misplaced",))
 
     def told(self, name: bytes, statement: Any, columns: int) -> None:
         self.calls.append(("told", name, statement, columns))
@@ -93,10 +160,11 @@ class FakeClient(Borrower):
 class FakePool:
     """A real pool whose connections open when the test says so; `launched` counts those it asked for."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, host: object = None, **settings: object) -> None:
         self.launched = 0
+        self.cancelled: list[Any] = []  # servers that a cancel request is to be sent to
         tenant = Tenant("shop", "app", PoolSettings.model_validate(settings))
-        self.pool = Pool(tenant, lambda _: self.launch(), lambda _: None)
+        self.pool = Pool(tenant, lambda _: self.launch(), self.cancelled.append, host)
 
     def launch(self) -> None:
         self.launched += 1
@@ -107,12 +175,33 @@ class FakePool:
         self.pool.opened(server, now)
         return server
 
+    def connect(self, now: float = 0) -> Server:
+        """The same, with a real server on a `FakeTransport`."""
+        server = Server(self.pool)
+        server.connection_made(FakeTransport())  # type: ignore[arg-type]
+        server.backend.mailbox = None
+        server.backend.address = "db.internal:5432"
+        server.upkeep.expires_at = FOREVER
+        self.pool.opened(server, now)
+        return server
+
     def lend(self, client: FakeClient, now: float = 0) -> Any:
         """As a client does; a server that is lent at once is noted as one that comes later is."""
         server = self.pool.checkout(client, now)
         if server is not None:
             client.serve(server, now)
         return server
+
+
+def fill(fake: FakePool, *names: str) -> list[Any]:
+    """Servers, opened in this order, all idle."""
+    fake.pool.waiting.update({FakeClient(name): 0.0 for name in names})
+    fake.pool.open_more(0)
+    waiting = list(fake.pool.waiting)
+    servers = [fake.open(name) for name in names]
+    for client in waiting:
+        fake.pool.checkin(client.server, 0)
+    return servers
 
 
 def make_answer(*, lent: bool = True, **settings: object) -> Any:
