@@ -112,9 +112,9 @@ def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
 
 
 def waiting_time(client: Client) -> float:
-    """Seconds that it has waited for a server by now."""
-    since: float | None = client.inbound.room.waiting.get(client)
-    return 0.0 if since is None else max(0.0, monotonic() - since)
+    """Seconds that it has waited by now, for a server or for a replica that is fresh enough."""
+    inbound = client.inbound
+    return max(0.0, monotonic() - inbound.arrived) if client in inbound.room.waiting else 0.0
 
 
 def link_time(server: Member | None) -> str:

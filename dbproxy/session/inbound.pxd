@@ -20,5 +20,5 @@ cdef class Inbound:
     cdef public object fault
 
     cpdef bint keep(self, bytes data)
-    cdef tuple end_wait(self)
+    cpdef tuple end_wait(self)
     cpdef bytes take(self)

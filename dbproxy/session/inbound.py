@@ -1,9 +1,9 @@
 """What a client has sent: cut into messages, or kept until it does not wait any more."""
 
-from typing import Any
-
 from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
+from dbproxy.pool.pool import Pool
+from dbproxy.routing.room import Room
 from dbproxy.session.wait import NOT
 from dbproxy.wire.framer import Framer
 
@@ -13,7 +13,7 @@ BACKLOG_LIMIT = 65536  # bytes read from a client that waits before it is no lon
 class Inbound:
     """Of one client. `room`: with whom the client stands while it waits (its `leave` takes the client out)."""
 
-    def __init__(self, framer: Framer, room: Any) -> None:
+    def __init__(self, framer: Framer, room: Pool | Room) -> None:
         self.framer = framer
         self.room = room
         self.wait = NOT  # session.wait

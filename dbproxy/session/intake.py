@@ -5,8 +5,6 @@ when its first message needs one. A chunk is cut only where a prepared statement
 it by, or a message need not be sent at all.
 """
 
-from typing import Any
-
 from dbproxy.errors import ProxyError
 from dbproxy.gates import Answer, Go, Refuse
 from dbproxy.net.direct import monotonic
@@ -396,7 +394,7 @@ class Intake:
         server, inbound = self.client.server, self.client.inbound
         if server is None or inbound.wait != NOT or server.full or inbound.framer.left:
             return False
-        pipeline: Any = server.dialogue.pipeline
+        pipeline = server.dialogue.pipeline
         unfinished = not (pipeline.copying or pipeline.only_ours()) and pipeline.waits(0)
         return unfinished and self.flushed_at <= inbound.arrived
 

@@ -23,8 +23,8 @@ cdef class Judge:
     cdef Py_ssize_t known_at
     cdef Shape known
 
-    cdef forget(self)
+    cpdef forget(self)
     @cython.locals(length=Py_ssize_t, found=Shape, start=Py_ssize_t, stop=Py_ssize_t)
     cpdef Shape classify(self, bytes chunk, Py_ssize_t at)
     @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict, shape=Shape)
-    cdef judge(self, Framer framer, Py_ssize_t index)
+    cpdef judge(self, Framer framer, Py_ssize_t index)

@@ -2,7 +2,7 @@
 
 What came in one chunk is judged as a whole: one write makes all of it a write. As long as a replica has not begun to
 answer a request, that can be sent again elsewhere, with those behind it, and the client sees nothing of it (*rescue*).
-What comes while a replica still answers, and is not a read, waits until that is done (`MOVE`).
+What comes while a replica still answers, and is not a read, waits until that is done (session.wait: MOVE).
 """
 
 from typing import Any

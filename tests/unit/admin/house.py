@@ -175,6 +175,7 @@ class FakeHouse:
 
     def queue(self, client: Client, now: float) -> None:
         """The client asks for a server; it waits, unless one is idle."""
+        client.inbound.arrived = now
         client.pool.checkout(client, now)
 
     def lend(self, client: Client) -> Server:

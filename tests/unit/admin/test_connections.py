@@ -5,6 +5,7 @@ from time import monotonic
 import pytest
 
 from dbproxy.admin.connections import show_clients, show_servers, show_time, wall_clock
+from dbproxy.routing.room import Room
 from tests.unit.admin.house import FakeHouse, records
 
 
@@ -45,6 +46,16 @@ def test_waiting_client_shows_how_long(house: FakeHouse) -> None:
     (row,) = records(show_clients(house))
     assert (row["state"], row["wait"]) == ("waiting", 3)
     assert 500_000 <= row["wait_us"] < 1_000_000
+
+
+async def test_client_that_waits_for_a_replica_shows_how_long(house: FakeHouse) -> None:
+    client = house.add_client(house.add_pool())
+    room = client.inbound.room = Room(house.cluster)
+    client.inbound.arrived = monotonic() - 3.5
+    room.enter(client, 1000, 60.0, client.inbound.arrived)
+    (row,) = records(show_clients(house))
+    room.leave(client)
+    assert (row["state"], row["wait"]) == ("waiting", 3)
 
 
 def test_console_is_a_client_and_a_login_under_way_is_not(house: FakeHouse) -> None:

@@ -1,0 +1,208 @@
+"""What a server is sent for a client's Parse, Bind, Describe and Close."""
+
+import pytest
+
+from dbproxy.pool.server import Server
+from dbproxy.session.client import Client
+from dbproxy.session.wait import ANSWER, NOT
+from dbproxy.wire import build
+from dbproxy.wire.pipeline import CLOSE_COMPLETE, PARSE_COMPLETE
+from tests.support import speech
+from tests.unit.session.fakes import BEGUN, ask, make_client, make_server, query, sent
+
+PARSE, DESCRIBE = build.parse("s", "SELECT 1"), build.describe_statement("s")
+RUN = speech.bind("s") + speech.execute()
+DESCRIBED = speech.parameter_types() + speech.columns("a")
+RAN = speech.BIND_COMPLETE + speech.row("1") + speech.complete()
+
+
+def prepare(client: Client, *behind: bytes, columns: str = "a") -> Server:
+    """The client has prepared `s` and was told its columns, on the server that is idle."""
+    server = make_server(client.pool)
+    ask(client, PARSE, DESCRIBE, speech.SYNC)
+    assert client.server is server
+    server.data_received(PARSE_COMPLETE + speech.parameter_types() + speech.columns(columns) + speech.IDLE)
+    assert client.server is None
+    for link in (client, server):
+        sent(link)
+    return server
+
+
+def kinds(data: bytes) -> str:
+    return "".join(chr(message[0]) for message in speech.split(data))
+
+
+@pytest.fixture
+def client() -> Client:
+    return make_client()
+
+
+# --- named ----------------------------------------------------------------------------------------------------
+
+
+def test_server_that_has_the_statement_is_not_sent_its_parse(client: Client):
+    server = prepare(client)
+    other = make_client(client.pool)
+    ask(other, PARSE, RUN, speech.SYNC)
+    assert kinds(sent(server)) == "BES"
+    server.data_received(RAN + speech.IDLE)
+    assert sent(other) == PARSE_COMPLETE + RAN + speech.IDLE
+
+
+def test_server_that_has_not_gets_it_when_it_is_bound(client: Client):
+    prepare(client).close("gone")
+    server = make_server(client.pool)
+    ask(client, RUN, speech.SYNC)
+    assert kinds(sent(server)) == "PDH"
+    assert client.inbound.wait == ANSWER  # whether its columns are what the client was told
+
+
+def test_bind_goes_on_once_the_columns_are_those_that_were_told(client: Client):
+    prepare(client).close("gone")
+    server = make_server(client.pool)
+    ask(client, RUN, speech.SYNC)
+    sent(server)
+    server.data_received(PARSE_COMPLETE + DESCRIBED)
+    assert client.inbound.wait == NOT
+    assert kinds(sent(server)) == "BES"
+    server.data_received(RAN + speech.IDLE)
+    assert sent(client) == RAN + speech.IDLE
+
+
+def test_client_that_was_told_other_columns_is_not_given_rows(client: Client):
+    prepare(client).close("gone")
+    server = make_server(client.pool)
+    ask(client, RUN, speech.SYNC)
+    for _ in range(2):  # under the name with other columns, too
+        assert kinds(sent(server)) == "PDH"
+        server.data_received(PARSE_COMPLETE + speech.parameter_types() + speech.columns("a", "b"))
+    bind = speech.split(sent(server))[0]
+    assert b"dbproxy/changed" in bind
+
+
+def test_name_that_there_is_not_is_refused_by_the_server(client: Client):
+    server = make_server(client.pool)
+    ask(client, RUN, build.describe_statement("s"), speech.SYNC)
+    bind, _, describe, _ = speech.split(sent(server))
+    assert b"dbproxy/none" in bind
+    assert b"dbproxy/none" in describe
+
+
+def test_name_that_is_in_use_is_refused_by_the_server_too(client: Client):
+    server = prepare(client)
+    ask(client, build.parse("s", "SELECT 2"), speech.SYNC)
+    assert kinds(sent(server)) == "CPPS"  # the second Parse of a name of ours fails as the client's would
+
+
+def test_error_behind_a_parse_takes_its_name_back(client: Client):
+    server = make_server(client.pool)
+    ask(client, build.parse("bad", "SELEC"), PARSE, speech.SYNC)
+    server.data_received(speech.error("42601", "syntax error") + speech.IDLE)
+    assert not client.prepared.knows(b"bad")
+    assert not client.prepared.knows(b"s")
+
+
+def test_error_behind_a_close_brings_the_name_back(client: Client):
+    server = prepare(client)
+    ask(client, build.parse("", "SELEC"), build.close_statement("s"), speech.SYNC)
+    assert not client.prepared.knows(b"s")
+    server.data_received(speech.error("42601", "syntax error") + speech.IDLE)
+    assert client.prepared.knows(b"s")
+
+
+def test_close_is_answered_without_the_server_which_others_may_share(client: Client):
+    server = prepare(client)
+    query(client, "BEGIN")
+    server.data_received(BEGUN)
+    for link in (client, server):
+        sent(link)
+    ask(client, build.close_statement("s"), speech.SYNC)
+    assert sent(server) == speech.SYNC
+    server.data_received(speech.INTRANS)
+    assert sent(client) == CLOSE_COMPLETE + speech.INTRANS
+
+
+def test_parse_in_a_failed_transaction_is_judged_by_the_server(client: Client):
+    server = prepare(client)
+    query(client, "BEGIN")
+    server.data_received(speech.complete("BEGIN") + speech.INERROR)
+    sent(server)
+    ask(client, build.parse("t", "SELECT 1"), speech.SYNC)
+    assert "P" in kinds(sent(server))
+
+
+def test_server_gives_up_what_was_used_longest_ago():
+    client = make_client(max_prepared_statements=1)
+    server = prepare(client)
+    ask(client, build.parse("t", "SELECT 2"), speech.SYNC)
+    assert kinds(sent(server)) == "CPS"
+
+
+def test_discard_all_leaves_no_name(client: Client):
+    server = prepare(client)
+    query(client, "DISCARD ALL")
+    assert client.prepared.knows(b"s")
+    server.data_received(speech.complete("DISCARD ALL") + speech.IDLE)
+    assert not client.prepared.knows(b"s")
+
+
+# --- not shared -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [{"mode": "session"}, {"max_prepared_statements": 0}])
+def test_statements_that_are_not_shared_keep_their_names(settings: dict):
+    client = make_client(**settings)
+    server = make_server(client.pool)
+    ask(client, PARSE, DESCRIBE, RUN, build.close_statement("s"), speech.SYNC)
+    assert sent(server) == PARSE + DESCRIBE + RUN + build.close_statement("s") + speech.SYNC
+
+
+# --- unnamed --------------------------------------------------------------------------------------------------
+
+
+def test_unnamed_statement_is_forwarded_as_it_is(client: Client):
+    server = make_server(client.pool)
+    request = (
+        build.parse("", "SELECT 1")
+        + build.describe_statement("")
+        + speech.bind()
+        + speech.execute()
+        + speech.SYNC
+    )
+    ask(client, request)
+    assert sent(server) == request
+
+
+def test_close_of_the_unnamed_statement_ends_it(client: Client):
+    server = make_server(client.pool)
+    ask(client, build.parse("", "SELECT 1"), build.close_statement(""), speech.SYNC)
+    assert client.prepared.unnamed is None
+    assert sent(server).endswith(build.close_statement("") + speech.SYNC)
+
+
+def test_query_ends_the_unnamed_statement(client: Client):
+    server = make_server(client.pool)
+    ask(client, build.parse("", "SELECT 1"), speech.SYNC, build.query("SELECT 2"))
+    assert client.prepared.unnamed is None
+    assert server.dialogue.statements.unnamed is None
+
+
+# --- what is counted ------------------------------------------------------------------------------------------
+
+
+def test_bind_that_comes_again_is_counted_once(client: Client):
+    prepare(client).close("gone")
+    server = make_server(client.pool)
+    before = client.pool.stats.bind_count
+    ask(client, RUN, speech.SYNC)
+    server.data_received(PARSE_COMPLETE + DESCRIBED)
+    assert client.pool.stats.bind_count == before + 1
+
+
+def test_parses_are_counted_where_they_are_carried_out(client: Client):
+    prepare(client)
+    other = make_client(client.pool)
+    stats = client.pool.stats
+    clients, servers = stats.client_parse_count, stats.server_parse_count
+    ask(other, PARSE, speech.SYNC)
+    assert (stats.client_parse_count, stats.server_parse_count) == (clients + 1, servers)
