@@ -1,5 +1,7 @@
 """What a client has sent: cut into messages, or kept until it does not wait any more."""
 
+from typing import Any
+
 from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.pool import Pool

@@ -7,14 +7,16 @@
       HUB       that the hub hears a channel, or has told what was notified (session.hub)
       MOVE      that its replica is done with what was sent there: what waits goes elsewhere
       RETRY     that the rest of an answer is over, which is skipped: its request is sent again
+      TASK      that work beside the data path is done
 
 PostgreSQL would not have read on either: it carries out one message after the other.
 """
 
-NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY = range(7)
+NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY, TASK = range(8)
+NAMES = ("not", "server", "replica", "answer", "hub", "move", "retry", "task")
 
 # What ends a wait.
-SERVED, REFUSED, REPLAYED, ANSWERED, HEARD = range(5)
+SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE = range(6)
 ENDS: dict[int, frozenset[int]] = {
     NOT: frozenset(),
     SERVER: frozenset({SERVED, REFUSED}),
@@ -23,6 +25,7 @@ ENDS: dict[int, frozenset[int]] = {
     HUB: frozenset({HEARD}),
     MOVE: frozenset({ANSWERED}),
     RETRY: frozenset({ANSWERED}),
+    TASK: frozenset({DONE, REFUSED}),
 }
 
 
