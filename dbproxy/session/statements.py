@@ -31,7 +31,6 @@ from dbproxy.wire.extended import (
     bind_parameters,
     bind_values,
     cut,
-    is_described,
     length_at,
     parse_parts,
     target_name,
@@ -183,9 +182,7 @@ class ClientStatements(Vocabulary):
             if self.readings.are_lost(statement.scope) and not server.dialogue.statements.has(statement):
                 return self.bind_changed(server, name, chunk, at, start, end, stop)
         told = self.described.get(name, 0)
-        again = (
-            not told or is_described(chunk, stop) or (len(self.describing) > 0 and name in self.describing)
-        )
+        again = not told or (len(self.describing) > 0 and name in self.describing)
         self.bound = None
         if told == 0 or (told != statement.full and told != statement.columns):
             self.bound = Portal(name, statement)

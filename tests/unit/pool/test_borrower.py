@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.dues import Bind
+from dbproxy.pool.dues import new_bind
 from dbproxy.pool.failure import ends_unlent, fail, rescue
 from dbproxy.pool.prepared import Statement
 from tests.support.speech import error
@@ -18,9 +18,7 @@ SHUTDOWN = error("57P01", "terminating connection", severity="FATAL")[5:]
 def make_bind() -> Any:
     """An answer under way to a request that names a statement."""
     answer, statement = make_answer(), Statement(b"SELECT 1\0\0\0")
-    answer.dialogue.pipeline.expect(
-        ord("B"), Bind.__new__(Bind).begin(b"s", statement.name, statement, False)
-    )
+    answer.dialogue.pipeline.expect(ord("B"), new_bind(b"s", statement.name, statement, False))
     answer.dialogue.pipeline.expect(ord("S"))
     return answer
 

@@ -5,7 +5,7 @@ import pytest
 from dbproxy.pool.insertions import hides, restore, spell_ours, spell_run, spell_sync
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.relay import Relay
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import Request, new_request
 from dbproxy.wire.pipeline import KIND, SKIP
 from tests.support.speech import (
     BIND_COMPLETE,
@@ -47,7 +47,7 @@ class Line:
 
 
 def make_request() -> Request:
-    return Request.__new__(Request).begin(0.0)
+    return new_request(0.0)
 
 
 def kinds(messages: bytes) -> list[int]:

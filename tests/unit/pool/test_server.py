@@ -7,7 +7,7 @@ import pytest
 from dbproxy.errors import SessionLost
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import ACTIVE, IDLE, TESTED
 from dbproxy.sql.statement import LOADS, LOCKS
@@ -47,7 +47,7 @@ class Line:
 
     def ask(self, kinds: str = "Q") -> None:
         for kind in kinds:
-            note = Request.__new__(Request).begin(0.0) if kind in "QS" else None
+            note = new_request(0.0) if kind in "QS" else None
             self.dialogue.pipeline.expect(ord(kind), note)
 
     def hear(self, *messages: bytes) -> None:

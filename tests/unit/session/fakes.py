@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbproxy.cluster.catalog import Catalog
-from dbproxy.errors import ProxyError
+from dbproxy.errors import AdminShutdown, ProxyError
 from dbproxy.net.link import Link
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
 from dbproxy.routing.router import Router
 from dbproxy.session.client import Client
+from dbproxy.session.identity import Identity
 from dbproxy.wire import build
 from tests.support import speech
 from tests.support.scripted_server import findings
@@ -58,8 +59,16 @@ class House(FakeHouse):
     def find_hub(self, database: str, user: str) -> Any:
         return self.hub
 
-    def hear(self, client: Client, channels: list[str]) -> None:
-        """The client waits until the test calls `client.ear.heard`."""
+    def hear(self, hub: Any, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
+        """The client waits until the test calls `client.state.listening.heard`."""
+
+    def find_client(self, pid: int) -> Identity | None:
+        login = self.registry.by_pid.get(pid)
+        return login.identity if login is not None and login.client is not None else None
+
+    def terminate(self, pid: int, reason: str) -> None:
+        error = AdminShutdown("terminating connection due to administrator command")
+        self.registry.by_pid[pid].client.disconnect(reason, error)
 
     def cancel(self, pid: int, key: bytes) -> None:
         self.cancelled.append(pid)
@@ -74,17 +83,25 @@ def make_client(
     *,
     house: House | None = None,
     router: Router | None = None,
+    user: str = "",
     read_only: bool = False,
     start: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Client:
-    """Of `pool`, or of a new one with these settings; `start`: what it asked for as it logged in."""
+    """Of `pool`, or of a new one with these settings.
+
+    `user`: who it is, if not who the pool is for; `start`: what it asked for as it logged in.
+    """
     house = house or House()
     pool = pool or FakePool(**settings).pool
-    login = house.add_login(pool.user, pool.database)
-    login.pool, login.router, login.read_only = pool, router, read_only
-    login.settings = pool.tenant.parameter_sets.find(start or {})
-    login.client = Client(login, pool)
+    login = house.add_login(
+        user or pool.user,
+        pool.database,
+        read_only=read_only,
+        settings=pool.tenant.parameter_sets.find(start or {}),
+    )
+    login.pool, login.router = pool, router
+    login.client = Client(login.identity, house, pool, router)
     login.client.attach(login.transport)
     return login.client
 

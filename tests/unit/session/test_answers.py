@@ -22,38 +22,41 @@ def server(client: Client) -> Server:
 
 
 def cancel(client: Client) -> bytes:
-    return b"SELECT pg_cancel_backend(%d)" % client.login.pid
+    return b"SELECT pg_cancel_backend(%d)" % client.identity.pid
+
+
+def said(client: Client, server: Server, text: bytes) -> bytes | Refusal | None:
+    return answer(client.identity, client.state.house, client.state.recollection, server, text, ())
 
 
 def test_text_without_such_a_call_is_sent_as_it_is(client: Client, server: Server):
-    assert answer(client, server, b"SELECT 1", ()) is None
-    assert answer(client, server, b"SELECT pg_cancel_backend(1)", ()) is None
+    assert said(client, server, b"SELECT 1") is None
+    assert said(client, server, b"SELECT pg_cancel_backend(1)") is None
 
 
 def test_answer_is_put_in_around_the_call(client: Client, server: Server):
-    other = make_client(client.pool, house=client.login.house)
-    found = answer(client, server, cancel(other), ())
+    other = make_client(client.pool, house=client.state.house)
+    found = said(client, server, cancel(other))
     assert isinstance(found, bytes)
     assert b"CASE WHEN true THEN true" in found
     assert b"pg_cancel_backend" in found  # the call gives the column its type and name
 
 
 def test_what_is_refused_is_refused_as_a_whole(client: Client, server: Server):
-    stranger = make_client(client.pool, house=client.login.house)
-    stranger.login.user = "somebody"
-    assert isinstance(answer(client, server, cancel(stranger), ()), Refusal)
+    stranger = make_client(client.pool, house=client.state.house, user="somebody")
+    assert isinstance(said(client, server, cancel(stranger)), Refusal)
 
 
 def test_nothing_is_answered_or_done_in_a_failed_transaction(client: Client, server: Server):
-    other = make_client(client.pool, house=client.login.house)
+    other = make_client(client.pool, house=client.state.house)
     server.dialogue.status = ord("E")
-    assert answer(client, server, cancel(other), ()) is None
-    assert client.login.house.cancelled == []
+    assert said(client, server, cancel(other)) is None
+    assert client.state.house.cancelled == []
 
 
 def test_what_a_sequence_gave_out_elsewhere_is_answered(client: Client, server: Server):
     client.state.recollection.conclude(make_server(client.pool), (5,), 0)
-    found = answer(client, server, b"SELECT lastval()", ())
+    found = said(client, server, b"SELECT lastval()")
     assert isinstance(found, bytes)
     assert b"'5'" in found
 
@@ -61,9 +64,9 @@ def test_what_a_sequence_gave_out_elsewhere_is_answered(client: Client, server: 
 def test_server_that_has_given_out_another_since_answers_itself(client: Client, server: Server):
     client.state.recollection.conclude(server, (5,), 0)
     server.dialogue.traces.sequences.advance()
-    assert answer(client, server, b"SELECT lastval()", ()) is None
+    assert client.state.answer(server, b"SELECT lastval()") is None
 
 
 def test_what_nobody_knows_is_asked_for_behind_the_transaction(client: Client, server: Server):
-    assert answer(client, server, b"SELECT lastval()", ()) is None
+    assert said(client, server, b"SELECT lastval()") is None
     assert server.dialogue.traces.sequences.advanced

@@ -129,7 +129,7 @@ def test_client_that_is_lost_gives_its_server_up(client: Client):
 def test_client_leaves_once(client: Client):
     client.disconnect("first")
     client.disconnect("second")
-    registry = client.login.house.registry
+    registry = client.state.house.registry
     assert registry.disconnects == {"first": 1}
     assert len(registry) == 0
 

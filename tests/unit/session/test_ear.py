@@ -90,8 +90,8 @@ def test_its_own_is_told_with_the_end_of_its_transaction_whatever_has_begun_sinc
     server.data_received(BEGUN)
     sent(client)
     client.notify(told(OTHERS))
-    client.notify(told(client.login.pid))
-    assert sent(client) == told(OTHERS) + told(client.login.pid)  # in the order in which they came
+    client.notify(told(client.identity.pid))
+    assert sent(client) == told(OTHERS) + told(client.identity.pid)  # in the order in which they came
 
 
 def test_its_own_does_not_break_a_row_in_two(client: Client):
@@ -99,10 +99,10 @@ def test_its_own_does_not_break_a_row_in_two(client: Client):
     row = speech.row("x" * 100)
     server.data_received(speech.columns("a") + row[:50])
     sent(client)
-    client.notify(told(client.login.pid))
+    client.notify(told(client.identity.pid))
     assert sent(client) == b""
     server.data_received(row[50:] + OK)
-    assert sent(client) == row[50:] + speech.complete() + told(client.login.pid) + speech.IDLE
+    assert sent(client) == row[50:] + speech.complete() + told(client.identity.pid) + speech.IDLE
 
 
 def test_client_that_leaves_its_transaction_open_does_not_fill_the_memory(client: Client):
@@ -153,24 +153,24 @@ def test_listen_counts_before_the_client_is_told_that_it_is_ready():
 
 
 def test_what_it_has_notified_itself_of_is_told_before_it_is_ready(listener: Client):
-    server = listener.login.pool.idle.last
-    hub = listener.login.house.hub
+    server = listener.pool.idle.last
+    hub = listener.state.house.hub
     query(listener, "NOTIFY news")
     server.data_received(speech.complete("NOTIFY") + speech.IDLE)
     assert sent(listener) == speech.complete("NOTIFY")
-    listener.notify(told(listener.login.pid))
+    listener.notify(told(listener.identity.pid))
     hub.callbacks.pop()()
-    assert sent(listener) == told(listener.login.pid) + speech.IDLE
+    assert sent(listener) == told(listener.identity.pid) + speech.IDLE
 
 
 def test_who_asks_more_is_told_first_that_it_was_ready(listener: Client):
-    server = listener.login.pool.idle.last
+    server = listener.pool.idle.last
     query(listener, "NOTIFY news")
     server.data_received(speech.complete("NOTIFY") + speech.IDLE)
     sent(listener)
     query(listener, "SELECT 1")
     assert sent(listener) == speech.IDLE
-    listener.login.house.hub.callbacks.pop()()  # too late
+    listener.state.house.hub.callbacks.pop()()  # too late
     assert sent(listener) == b""
 
 
@@ -179,7 +179,7 @@ def test_who_asks_more_is_told_first_that_it_was_ready(listener: Client):
 
 def test_hub_does_not_wake_who_waits_for_something_else(client: Client):
     query(client, "SELECT 1")
-    client.ear.heard()
+    client.state.listening.heard()
     assert client.inbound.wait == SERVER
     assert not client.closed
 
@@ -189,8 +189,8 @@ def test_client_goes_on_once_the_hub_hears_its_channel(client: Client):
     query(client, "LISTEN news")
     assert client.inbound.wait == HUB
     assert b"LISTEN" not in sent(server)
-    client.login.house.hub.heard.add("news")
-    client.ear.heard()
+    client.state.house.hub.heard.add("news")
+    client.state.listening.heard()
     assert client.inbound.wait == NOT
     assert sent(server).endswith(build.query("LISTEN news"))
 
@@ -198,7 +198,7 @@ def test_client_goes_on_once_the_hub_hears_its_channel(client: Client):
 def test_channel_that_cannot_be_heard_costs_its_client_the_connection(client: Client):
     make_server(client.pool)
     query(client, "LISTEN news")
-    client.ear.heard(ProxyError("no hub"))
+    client.state.listening.heard(ProxyError("no hub"))
     assert client.closed
     assert b"no hub" in sent(client)
 
@@ -207,7 +207,7 @@ def test_client_that_has_gone_hears_nothing(client: Client):
     make_server(client.pool)
     query(client, "LISTEN news")
     client.disconnect("gone")
-    client.ear.heard(ProxyError("no hub"))
+    client.state.listening.heard(ProxyError("no hub"))
     assert sent(client) == b""
 
 

@@ -9,13 +9,13 @@ from dbproxy.session.listening import Listening
 from dbproxy.sql.statement import DISCARDED, LISTENS, Statement
 from dbproxy.wire.codes import Backend
 from dbproxy.wire.messages import BACKEND_MESSAGE, build
-from tests.unit.session.fakes import make_client, make_server, sent
+from tests.unit.session.fakes import lend, make_client, make_server, sent
 
 
 @pytest.fixture
 def client() -> Client:
     client = make_client()
-    client.login.house.hub.heard.update({"a", "b"})
+    client.state.house.hub.heard.update({"a", "b"})
     return client
 
 
@@ -61,9 +61,9 @@ def test_listen_counts_once_the_server_says_so(listening: Listening, server: Ser
 
 def test_hub_hears_the_channel_before_that(client: Client, listening: Listening, server: Server):
     say(listening, server, "LISTEN a")
-    assert client.login.house.hub.channels_of(client) == {"a"}
+    assert client.state.house.hub.channels_of(client) == {"a"}
     conclude(listening)
-    assert client.login.house.hub.channels_of(client) == set()
+    assert client.state.house.hub.channels_of(client) == set()
 
 
 def test_server_is_told_first_what_the_client_listens_to(listening: Listening, server: Server):
@@ -125,7 +125,7 @@ def test_what_comes_before_a_listen_was_committed_is_not_for_this_client(
 
 
 def test_its_own_comes_behind_its_commit(client: Client, listening: Listening, server: Server):
-    own = told("a", client.login.pid)
+    own = told("a", client.identity.pid)
     say(listening, server, "LISTEN a")
     assert listening.takes(own)
     assert sent(client) == b""
@@ -136,7 +136,7 @@ def test_its_own_comes_behind_its_commit(client: Client, listening: Listening, s
 def test_transaction_that_is_over_counts_as_committed_if_nothing_has_failed(
     client: Client, listening: Listening, server: Server
 ):
-    own = told("a", client.login.pid)
+    own = told("a", client.identity.pid)
     say(listening, server, "LISTEN a")
     listening.takes(own)
     listening.count_early(failed=False)
@@ -181,7 +181,7 @@ def test_new_channel_is_waited_for(listening: Listening):
 
 def test_channel_that_the_hub_hears_is_waited_for_once(listening: Listening):
     assert must_hear(listening, "LISTEN a")  # what was notified ahead of it is to have come
-    listening.client.ear.heard()
+    listening.heard()
     assert not must_hear(listening, "LISTEN a")
 
 
@@ -196,14 +196,15 @@ def test_who_has_notified_waits_before_it_gives_a_channel_up(listening: Listenin
     assert not must_hear(listening, "UNLISTEN a")
     listening.note_notify(server)
     assert must_hear(listening, "UNLISTEN a")
-    listening.client.ear.heard()
+    listening.heard()
     assert not must_hear(listening, "UNLISTEN a")
 
 
-def test_server_knows_whose_notify_ran_there(client: Client, listening: Listening, server: Server):
+def test_server_knows_whose_notify_ran_there(client: Client, listening: Listening):
+    server = lend(client)
     listening.note_notify(server)
     assert server.trail.notifier is client
     assert not listening.notifies  # it hears nothing
-    client.ear.find_hub()
+    listening.find_hub()
     listening.note_notify(server)
     assert listening.notifies

@@ -20,9 +20,9 @@ def server() -> Server:
 def follow(server: Server, before: dict[str, float], *pins: str) -> tuple[dict[str, float], list[Any]]:
     """What is pinned now, and what was logged."""
     server.dialogue.traces.pins = frozenset(pins)
-    login = make_client(server.pool).login
+    identity = make_client(server.pool).identity
     with capture_logs() as logs:
-        found = follow_pins(login, server, before, NOW)
+        found = follow_pins(identity, server, before, NOW)
     return found, [(line["event"], line["reason"]) for line in logs]
 
 

@@ -35,7 +35,7 @@ def senders(server: Server) -> Senders:
 
 
 def test_client_that_has_the_server_for_a_while_is_the_sender(senders: Senders, client: Client):
-    assert senders.find(ADDRESS, BACKEND, LEFT + 2 * DOUBT) == client.login.pid
+    assert senders.find(ADDRESS, BACKEND, LEFT + 2 * DOUBT) == client.identity.pid
 
 
 def test_nobody_is_named_while_the_one_before_may_have_been_it(senders: Senders):
@@ -44,7 +44,7 @@ def test_nobody_is_named_while_the_one_before_may_have_been_it(senders: Senders)
 
 def test_who_has_said_notify_is_the_sender_at_once(senders: Senders, server: Server, client: Client):
     server.trail.notifier = client
-    assert senders.find(ADDRESS, BACKEND, LEFT + DOUBT / 2) == client.login.pid
+    assert senders.find(ADDRESS, BACKEND, LEFT + DOUBT / 2) == client.identity.pid
 
 
 def test_backend_that_is_none_of_ours_is_named_by_its_own_id(senders: Senders):

@@ -36,17 +36,17 @@ def server(client: Client) -> Server:
 
 def call(client: Client, server: Server, name: str, pid: object, values: Values = ()) -> str | Refusal:
     operand = pid if isinstance(pid, Operand) else Operand(str(pid))
-    return signal(client, server, Call(name, 7, 30, b"", (operand,)), values)
+    return signal(client.identity, client.state.house, server, Call(name, 7, 30, b"", (operand,)), values)
 
 
 def test_client_of_the_same_user_is_canceled(client: Client, other: Client, server: Server, house: House):
-    assert call(client, server, CANCEL, other.login.pid) == DONE
-    assert house.cancelled == [other.login.pid]
+    assert call(client, server, CANCEL, other.identity.pid) == DONE
+    assert house.cancelled == [other.identity.pid]
     assert not other.closed
 
 
 def test_client_of_the_same_user_is_terminated(client: Client, other: Client, server: Server):
-    assert call(client, server, TERMINATE, other.login.pid) == DONE
+    assert call(client, server, TERMINATE, other.identity.pid) == DONE
     assert other.closed
     assert b"administrator command" in sent(other)
 
@@ -57,7 +57,7 @@ def test_client_of_the_same_user_is_terminated(client: Client, other: Client, se
 def test_process_id_may_be_a_parameter(
     client: Client, other: Client, server: Server, house: House, value: str | None, binary: bool
 ):
-    pid = other.login.pid
+    pid = other.identity.pid
     data = pid.to_bytes(4, "big") if value is None else value.format(pid).encode()
     assert call(client, server, CANCEL, Operand(parameter=1), [(data, binary)]) == DONE
     assert house.cancelled == [pid]
@@ -75,21 +75,21 @@ def test_value_that_there_is_not_is_for_the_server(client: Client, server: Serve
 
 def test_login_that_is_not_in_yet_is_nobody(client: Client, server: Server, house: House):
     login = house.add_login()
-    assert call(client, server, CANCEL, login.pid) == ""
+    assert call(client, server, CANCEL, login.identity.pid) == ""
 
 
 def test_who_names_itself_is_answered_by_its_backend(client: Client, server: Server, house: House):
-    found = call(client, server, CANCEL, client.login.pid)
+    found = call(client, server, CANCEL, client.identity.pid)
     assert found == f"CASE WHEN true THEN pg_catalog.{CANCEL}(pg_catalog.pg_backend_pid())"
     assert not house.cancelled
 
 
 @pytest.mark.parametrize(("name", "words"), [(CANCEL, b"cancel query"), (TERMINATE, b"terminate process")])
 def test_client_of_another_user_is_refused(
-    client: Client, other: Client, server: Server, house: House, name: str, words: bytes
+    client: Client, server: Server, house: House, name: str, words: bytes
 ):
-    other.login.user = "somebody"
-    found = call(client, server, name, other.login.pid)
+    other = make_client(client.pool, house=house, user="somebody")
+    found = call(client, server, name, other.identity.pid)
     assert isinstance(found, Refusal)
     assert b"42501" in found.error
     assert words in found.error
@@ -97,15 +97,13 @@ def test_client_of_another_user_is_refused(
     assert not other.closed
 
 
-def test_superuser_and_administrator_may_signal_anybody(
-    client: Client, other: Client, server: Server, house: House
-):
-    other.login.user = "somebody"
+def test_superuser_and_administrator_may_signal_anybody(client: Client, server: Server, house: House):
+    other = make_client(client.pool, house=house, user="somebody")
     server.backend.parameters["is_superuser"] = "on"
-    assert call(client, server, CANCEL, other.login.pid) == DONE
+    assert call(client, server, CANCEL, other.identity.pid) == DONE
     server.backend.parameters["is_superuser"] = "off"
-    client.login.user = "admin"  # as the house's settings have it
-    assert call(client, server, CANCEL, other.login.pid) == DONE
+    admin = make_client(client.pool, house=house, user="admin")  # as the house's settings have it
+    assert call(admin, server, CANCEL, other.identity.pid) == DONE
 
 
 def test_operand_is_a_literal_or_one_of_the_values():

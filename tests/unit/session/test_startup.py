@@ -87,7 +87,7 @@ async def test_client_is_told_what_postgresql_tells(house: OpenHouse):
     answer = await log_in(login)
     assert kinds(answer) == "RSKZ"
     assert answer[1] == build.parameter_status("server_version", "18.1")
-    assert answer[2] == build.backend_key_data(login.pid, login.key)
+    assert answer[2] == build.backend_key_data(login.identity.pid, login.identity.key)
 
 
 async def test_connection_is_the_clients_from_then_on(house: OpenHouse):
@@ -130,8 +130,8 @@ async def test_name_of_the_application_is_what_it_says(house: OpenHouse):
     login = connect(house)
     answer = await log_in(login, application_name="shop")
     assert build.parameter_status("application_name", "shop") in answer
-    assert login.settings.values == {"application_name": "shop"}
-    assert login.describe()["application_name"] == "shop"
+    assert login.identity.settings.values == {"application_name": "shop"}
+    assert login.identity.describe()["application_name"] == "shop"
 
 
 async def test_client_of_the_read_only_entry_is_told_so(house: OpenHouse):
@@ -140,7 +140,7 @@ async def test_client_of_the_read_only_entry_is_told_so(house: OpenHouse):
     login = connect(house, read_only=True)
     answer = await log_in(login)
     assert build.parameter_status("default_transaction_read_only", "on") in answer
-    assert login.settings is asked
+    assert login.identity.settings is asked
 
 
 async def test_protocol_options_that_are_not_known_are_told(house: OpenHouse):

@@ -11,6 +11,7 @@ OWN = {  # events that are about one wait only
     wait.SERVED: wait.SERVER,
     wait.REPLAYED: wait.REPLICA,
     wait.HEARD: wait.HUB,
+    wait.DONE: wait.TASK,
 }
 
 
@@ -32,4 +33,4 @@ def test_answer_of_a_server_does_not_end_a_wait_for_something_else():
 
 def test_only_what_others_must_grant_can_be_refused():
     waits = {other for other in WAITS if may_end(other, wait.REFUSED)}
-    assert waits == {wait.SERVER, wait.REPLICA}
+    assert waits == {wait.SERVER, wait.REPLICA, wait.TASK}
