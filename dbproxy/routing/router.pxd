@@ -41,6 +41,7 @@ cdef class Router:
     cdef dict verdicts
 
     cpdef Pool pool_of(self, host)
+    cpdef bint is_off(self) except -1
     @cython.locals(wishes=Wishes, hint=str)
     cpdef str judge(self, Shape shape, session)
     cdef str judge_wished(self, Shape shape, session, Wishes wishes, str hint)

@@ -114,11 +114,15 @@ class Router:
             pool = self.pools[host.name] = self.make_pool(host)
         return pool
 
+    def is_off(self) -> bool:
+        """Whether nobody's reads go anywhere, nor are counted as if they did."""
+        return self.feature.treated.mode == IS_OFF
+
     # --- one statement ---
 
     def judge(self, shape: Shape | None, session: Session) -> str:
         """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
-        if self.feature.treated.mode == IS_OFF:
+        if self.is_off():
             return OFF
         if shape is None:
             return "no such prepared statement"
@@ -214,7 +218,7 @@ class Router:
 
         `mode`: where routing stands for this session; one of the control arm is off among others that are not.
         """
-        if self.feature.treated.mode == IS_OFF:
+        if self.is_off():
             return None
         host, reason = None, verdict
         if verdict is READS or verdict is READ_ONLY:

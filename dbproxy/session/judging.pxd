@@ -26,5 +26,6 @@ cdef class Judge:
     cpdef forget(self)
     @cython.locals(length=Py_ssize_t, found=Shape, start=Py_ssize_t, stop=Py_ssize_t)
     cpdef Shape classify(self, bytes chunk, Py_ssize_t at)
+    cpdef str judge(self, Framer framer, Py_ssize_t index)
     @cython.locals(chunk=bytes, end=Py_ssize_t, mark=Py_ssize_t, last=int, at=Py_ssize_t, name=bytes, judged=list, named=dict, shape=Shape)
-    cpdef judge(self, Framer framer, Py_ssize_t index)
+    cdef str judge_messages(self, Framer framer, Py_ssize_t index)

@@ -1,6 +1,6 @@
 """What a client asks for at once, seen as one: whether all of it is a read, and if not, why not."""
 
-from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, READ_ONLY, READS, Router
+from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, OFF, READ_ONLY, READS, Router
 from dbproxy.session.batch import BATCH_LIMIT
 from dbproxy.session.opening import Request
 from dbproxy.session.reader import Reader
@@ -57,9 +57,14 @@ class Judge:
 
     def judge(self, framer: Framer, index: int) -> str:
         """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
-        chunk, end = framer.chunk, framer.end
-        if framer.left or end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
+        if self.router.is_off():  # type: ignore[union-attr]  # there is a router
+            return OFF
+        if framer.left or framer.end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
             return PART
+        return self.judge_messages(framer, index)
+
+    def judge_messages(self, framer: Framer, index: int) -> str:
+        chunk, end = framer.chunk, framer.end
         judged = self.judged = []
         self.reader.wanted_host = ""
         named: dict[bytes, Shape] | None = None

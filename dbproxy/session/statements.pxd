@@ -8,7 +8,7 @@ from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.due cimport Due
 from dbproxy.wire.extended cimport (
-    bind_name, cut, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
+    bind_name, cut, is_described, length_at, parse_parts, target_name, write_bind, write_close, write_describe, write_parse,
 )
 
 
@@ -39,3 +39,4 @@ cdef class ClientStatements(Vocabulary):
 
 
 cdef bint shows_names(Shape shape) except -1
+cdef bint asks_again(bytes name, bytes chunk, Py_ssize_t stop) except -1

@@ -31,6 +31,7 @@ from dbproxy.wire.extended import (
     bind_parameters,
     bind_values,
     cut,
+    is_described,
     length_at,
     parse_parts,
     target_name,
@@ -44,6 +45,7 @@ REFUSED = (
     b"refused by the proxy\0\0\0"  # no SQL: PostgreSQL fails it where the refused statement would have run
 )
 FLUSH = build.flush()
+PDO = b"pdo_stmt_"  # how names of PDO's statements begin
 
 
 class ClientStatements(Vocabulary):
@@ -182,7 +184,11 @@ class ClientStatements(Vocabulary):
             if self.readings.are_lost(statement.scope) and not server.dialogue.statements.has(statement):
                 return self.bind_changed(server, name, chunk, at, start, end, stop)
         told = self.described.get(name, 0)
-        again = not told or (len(self.describing) > 0 and name in self.describing)
+        again = (
+            not told
+            or asks_again(name, chunk, stop)
+            or (len(self.describing) > 0 and name in self.describing)
+        )
         self.bound = None
         if told == 0 or (told != statement.full and told != statement.columns):
             self.bound = Portal(name, statement)
@@ -341,3 +347,11 @@ class ClientStatements(Vocabulary):
 def shows_names(shape: Shape) -> bool:
     """Whether the statement sees the name that it is run by."""
     return not shape.harmless and shape.effects.effects & SHOWS_NAMES != 0
+
+
+def asks_again(name: bytes, chunk: bytes, stop: int) -> bool:
+    """Whether its portal is described behind the Bind that ends at `stop`, and the client looks at that.
+
+    libpq always asks. PDO keeps to the columns that it was told first, and would read others by them.
+    """
+    return is_described(chunk, stop) and not name.startswith(PDO)

@@ -517,8 +517,27 @@ async def test_portal_tells_its_client_the_columns_of_its_statement(house: House
     await server.receives(bind(old), *RUN)
     server.send(CHANGED, IDLE)
     await client.receives(CHANGED, IDLE)
-    # As PostgreSQL says it until the statement is prepared anew: libpq always asks, and not every driver looks (PDO).
-    client.send(bind("s1"), describe_portal(), *RUN)
+    client.send(bind("s1"), describe_portal(), *RUN)  # it is told again
+    new = (await server.receive()).body.name
+    await server.receives(bind(new), describe_portal(), *RUN)
+    server.send(PARSE_COMPLETE, BIND_COMPLETE, columns("a", "b"), *ANSWER)
+    await client.receives(BIND_COMPLETE, columns("a", "b"), *ANSWER)
+    await run(client, server, new, "s1")
+
+
+async def test_pdo_is_refused_other_columns_though_it_asks_for_them_again(house: House):
+    """It keeps to what it was told first."""
+    client, server = await house.pair()
+    old = await prepare(client, server, "pdo_stmt_00000001", "SELECT * FROM t")
+    client.send(bind("pdo_stmt_00000001"), describe_portal(), *RUN)
+    await server.receives(bind(old), describe_portal(), *RUN)
+    server.send(BIND_COMPLETE, columns("a"), *ANSWER)
+    await client.receives(BIND_COMPLETE, columns("a"), *ANSWER)
+    client.send(bind("pdo_stmt_00000001"), describe_portal(), *RUN)
+    await server.receives(bind(old), describe_portal(), *RUN)
+    server.send(CHANGED, IDLE)
+    await client.receives(CHANGED, IDLE)
+    client.send(bind("pdo_stmt_00000001"), describe_portal(), *RUN)
     new = (await server.receive()).body.name
     await server.receives(describe(new), FLUSH)
     server.send(PARSE_COMPLETE, parameter_types(), columns("a", "b"))
