@@ -13,7 +13,6 @@ PostgreSQL would not have read on either: it carries out one message after the o
 """
 
 NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY, TASK = range(8)
-NAMES = ("not", "server", "replica", "answer", "hub", "move", "retry", "task")
 
 # What ends a wait.
 SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE = range(6)
