@@ -42,7 +42,10 @@ def route_figures(house: House) -> list[RouteFigures]:
     """Copies: they are written down in another thread while requests are counted."""
     return [
         RouteFigures(
-            database=database, user=user, decisions=dict(router.decisions), rescues=dict(router.rescues)
+            database=database,
+            user=user,
+            decisions=dict(router.decisions),
+            rescues=dict(router.rescues.counts),
         )
         for (database, user), router in house.routers.items()
     ]

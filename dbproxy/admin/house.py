@@ -62,4 +62,4 @@ def list_pools(house: House, database: str) -> list[Pool]:
 def list_hosts(house: House, primary: Pool) -> list[Pool]:
     """The primary's pool, and those to replicas that answer the same clients."""
     router = house.routers.get((primary.database, primary.user))
-    return [primary, *router.pools.values()] if router is not None else [primary]
+    return [primary, *router.pools()] if router is not None else [primary]

@@ -16,7 +16,7 @@ from dbproxy.cluster.member import Member
 from dbproxy.observe.figures import HostFigures
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED
-from dbproxy.routing.consistency import format_lsn
+from dbproxy.routing.lsn import format_lsn
 from dbproxy.routing.router import TOO_OFTEN, Router
 
 HOSTS = columns(
@@ -119,7 +119,7 @@ def show_rescues(house: House) -> Table:
 
 def _rescue_rows(router: Router) -> Iterator[tuple[Value, ...]]:
     pool = router.primary
-    for (host, reason), count in router.rescues.most_common():
+    for (host, reason), count in router.rescues.counts.most_common():
         yield pool.database, pool.user, host, reason, count, ""
-    for shape, count in router.rescued_too_often():
+    for shape, count in router.rescues.list_hopeless():
         yield pool.database, pool.user, "primary", TOO_OFTEN, count, shape.text

@@ -24,10 +24,10 @@ LOOK = 2.0  # seconds from one look to the next
 
 def claim_read(router: Router, now: float) -> bool:
     """Whether the catalog is to be read (again) now; whoever asks does it."""
-    age = RETRY if router.catalog is None or router.catalog_stale else AGE
-    if now - router.catalog_read_at < age or not router.primary.settings.read_functions:
+    age = RETRY if router.catalog is None or router.freshness.stale else AGE
+    if now - router.freshness.read_at < age or not router.primary.settings.read_functions:
         return False
-    router.catalog_read_at = now
+    router.freshness.read_at = now
     return True
 
 
@@ -68,14 +68,14 @@ async def look(router: Router) -> None:
         router.freshness.looked_at = monotonic()
         router.freshness.queries = router.primary.stats.query_count  # our own is none
     if rows[0][0].decode() != router.freshness.mark:
-        router.catalog_read_at = monotonic()
+        router.freshness.read_at = monotonic()
         await read(router)
         await read_routines(router.primary)
 
 
 async def read(router: Router) -> None:
     """Read which functions and views of the database are more than reads; what was known stays if that fails."""
-    router.catalog_stale = False
+    router.freshness.stale = False
     try:
         (mark,), *rows = await Errand(router.primary).run(f"SET LOCAL lock_timeout = '1s'; {MARK}; {QUERY}")
     except ProxyError as error:

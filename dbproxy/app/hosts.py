@@ -11,10 +11,10 @@ from dbproxy.config import Host, Settings
 from dbproxy.errors import ServerUnavailable
 from dbproxy.pool.commits import Commits
 from dbproxy.pool.pool import Pool
-from dbproxy.routing.consistency import EVENTUAL
 from dbproxy.routing.plugins import Plugin, load_plugin
 from dbproxy.routing.room import Room
 from dbproxy.routing.router import Router
+from dbproxy.routing.wishes import EVENTUAL
 
 log = structlog.get_logger()
 
@@ -51,13 +51,14 @@ class Hosts:
         self.plugin = plugin
         self.cluster.apply(settings, monotonic())
         self.follow_commits(settings)
-        known = {member.name for member in self.cluster.members}
         for (database, user), router in self.routers.items():
             routing = settings.routing_for(database, user)
             moved = not self.moves(database)  # to a host of its own: its reads belong there, too
             router.apply(routing.model_copy(update={"mode": "off"}) if moved else routing, plugin)
-            for name in router.pools.keys() - known:
-                self.give_up(router.pools.pop(name), "the host was taken out of the configuration")
+            for destination in router.destinations:
+                if destination.host not in self.cluster.members:
+                    router.forget(destination)
+                    self.give_up(destination.pool, "the host was taken out of the configuration")
 
     def moves(self, database: str) -> bool:
         """Whether the database is where the cluster's primary is, wherever that is."""
@@ -90,7 +91,7 @@ class Hosts:
     def forget(self, key: tuple[str, str]) -> bool:
         """Whether nothing holds the replicas' pools beside this one any more: then they are forgotten."""
         router = self.routers.get(key)
-        if router is not None and any(pool.size() for pool in router.pools.values()):
+        if router is not None and any(pool.size() for pool in router.pools()):
             return False
         self.routers.pop(key, None)
         return True
@@ -128,7 +129,7 @@ class Hosts:
 
     def replica_pools(self) -> Iterator[Pool]:
         for router in self.routers.values():
-            yield from router.pools.values()
+            yield from router.pools()
 
     # --- what happens to hosts ---
 
@@ -167,7 +168,12 @@ class Hosts:
 
     def pools_of(self, member: Member) -> list[Pool]:
         """Those to it as a replica."""
-        return [router.pools[member.name] for router in self.routers.values() if member.name in router.pools]
+        return [
+            destination.pool
+            for router in self.routers.values()
+            for destination in router.destinations
+            if destination.host is member
+        ]
 
     def give_up(self, pool: Pool, why: str, *, active: bool = True) -> None:
         """Close what is idle; with `active` also what is lent: reads that have not been answered go elsewhere."""

@@ -109,7 +109,7 @@ class Pools:
         if pool.host is not None:
             return is_even(pool, router.primary.defaults.snapshot if router is not None else None, found)
         logins = (login for login in self.registry if login.pool is pool)
-        take_over(pool, router.pools.values() if router is not None else (), logins, server, found)
+        take_over(pool, router.pools() if router is not None else (), logins, server, found)
         return True
 
     def host_reloaded(self, member: Member) -> None:
@@ -231,7 +231,7 @@ class Pools:
         """After DDL: in all pools of the database."""
         for router in self.hosts.routers.values():
             if router.primary.database == database:
-                router.catalog_stale = True
+                router.freshness.stale = True
         for pool in self.pools.values():
             if pool.database == database:
                 pool.tenant.statements.forget()

@@ -2,6 +2,26 @@ cimport cython
 
 from dbproxy.cluster.member cimport Member
 
+cdef extern from "math.h":
+    double c_exp "exp" (double number)
+
+cdef bint COMPILED
+cdef double _DECAY, _RECENT, TOLERANCE
+cdef unsigned long long _BITS
+
+
+@cython.final
+cdef class Dice:
+    cdef unsigned long long state
+
+    @cython.locals(state=cython.ulonglong)
+    cdef double throw(self)
+
+
+cdef Dice _dice
+
+cpdef double chance() except -1.0
+cdef double decay(double seconds) except -1.0
 
 cpdef object begin(Member member)
 cpdef object end(Member member, double seconds, double now)
@@ -9,7 +29,7 @@ cpdef object end(Member member, double seconds, double now)
 @cython.locals(kept=double)
 cpdef object observe(Member member, double seconds, double now)
 
-@cython.locals(latency=double)
+@cython.locals(latency=double, age=double)
 cpdef double cost(Member member, double now) except -1.0
 
 @cython.locals(total=double, left=double, member=Member)

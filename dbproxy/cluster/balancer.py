@@ -5,17 +5,54 @@ slowly. Two are drawn by weight, as two suffice to avoid the worst (the power of
 it costs clearly more than the second: so weights decide among equals, and load and latency among the unequal.
 """
 
+# mypy: disable-error-code="name-defined, no-any-return"
+# ruff: noqa: F821  # both: c_exp exists in the compiled module alone
+
 from collections.abc import Callable
 from math import exp
-from random import random
+from random import getrandbits
 
 from dbproxy.cluster.member import Member
 from dbproxy.config import Balancing
 
+COMPILED = not __file__.endswith(".py")
+
 DECAY = 5.0  # seconds after which a latency counts for a third
+_DECAY = DECAY  # compiled, a C number
 TOLERANCE = 2.0  # times the other's cost, until which the one drawn first is taken
+_RECENT = 0.05  # seconds within which a latency counts in full
+_BITS = 0xFFFFFFFF  # compiled, a C number
 
 Pick = Callable[[tuple[Member, ...], float], Member]
+
+
+class Dice:
+    """A xorshift generator of 32 bits (Marsaglia): chance for balancing, of plain numbers where it is compiled."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed or 1
+
+    def throw(self) -> float:
+        """At least 0, less than 1."""
+        state = self.state
+        state ^= (state << 13) & _BITS
+        state ^= state >> 17
+        state ^= (state << 5) & _BITS
+        self.state = state
+        return state / 4294967296.0
+
+
+_dice = Dice(getrandbits(32))
+
+
+def chance() -> float:
+    """At least 0, less than 1, at random."""
+    return _dice.throw()
+
+
+def decay(seconds: float) -> float:
+    """How much of a latency counts after so long."""
+    return c_exp(-seconds / _DECAY) if COMPILED else exp(-seconds / _DECAY)
 
 
 def begin(member: Member) -> None:
@@ -32,14 +69,15 @@ def end(member: Member, seconds: float, now: float) -> None:
 
 def observe(member: Member, seconds: float, now: float) -> None:
     """A read there took so long."""
-    kept = exp(min(0.0, member.latency_at - now) / DECAY)
+    kept = decay(max(0.0, now - member.latency_at))
     member.latency = max(seconds, seconds * (1.0 - kept) + member.latency * kept)
     member.latency_at = now
 
 
 def cost(member: Member, now: float) -> float:
     """What one more read there would feel: its latency, times those it would run beside."""
-    latency = member.latency * exp(min(0.0, member.latency_at - now) / DECAY)
+    age = now - member.latency_at
+    latency = member.latency * decay(age) if age > _RECENT else member.latency
     return latency * (1.0 + member.active / member.share)
 
 
@@ -48,7 +86,7 @@ def draw(members: tuple[Member, ...], beside: Member | None = None) -> Member:
     total = -beside.share if beside is not None else 0.0
     for member in members:
         total += member.share
-    left = random() * total  # noqa: S311  # no secret
+    left = chance() * total
     chosen = members[0]
     for member in members:
         if member is not beside:
@@ -60,10 +98,15 @@ def draw(members: tuple[Member, ...], beside: Member | None = None) -> Member:
 
 
 def peak_ewma(members: tuple[Member, ...], now: float) -> Member:
-    first = draw(members)
-    if len(members) == 1 or not first.latency:
+    if len(members) == 2:
+        first, second = members
+        if chance() * (first.share + second.share) >= first.share:
+            first, second = second, first
+    else:
+        first = draw(members)
+        second = draw(members, first) if first.latency else first
+    if not first.latency:
         return first
-    second = draw(members, beside=first)
     cheaper = second.latency and cost(first, now) > TOLERANCE * cost(second, now)
     return second if cheaper else first
 

@@ -133,6 +133,8 @@ class Freshness:
     looked_at: float = float("-inf")
     queries: int = 0  # that had been answered by then
     busy_at: float = float("-inf")  # when there were new ones
+    read_at: float = float("-inf")  # when somebody last set out to
+    stale: bool = False  # DDL has passed since
 
 
 class Catalog:

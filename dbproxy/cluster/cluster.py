@@ -54,7 +54,7 @@ class Cluster:
     @property
     def positions(self) -> bool:
         """Whether LSNs can be had at all; False: pick by 0, and keep reads after a write on the primary."""
-        return self._positions.known
+        return self.readers.positions
 
     def member(self, name: str) -> Member:
         """By its name; CommandFailed if there is none."""
@@ -238,7 +238,7 @@ class Cluster:
         was_fit = [member.fit for member in self.members]
         for member in self.members:
             self._enter(member, member.judge(now, routing.slow_start), now)
-        self.readers.prepare(self.members, self.primary, routing, now)
+        self.readers.prepare(self.members, self.primary, routing, now, positions=self._positions.known)
         if self.primary is not self._announced:
             self._announced = self.primary
             self.on_primary(self.primary)

@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.cluster.balancer cimport chance, peak_ewma
 from dbproxy.cluster.member cimport Member
 
 
@@ -9,7 +10,9 @@ cdef class Readers:
     cdef readonly Member primary
     cdef readonly long long replicas, slowest
     cdef readonly double warmth
+    cdef public bint positions
     cdef object balance
+    cdef bint weighs_cost
 
     @cython.locals(picked=Member)
     cpdef Member pick(self, double now, long long lsn=*, Member avoid=*)

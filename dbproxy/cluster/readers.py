@@ -1,8 +1,6 @@
 """The members that reads may go to, kept ready: choosing one is part of every read."""
 
-from random import random
-
-from dbproxy.cluster.balancer import PICKS
+from dbproxy.cluster.balancer import PICKS, chance, peak_ewma
 from dbproxy.cluster.member import Member
 from dbproxy.config import RoutingSettings
 
@@ -11,17 +9,27 @@ class Readers:
     def __init__(self) -> None:
         self.members: tuple[Member, ...] = ()
         self.primary: Member | None = None
+        self.positions = True  # whether LSNs can be had at all
         self.replicas = 0  # of the members
         self.slowest = 0  # no replica here has replayed less
         self.warmth = 1.0  # of the replica that has come furthest in its slow start
         self.balance = PICKS["peak_ewma"]
+        self.weighs_cost = True  # so that `balance` is peak_ewma, which is called without a detour
 
     def prepare(
-        self, members: tuple[Member, ...], primary: Member | None, routing: RoutingSettings, now: float
+        self,
+        members: tuple[Member, ...],
+        primary: Member | None,
+        routing: RoutingSettings,
+        now: float,
+        *,
+        positions: bool = True,
     ) -> None:
         """Choose from `members` from now on, those that are fit; the primary where it takes reads, too."""
         self.primary = primary
+        self.positions = positions
         self.balance = PICKS[routing.balancing]
+        self.weighs_cost = routing.balancing == "peak_ewma"
         for member in members:
             member.share = _share(member, primary, routing, now)
         self.members = tuple(member for member in members if member.share > 0.0)
@@ -41,9 +49,14 @@ class Readers:
             members = self._fresh(lsn, avoid)
         if not members:
             return None
-        if self.warmth < 1.0 and self.primary is not None and random() >= self.warmth:  # noqa: S311  # no secret
+        if self.warmth < 1.0 and self.primary is not None and chance() >= self.warmth:
             return None  # all replicas are still starting: the primary goes on with what they cannot take yet
-        picked = members[0] if len(members) == 1 else self.balance(members, now)
+        if len(members) == 1:
+            picked = members[0]
+        elif self.weighs_cost:
+            picked = peak_ewma(members, now)
+        else:
+            picked = self.balance(members, now)
         picked.reads += 1
         return picked if picked is not self.primary else None
 

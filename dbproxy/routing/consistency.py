@@ -7,62 +7,38 @@ As long as it is not there, the position is UNKNOWN, and only the primary is fre
 Where the primary tells no positions (Aurora), there is only time: reads stay on the primary for a while after a write.
 """
 
-import re
-from typing import Protocol
-
 from dbproxy.cluster.lag import settle
 from dbproxy.pool.commits import UNKNOWN, Commits
-
-EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
-_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
-
-
-class Writer(Protocol):
-    """A session, as far as it writes."""
-
-    position: int  # behind its own last commit, in `epoch`; 0: it has none; UNKNOWN: it will not be known
-    epoch: int
-    wrote_at: float  # when its last transaction ended that may have written (monotonic seconds); 0: never
+from dbproxy.routing.reader import Reader
+from dbproxy.routing.wishes import SEES_ALL, Wishes
 
 
-def needed(consistency: str, writer: Writer, commits: Commits) -> int:
-    """The LSN that a replica must have replayed."""
-    if consistency == EVENTUAL:
+def needed(wishes: Wishes, reader: Reader, commits: Commits) -> int:
+    """The LSN that a replica must have replayed, the token aside."""
+    if not wishes.sees:
         return 0
-    everybody = consistency != SESSION or not is_placed(writer, commits)
+    everybody = wishes.sees == SEES_ALL or not is_placed(reader, commits)
     if everybody and (commits.pending or commits.lost_at):
         return UNKNOWN
-    own = own_position(writer, commits)
+    own = own_position(reader, commits)
     return settle(max(own, commits.newest) if everybody else own)
 
 
-def own_position(writer: Writer, commits: Commits) -> int:
+def own_position(reader: Reader, commits: Commits) -> int:
     """Behind the session's last commit, as far as it is still there on this timeline."""
-    position = writer.position
+    position = reader.position
     if position == UNKNOWN:
         position = commits.newest
-    return position if writer.epoch == commits.epoch else min(position, commits.base)
+    return position if reader.epoch == commits.epoch else min(position, commits.base)
 
 
-def is_placed(writer: Writer, commits: Commits) -> bool:
+def is_placed(reader: Reader, commits: Commits) -> bool:
     """Whether it is known where the session's last commit is: it was asked for, and answered."""
-    wrote_at = writer.wrote_at
+    wrote_at = reader.wrote_at
     asked = not wrote_at or wrote_at >= commits.since
-    return asked and (writer.position != UNKNOWN or writer.epoch != commits.epoch)
+    return asked and (reader.position != UNKNOWN or reader.epoch != commits.epoch)
 
 
-def too_soon(consistency: str, writer: Writer, hold: float, now: float) -> bool:
+def too_soon(wishes: Wishes, reader: Reader, hold: float, now: float) -> bool:
     """Whether the session has to stay on the primary for what it wrote, or others may have: there are no positions."""
-    return consistency != EVENTUAL and now - writer.wrote_at < hold
-
-
-def parse_lsn(text: str) -> int:
-    """Of `16/B374D848`; ValueError if it is none."""
-    found = _LSN.fullmatch(text)
-    if found is None:
-        raise ValueError(f"not a position in the WAL: {text}")
-    return (int(found[1], 16) << 32) + int(found[2], 16)
-
-
-def format_lsn(lsn: int) -> str:
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+    return wishes.sees > 0 and now - reader.wrote_at < hold

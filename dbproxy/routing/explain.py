@@ -7,8 +7,11 @@ from dataclasses import replace
 
 from dbproxy.cluster.member import Member
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.routing.consistency import EVENTUAL, GLOBAL, format_lsn, needed
+from dbproxy.routing.consistency import needed
+from dbproxy.routing.lsn import format_lsn
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
+from dbproxy.routing.wishes import EVENTUAL, GLOBAL, Wishes
 from dbproxy.sql.cache import find_key
 from dbproxy.sql.identity import hash_key
 from dbproxy.sql.parser import UNREADABLE, classify
@@ -117,7 +120,7 @@ def explain_route(router: Router, text: bytes) -> list[str]:
 
 def take_advice(router: Router, statement: Statement) -> tuple[Statement, list[str]]:
     """With the hint that the plugin or a rule gives it, and that said in words."""
-    hint = "" if statement.hint else router.advise(statement, NOTHING)
+    hint = "" if statement.hint else router.advice.find_hint(statement, NOTHING, router.cluster.members)
     if not hint:
         return statement, []
     return replace(statement, hint=hint), [
@@ -138,24 +141,16 @@ def object_now(router: Router, statement: Statement, text: bytes) -> str:
         if router.catalog is None:
             return "the database's catalog has not been read yet"
         obstacle = router.catalog.allows(statement)
-    if not obstacle and hash_key(find_key(text)) in [shape.hash for shape in router.hopeless]:
+    if not obstacle and hash_key(find_key(text)) in [shape.hash for shape in router.rescues.hopeless]:
         return "replicas have failed too often to answer it (SHOW RESCUES)"
     return obstacle
-
-
-class Newcomer:
-    """A client that has written nothing."""
-
-    position = 0
-    epoch = 0
-    wrote_at = 0.0
 
 
 def needed_lsn(router: Router) -> int:
     """What a newcomer has to see."""
     if not router.cluster.positions:
         return 0
-    return needed(router.settings.consistency, Newcomer(), router.commits)
+    return needed(Wishes({}, router.settings.consistency), Reader(), router.commits)
 
 
 def object_to_host(router: Router, member: Member, statement: Statement, lsn: int) -> str:

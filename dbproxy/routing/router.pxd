@@ -5,9 +5,14 @@ from dbproxy.cluster.lag cimport settle
 from dbproxy.cluster.member cimport Member
 from dbproxy.cluster.readers cimport Readers
 from dbproxy.features.mode cimport Feature
+from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.commits cimport Commits
+from dbproxy.pool.parameters cimport Parameters
 from dbproxy.pool.pool cimport Pool
 from dbproxy.routing.consistency cimport needed, too_soon
+from dbproxy.routing.destination cimport Destination
+from dbproxy.routing.reader cimport Reader
+from dbproxy.routing.tally cimport Tally
 from dbproxy.routing.wishes cimport Wishes
 from dbproxy.sql.identity cimport Shape
 
@@ -15,43 +20,42 @@ cdef int IS_OFF, IS_ON
 cdef long long UNKNOWN
 
 
+@cython.final
 cdef class Router:
     cdef readonly object primary
     cdef readonly object room
     cdef readonly object cluster
     cdef readonly Readers readers
     cdef readonly Commits commits
-    cdef public object settings
-    cdef public object rules
-    cdef public object plugin
-    cdef readonly Feature feature
-    cdef object arms
-    cdef bint advised
     cdef readonly object make_pool
-    cdef readonly dict pools
-    cdef public object catalog
-    cdef public double catalog_read_at
-    cdef public bint catalog_stale
-    cdef readonly object freshness
-    cdef readonly object decisions
+    cdef readonly tuple destinations
+    cdef readonly dict tallies
+    cdef readonly Tally at_primary
     cdef readonly object rescues
-    cdef readonly object rescued
-    cdef readonly set hopeless
+    cdef readonly object catalog
+    cdef readonly object freshness
+    cdef object arms
+    cdef readonly Feature feature
     cdef readonly dict wishes
-    cdef dict verdicts
+    cdef readonly object settings
+    cdef readonly object advice
+    cdef bint advised
+    cdef readonly long long version
 
-    cpdef Pool pool_of(self, host)
     cpdef bint is_off(self) except -1
-    @cython.locals(wishes=Wishes, hint=str)
-    cpdef str judge(self, Shape shape, session)
-    cdef str judge_wished(self, Shape shape, session, Wishes wishes, str hint)
-    @cython.locals(known=tuple)
+    @cython.locals(found=Destination)
+    cpdef Destination reach(self, Member host)
+    cpdef attend(self, Reader reader, Parameters settings)
+    cpdef str judge(self, Shape shape, Reader reader)
+    cdef str judge_wished(self, Shape shape, Reader reader)
     cdef str verdict_on(self, Shape shape)
     @cython.locals(known=tuple)
-    cpdef Wishes wishes_of(self, settings)
-    @cython.locals(reason=str)
-    cpdef choose(self, str verdict, session, int mode)
+    cpdef Wishes wishes_of(self, Parameters settings)
+    @cython.locals(lsn=cython.longlong, found=Destination, tally=Tally)
+    cpdef Destination choose(self, str verdict, Reader reader, int mode, double now)
     @cython.locals(wishes=Wishes, lsn=cython.longlong)
-    cdef tuple find(self, str verdict, session)
-    @cython.locals(host=Member)
-    cdef pick(self, double now, long long lsn, avoided)
+    cdef Py_ssize_t needed_by(self, Reader reader, double now) except -1
+    @cython.locals(avoided=Member)
+    cdef Destination find(self, Reader reader, long long lsn, double now)
+    @cython.locals(host=Member, found=Destination)
+    cdef Destination pick(self, double now, long long lsn, Member avoided)

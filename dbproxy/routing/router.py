@@ -6,8 +6,7 @@ of which there are only so many, counted: SHOW ROUTES.
 
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
-from typing import Any, Protocol
+from itertools import count
 
 import structlog
 
@@ -15,52 +14,43 @@ from dbproxy.cluster.balancer import begin
 from dbproxy.cluster.catalog import Catalog, Freshness, kind_of
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.lag import settle
+from dbproxy.cluster.member import Member
 from dbproxy.config import RoutingSettings
 from dbproxy.features.mode import OFF as IS_OFF
 from dbproxy.features.mode import ON as IS_ON
 from dbproxy.features.mode import Feature
+from dbproxy.net.direct import monotonic
 from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.advice import Advice
 from dbproxy.routing.arms import ArmCounter
-from dbproxy.routing.consistency import EVENTUAL, Writer, needed, too_soon
+from dbproxy.routing.consistency import needed, too_soon
+from dbproxy.routing.destination import Destination
 from dbproxy.routing.plugins import Plugin
-from dbproxy.routing.rescue import counts_against
+from dbproxy.routing.reader import Reader
+from dbproxy.routing.rescues import Rescues
 from dbproxy.routing.room import Room
-from dbproxy.routing.rules import Rules
-from dbproxy.routing.wishes import PRIMARY, Wishes
+from dbproxy.routing.tally import Tally
+from dbproxy.routing.wishes import EVENTUAL, PRIMARY, Wishes
 from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
 log = structlog.get_logger()
 
-WAIT = object()
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"
 HINT, SERIALIZABLE = "hint", "serializable"  # reads, but on the primary
-OFF, TOO_OFTEN = "routing is off", "rescued too often"
-NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT = (
+OFF, TOO_OFTEN, NO_READ = "routing is off", "rescued too often", "not a read"
+NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT, TOO_SOON, NOT_THAT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
+    "too soon after a write", "the replica of the hint cannot answer",
 )  # fmt: skip
+NO_SUCH = "no such prepared statement"
 NOT_STANDBY, MOVED = "more than a standby can", "moved from a replica"
 AT_PRIMARY = frozenset({HINT, SERIALIZABLE})
-RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
-LISTED = 1000  # statements that are counted
-
-
-class Session(Writer, Protocol):
-    """What is asked of a client."""
-
-    avoided: Any
-    wanted_host: str
-    waited: bool  # for a replica, already
-    awaits: int  # the position that a replica could be waited for; 0: for none
-    read_only: bool  # by its entry: the primary answers only if no replica can
-
-    @property
-    def settings(self) -> Parameters: ...
-    @property
-    def arrived(self) -> float: ...
+LISTED = 1000  # sets of settings whose wishes are remembered
+_versions = count(1)  # of all routers: what one has judged says nothing to another
 
 
 class Router:
@@ -71,7 +61,7 @@ class Router:
         primary: Pool,
         cluster: Cluster,
         settings: RoutingSettings,
-        make_pool: Callable[[Any], Pool],
+        make_pool: Callable[[Member], Pool],
         plugin: Plugin | None = None,
         room: Room | None = None,
     ) -> None:
@@ -81,118 +71,138 @@ class Router:
         self.readers = cluster.readers
         self.commits: Commits = primary.tenant.commits
         self.make_pool = make_pool
-        self.pools: dict[str, Pool] = {}
+        self.destinations: tuple[Destination, ...] = ()  # a few
+        self.tallies: dict[str, Tally] = {}  # by the host's name, also of those that are no more
+        self.at_primary = Tally(NO_READ)
+        self.rescues = Rescues(primary)
         self.catalog: Catalog | None = None
-        self.catalog_read_at = float("-inf")
-        self.catalog_stale = False
         self.freshness = Freshness()
-        self.decisions: Counter[tuple[str, str]] = Counter()  # host or "primary", and the reason
-        self.rescues: Counter[tuple[str, str]] = Counter()  # host and reason
-        self.rescued: Counter[Shape] = Counter()  # how often, the first of them
-        self.hopeless: set[Shape] = set()  # those that were rescued too often
         self.arms = ArmCounter()
         self.feature = primary.tenant.add_feature(Feature("routing"))
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
-        self.verdicts: dict[
-            int, tuple[Statement, str]
-        ] = {}  # by a statement's id, as long as nothing changes
         self.apply(settings, plugin)
 
     def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
         """Other settings, at once for all clients."""
-        self.plugin = plugin
         self.settings = settings
-        self.rules = Rules(settings.rules)
+        self.advice = Advice(self.primary, settings.rules, plugin)
+        self.advised = self.advice.is_given()
         self.feature.switch(settings.mode, settings.percent)
         self.primary.tenant.tell(self.arms, wanted=self.feature.compares())
-        self.advised = plugin is not None or bool(self.rules.rules)
         self.wishes.clear()  # they have its defaults
+        self.judge_anew()
 
-    def pool_of(self, host: Any) -> Pool:
-        pool = self.pools.get(host.name)
-        if pool is None:
-            pool = self.pools[host.name] = self.make_pool(host)
-        return pool
+    def judge_anew(self) -> None:
+        """What shapes and readers remember of this router counts no more."""
+        self.version = next(_versions)
+
+    def learn(self, catalog: Catalog | None) -> None:
+        """The database's catalog was read; None: what was known of it may be too old."""
+        self.catalog = catalog
+        self.judge_anew()
 
     def is_off(self) -> bool:
         """Whether nobody's reads go anywhere, nor are counted as if they did."""
         return self.feature.treated.mode == IS_OFF
 
+    # --- hosts ---
+
+    def reach(self, host: Member) -> Destination:
+        """The replica as this database and user reach it."""
+        for found in self.destinations:
+            if found.host is host:
+                return found
+        sent, observed = self.find_tally(host.name), self.find_tally("observed: " + host.name)
+        new = Destination(host, self.make_pool(host), sent, observed)
+        self.destinations += (new,)
+        return new
+
+    def forget(self, gone: Destination) -> None:
+        """The host is no more."""
+        self.destinations = tuple(found for found in self.destinations if found is not gone)
+
+    def find_tally(self, name: str) -> Tally:
+        return self.tallies.setdefault(name, Tally(READS))
+
+    def pool_of(self, host: Member) -> Pool:
+        return self.reach(host).pool
+
+    def pools(self) -> list[Pool]:
+        """Those to replicas."""
+        return [destination.pool for destination in self.destinations]
+
+    @property
+    def decisions(self) -> Counter[tuple[str, str]]:
+        """How often what was decided, until now, by host or "primary" and the reason."""
+        tallies = {"primary": self.at_primary, **self.tallies}
+        return Counter(
+            {(host, reason): times for host, tally in tallies.items() for reason, times in tally.items()}
+        )
+
     # --- one statement ---
 
-    def judge(self, shape: Shape | None, session: Session) -> str:
+    def attend(self, reader: Reader, settings: Parameters) -> None:
+        """See what the session wishes, before any of its statements is judged."""
+        if reader.settings is not settings or reader.version != self.version:
+            reader.settings, reader.version = settings, self.version
+            reader.wishes = self.wishes_of(settings)
+
+    def judge(self, shape: Shape | None, reader: Reader) -> str:
         """READS, READ_ONLY, HINT or SERIALIZABLE (it writes nothing), or why it is for the primary."""
-        if self.is_off():
-            return OFF
         if shape is None:
-            return "no such prepared statement"
-        statement = shape.effects
-        wishes = self.wishes_of(session.settings)
-        hint = statement.hint or wishes.route
-        if not hint and self.advised:
-            hint = self.advise(statement, session.settings)
-        if hint or not wishes.plain:
-            return self.judge_wished(shape, session, wishes, hint)
+            return NO_SUCH
+        if shape.hinted or self.advised or not reader.wishes.plain:
+            return self.judge_wished(shape, reader)
         return self.verdict_on(shape)
 
-    def judge_wished(self, shape: Shape, session: Session, wishes: Wishes, hint: str) -> str:
+    def judge_wished(self, shape: Shape, reader: Reader) -> str:
         """Given what its session wants, and what its text, the plugin or a rule does."""
-        statement = shape.effects
-        if statement.effects & SHOWS_TOKEN:
-            hint = PRIMARY  # which knows
+        statement, wishes = shape.effects, reader.wishes
+        hint = self.find_hint(statement, reader)
         if statement.begins_read_only or (wishes.read_only and statement.begins):
             return HINT if hint == PRIMARY else SERIALIZABLE if wishes.serializable else READ_ONLY
         if statement.reads and hint and hint != PRIMARY:  # its author knows what it calls
-            session.wanted_host = hint[len("replica(") : -1]
+            reader.wanted_host = hint[len("replica(") : -1]
             return READS
         verdict = self.verdict_on(shape)
         if verdict is not READS:
             return verdict
         return HINT if hint else SERIALIZABLE if wishes.serializable else READS
 
+    def find_hint(self, statement: Statement, reader: Reader) -> str:
+        if statement.effects & SHOWS_TOKEN:
+            return PRIMARY  # which knows
+        hint = statement.hint or reader.wishes.route
+        if not hint and self.advised:
+            hint = self.advice.find_hint(statement, reader.settings, self.cluster.members)
+        return hint
+
     def verdict_on(self, shape: Shape) -> str:
         """Where nobody wants anything."""
-        statement = shape.effects
-        known = self.verdicts.get(id(statement))
-        if known is None or known[0] is not statement:
-            if len(self.verdicts) >= LISTED:
-                self.verdicts.clear()
-            known = self.verdicts[id(statement)] = statement, self.look_at(statement)
-        if known[1] is READS and self.hopeless and shape.identity() in self.hopeless:
-            return TOO_OFTEN
-        return known[1]
+        if shape.judged_in != self.version:
+            shape.verdict, shape.judged_in = self.look_at(shape), self.version
+        return shape.verdict
 
-    def look_at(self, statement: Statement) -> str:
-        """The same by its syntax and the catalog."""
+    def look_at(self, shape: Shape) -> str:
+        """The same by its syntax, the catalog, and what has happened to it."""
+        statement = shape.effects
         if statement.begins_read_only:
             return READ_ONLY
         if not statement.reads:
-            return "not a read"
+            return NO_READ
         if statement.functions or statement.relations or statement.calls:
             objection = self.object_to(statement)
             if objection:
                 return objection
-        return HINT if statement.effects & SHOWS_TOKEN else READS  # the primary knows
-
-    def advise(self, statement: Statement, settings: Parameters) -> str:
-        """What the plugin or a rule says, as a hint would."""
-        plugin = self.plugin
-        if plugin is not None:
-            hint = plugin.route(statement, settings, self.primary, self.cluster.members)
-            if hint:
-                return hint
-        return self.rules.route(statement)
+        if statement.effects & SHOWS_TOKEN:
+            return HINT  # the primary knows
+        return TOO_OFTEN if self.rescues.is_hopeless(shape) else READS
 
     def object_to(self, statement: Statement) -> str:
         """Why what it calls or reads is for the primary, by the catalog, in short; ""."""
         if self.catalog is None:
             return NOT_READ
         return kind_of(self.catalog.allows(statement))
-
-    def learn(self, catalog: Catalog | None) -> None:
-        """The database's catalog was read; None: what was known of it may be too old."""
-        self.catalog = catalog
-        self.verdicts.clear()
 
     def wishes_of(self, settings: Parameters) -> Wishes:
         known = self.wishes.get(id(settings))
@@ -213,93 +223,93 @@ class Router:
 
     # --- all that is asked for at once ---
 
-    def choose(self, verdict: str, session: Session, mode: int) -> Any:
-        """The host of the replica that answers; None: the primary does; WAIT: for `session.awaits`, in `room`.
+    def choose(self, verdict: str, reader: Reader, mode: int, now: float) -> Destination | None:
+        """The replica that answers; None: the primary does, unless one is to be waited for (`reader.awaits`).
 
         `mode`: where routing stands for this session; one of the control arm is off among others that are not.
         """
+        reader.awaits = 0
         if self.is_off():
             return None
-        host, reason = None, verdict
-        if verdict is READS or verdict is READ_ONLY:
-            host, reason = self.find(verdict, session) if mode != IS_OFF else (None, PERCENT)
-            if reason is STALE and session.awaits and mode == IS_ON:
-                return WAIT
-        if mode != IS_ON and host is not None:
-            self.decisions["observed: " + host.name, reason] += 1
+        if verdict is not READS and verdict is not READ_ONLY:
+            self.at_primary.count(verdict)
             return None
-        self.decisions[host.name if host is not None else "primary", reason] += 1
-        if host is not None:
-            begin(host)
-        return host
+        if mode == IS_OFF:
+            self.at_primary.count(PERCENT)
+            return None
+        lsn = self.needed_by(reader, now)
+        found = self.find(reader, lsn, now)
+        if found is None:
+            self.count_none(reader, lsn, mode)
+            return None
+        tally = found.sent if mode == IS_ON else found.observed
+        tally.count(HINT if reader.wanted_host else verdict)
+        if mode != IS_ON:
+            return None
+        begin(found.host)
+        return found
 
-    def find(self, verdict: str, session: Session) -> tuple[Any, str]:
-        reader = session.read_only
-        wishes = self.wishes_of(session.settings)
-        if not self.cluster.positions:
-            hold = self.settings.primary_after_write
-            if too_soon(wishes.consistency, session, hold, session.arrived):
-                return None, "too soon after a write"
-            lsn = UNKNOWN if wishes.token else 0
-        else:
-            lsn = max(needed(wishes.consistency, session, self.commits), settle(wishes.token))
-        host = None
-        if session.wanted_host:
-            return self.find_named(session.wanted_host, lsn)
-        if lsn < UNKNOWN:
-            avoided = session.avoided or (self.cluster.primary if reader else None)
-            host = self.pick(session.arrived, lsn, avoided)
-        if host is not None:
-            return host, verdict
-        reason = self.explain_none(lsn, session.avoided)
-        waits = self.settings.consistency_wait > 0 and not session.waited and lsn < UNKNOWN
-        session.awaits = lsn if waits and reason is STALE else 0
-        return None, reason
+    def needed_by(self, reader: Reader, now: float) -> int:
+        """The LSN that a replica must have replayed; UNKNOWN: no replica will do."""
+        wishes = reader.wishes
+        if self.readers.positions:
+            lsn = needed(wishes, reader, self.commits)
+            return max(lsn, settle(wishes.token)) if wishes.token else lsn
+        if wishes.token or too_soon(wishes, reader, self.settings.primary_after_write, now):
+            return UNKNOWN
+        return 0
 
-    def pick(self, now: float, lsn: int, avoided: Any) -> Any:
-        """A replica that this user can connect to, as far as is known; one that refused just now is not waited for."""
-        host = self.readers.pick(now, lsn, avoided)
-        if host is None or not self.pool_of(host).is_shut(now):
-            return host
-        host = self.readers.pick(now, lsn, host)
-        return host if host is not None and not self.pool_of(host).is_shut(now) else None
+    def find(self, reader: Reader, lsn: int, now: float) -> Destination | None:
+        if lsn == UNKNOWN:
+            return None
+        if reader.wanted_host:
+            return self.find_named(reader.wanted_host, lsn)
+        avoided = reader.avoided
+        if avoided is None and reader.read_only:
+            avoided = self.readers.primary
+        return self.pick(now, lsn, avoided)
 
-    def explain_none(self, lsn: int, avoided: Any) -> str:
-        """Why no replica answers a read that must see `lsn`."""
-        readers = [host for host in self.readers.list_replicas() if host is not avoided]
-        if not readers:
-            return NO_REPLICA
-        if all(self.pool_of(host).is_shut(monotonic()) for host in readers):
-            return SHUT
-        return SHARE if any(host.lsn >= lsn for host in readers) else STALE
-
-    def find_named(self, name: str, lsn: int) -> tuple[Any, str]:
+    def find_named(self, name: str, lsn: int) -> Destination | None:
         for host in self.cluster.members:
             if host.name == name and host.fit and host is not self.cluster.primary and host.lsn >= lsn:
-                return host, HINT
-        return None, "the replica of the hint cannot answer"
+                return self.reach(host)
+        return None
 
-    # --- what went wrong ---
+    def pick(self, now: float, lsn: int, avoided: Member | None) -> Destination | None:
+        """A replica that this user can connect to, as far as is known; one that refused just now is not waited for."""
+        for _ in range(2):
+            host = self.readers.pick(now, lsn, avoided)
+            if host is None:
+                return None
+            found = self.reach(host)
+            if not found.pool.is_shut(now):
+                return found
+            avoided = host
+        return None
 
-    def note_rescue(self, host: Any, reason: str, shape: Shape) -> None:
-        self.rescues[host.name, reason] += 1
-        shape = shape.identity()
-        if counts_against(reason) and (shape in self.rescued or len(self.rescued) < LISTED):
-            self.rescued[shape] += 1
-            if self.rescued[shape] == RESCUED_LIMIT:
-                self.hopeless.add(shape)
-                self.tell_rescued(host, reason, shape)
+    def count_none(self, reader: Reader, lsn: int, mode: int) -> None:
+        """No replica answers; one that gets as far as `lsn` in time may be waited for."""
+        reason = self.explain_none(reader, lsn)
+        waits = self.settings.consistency_wait > 0 and not reader.waited and lsn < UNKNOWN
+        if waits and reason is STALE and mode == IS_ON:
+            reader.awaits = lsn
+        else:
+            self.at_primary.count(reason)
 
-    def tell_rescued(self, host: Any, reason: str, shape: Shape) -> None:
-        log.warning(
-            "statement goes to the primary from now on: replicas failed to answer it",
-            host=host.name,
-            reason=reason,
-            database=self.primary.database,
-            user=self.primary.user,
-            statement=shape.text,
-        )
+    def explain_none(self, reader: Reader, lsn: int) -> str:
+        """Why no replica answers a read that must see `lsn`."""
+        if lsn == UNKNOWN and not self.readers.positions and not reader.wishes.token:
+            return TOO_SOON
+        if reader.wanted_host:
+            return NOT_THAT
+        hosts = [host for host in self.readers.list_replicas() if host is not reader.avoided]
+        if not hosts:
+            return NO_REPLICA
+        if all(self.pool_of(host).is_shut(monotonic()) for host in hosts):
+            return SHUT
+        return SHARE if any(host.lsn >= lsn for host in hosts) else STALE
 
-    def rescued_too_often(self) -> list[tuple[Shape, int]]:
-        """The statements that go to the primary for that, and how often they were."""
-        return [(shape, self.rescued[shape]) for shape in self.hopeless]
+    def note_rescue(self, host: Member, reason: str, shape: Shape) -> None:
+        """A replica has failed a read."""
+        if self.rescues.note(host.name, reason, shape):
+            self.judge_anew()

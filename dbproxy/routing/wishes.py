@@ -7,10 +7,13 @@ a start-up parameter); where it cannot (`set_config($1, $2, false)`), it counts 
 from collections.abc import Mapping
 
 from dbproxy.pool.commits import UNKNOWN
-from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, parse_lsn
+from dbproxy.routing.lsn import parse_lsn
 from dbproxy.sql.hint import read_hint
 from dbproxy.sql.settings import OURS, TOKEN
 
+EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
+SEES_OWN, SEES_ALL = 1, 2  # whose commits a read must see
+SEES = {EVENTUAL: 0, SESSION: SEES_OWN, GLOBAL: SEES_ALL}
 CONSISTENCY, ROUTE = OURS + "consistency", OURS + "route"
 PRIMARY = "primary"
 _TRUE = ("on", "true", "1", "yes")
@@ -24,6 +27,7 @@ class Wishes:
         wrong = {name for name, _ in self.complaints}
         consistency = values.get(CONSISTENCY, "").lower() or default
         self.consistency = GLOBAL if CONSISTENCY in wrong else consistency
+        self.sees = SEES[self.consistency]
         self.route = PRIMARY if ROUTE in wrong else read_route(values.get(ROUTE, ""))
         token = values.get(TOKEN, "")
         self.token = UNKNOWN if TOKEN in wrong else parse_lsn(token) if token else 0
@@ -63,3 +67,4 @@ def _judge_token(value: str) -> str:
 
 
 _JUDGES = {CONSISTENCY: _judge_consistency, ROUTE: _judge_route, TOKEN: _judge_token}
+NO_WISHES = Wishes({}, SESSION)

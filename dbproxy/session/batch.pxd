@@ -3,10 +3,10 @@ cimport cython
 
 @cython.final
 cdef class Batch:
-    cdef readonly list parts
-    cdef readonly list reads
+    cdef readonly bytes data
+    cdef readonly tuple reads
     cdef readonly int answered
 
-    cpdef begin(self, list reads, bytes data, int answered)
-    cpdef add(self, list reads, bytes data)
+    cpdef begin(self, tuple reads, bytes data, int answered)
+    cpdef add(self, tuple reads, bytes data)
     cpdef clear(self)

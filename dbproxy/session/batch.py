@@ -7,28 +7,28 @@ BATCH_LIMIT = 65536  # bytes that are kept
 
 
 class Batch:
-    """Reads of one loan: `parts` as they were sent, `reads` what was asked; `answered`: requests of the loan before."""
+    """Reads of one loan: `data` as they were sent, `reads` what was asked; `answered`: requests of the loan before."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
-        self.reads: list[Shape] = []
+        self.data = b""
+        self.reads: tuple[Shape, ...] = ()
         self.answered = 0
 
-    def begin(self, reads: list[Shape], data: bytes, answered: int) -> None:
-        self.parts = [data]
+    def begin(self, reads: tuple[Shape, ...], data: bytes, answered: int) -> None:
+        self.data = data
         self.reads = reads
         self.answered = answered
 
-    def add(self, reads: list[Shape], data: bytes) -> None:
+    def add(self, reads: tuple[Shape, ...], data: bytes) -> None:
         self.reads += reads
-        self.parts.append(data)
+        self.data += data
 
     def clear(self) -> None:
-        self.parts = []
+        self.data = b""
 
     def size(self) -> int:
         """In bytes."""
-        return sum(map(len, self.parts))
+        return len(self.data)
 
     def failing(self, served: int) -> Shape:
         """The read that is not answered, of a loan in which `served` requests were."""
@@ -37,7 +37,7 @@ class Batch:
     def unanswered(self, served: int, ahead: bytes, max_message_size: int) -> bytes:
         """What was sent from the request on that is not answered; `ahead` went before the first of the batch."""
         left = served - self.answered
-        data = b"".join(self.parts)
+        data = self.data
         if not left:
             return ahead + data
         framer = client_framer(max_message_size)

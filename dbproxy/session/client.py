@@ -17,6 +17,7 @@ from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
@@ -25,7 +26,6 @@ from dbproxy.session.identity import Identity
 from dbproxy.session.intake import Intake
 from dbproxy.session.judging import Judge
 from dbproxy.session.loan import Lending
-from dbproxy.session.reader import Reader
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
@@ -41,9 +41,9 @@ class Client(Connection):
         state = self.state = SessionState(self, house)
         prepared = self.prepared = ClientStatements(pool, state.shares, identity.settings.values, state)
         self.ear = Ear(self, state, prepared)
-        reader = Reader(self)
+        reader = Reader(read_only=identity.read_only)
         routes = state.shares and state.mode == "transaction"
-        judge = Judge(reader, state, prepared, router if routes else None)
+        judge = Judge(self, reader, state, prepared, router if routes else None)
         self.route = Route(self, state, prepared, reader, judge)
         self.lending = Lending(self, state, prepared, self.route)
         self.intake = Intake(self, state, prepared, self.ear, self.route, self.lending)
@@ -97,10 +97,11 @@ class Client(Connection):
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
         try:
-            if self.route.replaces(error):
-                self.route.replace(error)
+            host = self.route.find_unreachable(error)
+            if host is not None:
+                self.route.replace(host, error)
             else:
-                self.route.leave_host(0.0)
+                self.route.leave_host()
                 self.intake.drop_request(error)
         except Exception as failure:
             self.fail(failure)
@@ -130,7 +131,7 @@ class Client(Connection):
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke. The client goes, too, as it would without us, unless nothing is lost."""
         if not self.route.survives(error, told):
-            self.route.leave_host(0.0)
+            self.route.leave_host()
             self.server = None
             self.disconnect("server lost", None if told else error)
 
@@ -263,7 +264,7 @@ class Client(Connection):
         """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
         if self.closed:
             return
-        self.route.leave_host(0.0)
+        self.route.leave_host()
         self.farewell(error)
         self.closed = True
         server, self.server = self.server, None

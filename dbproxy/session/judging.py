@@ -1,9 +1,10 @@
 """What a client asks for at once, seen as one: whether all of it is a read, and if not, why not."""
 
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, OFF, READ_ONLY, READS, Router
 from dbproxy.session.batch import BATCH_LIMIT
+from dbproxy.session.connection import Connection
 from dbproxy.session.opening import Request
-from dbproxy.session.reader import Reader
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
 from dbproxy.sql.cache import HEAD, StatementCache
@@ -21,18 +22,32 @@ def text_of(body: bytes) -> bytes:
     return body[: body.find(b"\0")] if b"\0" in body else body
 
 
+def is_no_request(kind: int) -> bool:
+    """Whether the message only belongs to what was bound or parsed."""
+    return kind == ord("E") or kind == ord("S") or kind in b"DCH"
+
+
 class Judge:
     """One client's. `router` is None if there is no choice: then only `classify` is called."""
 
     def __init__(
-        self, reader: Reader, state: SessionState, prepared: ClientStatements, router: Router | None
+        self,
+        client: Connection,
+        reader: Reader,
+        state: SessionState,
+        prepared: ClientStatements,
+        router: Router | None,
     ) -> None:
+        self.client = client
         self.reader = reader
         self.state = state
         self.prepared = prepared
         self.router = router
         self.classifier: StatementCache = state.pool.tenant.classifier
-        self.judged: list[Shape] = []  # the statements that `judge` has looked at last
+        self.judged: tuple[Shape, ...] = ()  # the statements that `judge` has looked at last
+        # Of the chunk that is looked at: what it has parsed, by name, and without one.
+        self.named: dict[bytes, Shape] | None = None
+        self.unnamed: Shape | None = None
         # The chunk in which a Query was looked at last, where, and what it is.
         self.known_in: bytes | None = None
         self.known_at = 0
@@ -57,59 +72,55 @@ class Judge:
 
     def judge(self, framer: Framer, index: int) -> str:
         """READS, READ_ONLY (a transaction that is), or why it is for the primary; `judged` are the statements."""
-        if self.router.is_off():  # type: ignore[union-attr]  # there is a router
+        router, reader = self.router, self.reader
+        if router.is_off():  # type: ignore[union-attr]  # there is a router
             return OFF
-        if framer.left or framer.end - (framer.mark_at(index) >> 8) > BATCH_LIMIT:
+        mark = framer.mark_at(index)
+        if framer.left or framer.end - (mark >> 8) > BATCH_LIMIT:
             return PART
+        router.attend(reader, self.client.settings)  # type: ignore[union-attr]  # there is a router
+        reader.wanted_host = ""
+        if mark & 255 == ord("Q") and index + 1 == framer.count:
+            shape = self.classify_query(framer.chunk, mark >> 8)
+            self.judged = (shape,)
+            return router.judge(shape, reader)  # type: ignore[union-attr]  # there is a router
         return self.judge_messages(framer, index)
 
+    def classify_query(self, chunk: bytes, at: int) -> Shape:
+        """As `classify`, which will be asked about it again."""
+        self.known = self.classify(chunk, at)
+        self.known_in, self.known_at = chunk, at
+        return self.known
+
     def judge_messages(self, framer: Framer, index: int) -> str:
-        chunk, end = framer.chunk, framer.end
-        judged = self.judged = []
-        self.reader.wanted_host = ""
-        named: dict[bytes, Shape] | None = None
-        unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
+        router, chunk = self.router, framer.chunk
+        judged: list[Shape] = []
+        self.judged = ()
+        self.named = None
+        self.unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
         verdict = READS
         begun = False  # a transaction that only reads
-        shape: Shape | None
         last = 0
         while index < framer.count:
             mark = framer.mark_at(index)
             index += 1
             last = mark & 255
-            at = mark >> 8
-            if last == ord("Q"):
-                shape = self.known = self.classify(chunk, at)
-                self.known_in, self.known_at = chunk, at
-            elif last == ord("B"):
-                where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
-                if where is None:
-                    return NOT_READABLE
-                name = cut(chunk, where[0], where[1])
-                shape = self.shape_of(name, named) if name else unnamed
-            elif last == ord("P"):
-                parts = parse_parts(chunk, at, at + length_at(chunk, at))
-                if parts is None:
-                    return NOT_READABLE
-                if self.prepared.knows(parts[0]):
-                    return "a name that is in use"  # to be sent again it would have to be given up
-                shape = self.state.find_shape(parts[1])
-                if parts[0]:
-                    named = named or {}
-                    named[parts[0]] = shape
-                else:
-                    unnamed = shape
+            if last == ord("P"):
+                objection = self.note_parse(chunk, mark >> 8)
+                if objection:
+                    return objection
                 continue
-            elif last in b"DECSH":
-                continue
-            else:
+            if last != ord("Q") and last != ord("B"):
+                if is_no_request(last):
+                    continue
                 return NO_STATEMENT
+            shape = self.shape_at(chunk, last, mark >> 8, framer.end)
             if begun:
                 if shape is None or shape.effects.needs_primary:
                     return NOT_STANDBY
                 begun = not shape.effects.ends
             else:
-                found = self.router.judge(shape, self.reader)  # type: ignore[union-attr]  # there is a router
+                found = router.judge(shape, self.reader)  # type: ignore[union-attr]  # there is a router
                 if found is not READS:
                     begun = found is READ_ONLY
                     if not begun and found not in AT_PRIMARY:
@@ -118,7 +129,40 @@ class Judge:
             judged.append(shape)  # type: ignore[arg-type]  # None would be no read
         if last != ord("Q") and last != ord("S"):
             return PART
+        self.judged = tuple(judged)
         return verdict if judged else NO_STATEMENT
+
+    def note_parse(self, chunk: bytes, at: int) -> str:
+        """A Parse: what its statement is, for those that call it in the same chunk; or why it is for the primary."""
+        parts = parse_parts(chunk, at, at + length_at(chunk, at))
+        if parts is None:
+            return NOT_READABLE
+        name, body = parts
+        if not name:
+            same = body == self.prepared.unnamed
+            self.unnamed = self.prepared.unnamed_shape if same else self.state.find_shape(body)
+            return ""
+        if self.prepared.knows(name):
+            return "a name that is in use"  # to be sent again it would have to be given up
+        self.named = self.named or {}
+        self.named[name] = self.state.find_shape(body)
+        return ""
+
+    def shape_at(self, chunk: bytes, kind: int, at: int, end: int) -> Shape | None:
+        """Of a Query, or of what a Bind calls."""
+        if kind == ord("Q"):
+            return self.classify_query(chunk, at)
+        where = bind_name(chunk, at, min(at + length_at(chunk, at), end))
+        if where is None:
+            return None
+        start, stop = where
+        if start == stop:
+            return self.unnamed
+        name = cut(chunk, start, stop)
+        if self.named and name in self.named:
+            return self.named[name]
+        known = self.prepared.statements.get(name)
+        return known.shape if known is not None else None
 
     def list_requests(self, framer: Framer, index: int) -> list[Request]:
         """What a client asks for from mark `index` on, while it has a transaction on a replica."""
@@ -162,10 +206,3 @@ class Judge:
             return self.prepared.unnamed_shape, text_of(self.prepared.unnamed or b"")
         known = self.prepared.statements.get(name)
         return (known.shape, text_of(known.body)) if known is not None else (None, b"")
-
-    def shape_of(self, name: bytes, named: dict[bytes, Shape] | None) -> Shape | None:
-        """`named`: those that are parsed in the same chunk, ahead of it."""
-        if named and name in named:
-            return named[name]
-        known = self.prepared.statements.get(name)
-        return known.shape if known is not None else None

@@ -125,7 +125,8 @@ class Lending:
             server.trail.claimed_by = client
         client.free(PARTNER_FULL)
         if client.routed or self.route.host is not None:
-            self.route.leave_host(monotonic() - self.request_time if client.routed else 0.0)
+            answered_at = server.loan.answered_at
+            self.route.leave_host(answered_at - self.request_time if client.routed else 0.0, answered_at)
         if client.inbound.passage is not None:
             client.inbound.end_passage()
         self.route.forget_detours()

@@ -16,7 +16,6 @@ from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.sql.parser import find_first_end
 from dbproxy.sql.statement import HARMLESS, Statement
 from dbproxy.wire import build
-from dbproxy.wire.extended import cut
 from dbproxy.wire.framer import Framer
 
 # There is no such savepoint: so the transaction has failed on the primary, too.
@@ -61,9 +60,9 @@ class Mover:
             opening.note(request)
         self.client.routed = False
         if first and opening.whole and not framer.left and framer.end <= BATCH_LIMIT:  # it can be sent again
-            reads = [shape or NO_SHAPE for request in requests for shape, _ in request.statements]
+            reads = tuple(shape or NO_SHAPE for request in requests for shape, _ in request.statements)
             self.client.routed = True
-            self.batch.begin(reads, cut(framer.chunk, framer.mark_at(0) >> 8, framer.end), server.loan.served)
+            self.batch.begin(reads, framer.bytes_from(0), server.loan.served)
         return framer.end
 
     def must_wait(self, server: Server, opening: Opening, request: Request) -> bool:

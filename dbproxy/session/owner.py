@@ -7,12 +7,12 @@ from dbproxy.errors import ProxyError
 from dbproxy.pool.news import News
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
 from dbproxy.session.channels import Listener
 from dbproxy.session.identity import Identity
 from dbproxy.session.inbound import Inbound
 from dbproxy.session.names import Names
-from dbproxy.session.reader import Reader
 from dbproxy.session.readings import Readings
 from dbproxy.sql.identity import Shape
 

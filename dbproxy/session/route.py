@@ -5,10 +5,9 @@ answer a request, that can be sent again elsewhere, with those behind it, and th
 What comes while a replica still answers, and is not a read, waits until that is done (session.wait: MOVE).
 """
 
-from typing import Any
-
 from dbproxy.cluster.balancer import end
 from dbproxy.cluster.lag import settle
+from dbproxy.cluster.member import Member
 from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.features.mode import UNDECIDED
 from dbproxy.net.direct import monotonic
@@ -16,19 +15,19 @@ from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.dues import Sent
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS, WAIT
+from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS
 from dbproxy.session.batch import BATCH_LIMIT, Batch
 from dbproxy.session.connection import Connection
 from dbproxy.session.judging import Judge
 from dbproxy.session.moving import Mover
-from dbproxy.session.reader import Reader
 from dbproxy.session.replay import Replay
 from dbproxy.session.state import SessionState
 from dbproxy.session.statements import ClientStatements
 from dbproxy.session.wait import MOVE, RETRY
 from dbproxy.sql.statement import WRITES
-from dbproxy.wire.extended import cut, length_at, parse_parts
+from dbproxy.wire.extended import length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
 
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
@@ -53,7 +52,7 @@ class Route:
         self.batch = Batch()
         self.mover = Mover(client, state, judge, self.batch)
         self.stand = UNDECIDED  # where routing stands for it
-        self.host: Any = None  # of the replica that answers
+        self.host: Member | None = None  # of the replica that answers
         self.detours = 0
         self.wrote = False  # the client, perhaps, in the loan at hand
         self.writes = False  # what the client is about to send to the primary may write
@@ -70,24 +69,25 @@ class Route:
             moves = self.mover.repeats is not None
             self.stand = feature.stand(client.id, self.stand, in_transaction=moves, always=reader.read_only)
         verdict = self.judge.judge(framer, index) if self.mover.repeats is None else MOVED
-        host = router.choose(verdict, reader, self.stand.mode) if self.detours < DETOURS else None  # type: ignore[union-attr]
-        if host is WAIT:
-            self.wait_for_replica()
-            return None
-        self.wrote = host is None and verdict is not READS and verdict not in AT_PRIMARY
+        found = None
+        if self.detours < DETOURS:
+            found = router.choose(verdict, reader, self.stand.mode, client.inbound.arrived)  # type: ignore[union-attr]
+            if reader.awaits:
+                self.wait_for_replica()
+                return None
+        self.wrote = found is None and verdict is not READS and verdict not in AT_PRIMARY
         self.writes = self.wrote and router.commits.asks  # type: ignore[union-attr]
         client.inbound.room = client.pool
         if self.wrote:
             return client.pool
         self.keep(framer, index, 0)
-        if host is None:
+        if found is None:
             return client.pool
-        self.host = host
+        self.host = found.host
         if verdict is READ_ONLY:
             self.mover.begin(framer, index)
-        pool: Pool = router.pool_of(host)  # type: ignore[union-attr]
-        client.inbound.room = pool
-        return pool
+        client.inbound.room = found.pool
+        return found.pool
 
     def wait_for_replica(self) -> None:
         """Wait for a replica that is fresh enough."""
@@ -95,7 +95,7 @@ class Route:
         patience = self.judge.router.settings.consistency_wait  # type: ignore[union-attr]
         reader.waited = True
         self.client.inbound.room = room
-        room.enter(self.client, reader.awaits, patience, reader.arrived)
+        room.enter(self.client, reader.awaits, patience, self.client.inbound.arrived)
 
     def stays(self) -> int:
         """How many bytes of what has come while a server is held go there, too; the others wait until it is done."""
@@ -120,7 +120,7 @@ class Route:
         if not reads:  # a pinned replica that is done has to do
             return framer.end if server.dialogue.pipeline.empty() else framer.mark_at(0) >> 8
         if client.routed:
-            self.batch.add(self.judge.judged, cut(framer.chunk, framer.mark_at(0) >> 8, framer.end))
+            self.batch.add(self.judge.judged, framer.bytes_from(0))
             if self.mover.opening is not None:
                 self.mover.note(framer, 0)
         return framer.end
@@ -135,8 +135,7 @@ class Route:
     def keep(self, framer: Framer, index: int, answered: int) -> None:
         """Begin a batch of reads: what there is from mark `index` on."""
         self.client.routed = True
-        data = cut(framer.chunk, framer.mark_at(index) >> 8, framer.end)
-        self.batch.begin(self.judge.judged, data, answered)
+        self.batch.begin(self.judge.judged, framer.bytes_from(index), answered)
 
     def committed(self, position: int) -> None:
         router = self.judge.router
@@ -150,14 +149,14 @@ class Route:
 
     # --- a replica's answer ---
 
-    def leave_host(self, seconds: float) -> None:
-        """The loan of the server is over; `seconds`: what a replica's answer took, 0 if that says nothing."""
+    def leave_host(self, seconds: float = 0.0, now: float = 0.0) -> None:
+        """The loan of the server is over; `seconds`: what a replica's answer took until now, 0 if that says nothing."""
         host, self.host = self.host, None
         self.mover.opening = None
         self.client.routed = False
         self.batch.clear()
         if host is not None:
-            end(host, seconds, monotonic())
+            end(host, seconds, now)
 
     def forget_detours(self) -> None:
         """The loan is over, all having been answered."""
@@ -174,13 +173,13 @@ class Route:
     def begin_rescue(self, server: Server, fields: dict[str, str]) -> None:
         """What has failed is sent again, once the server is done."""
         if self.host is not None:
-            self.note_rescue(server, why_rescue(fields))
+            self.note_rescue(server, self.host, why_rescue(fields))
             self.detours = DETOURS  # the primary is asked
         self.client.inbound.wait = RETRY
 
-    def note_rescue(self, server: Server, reason: str) -> None:
+    def note_rescue(self, server: Server, host: Member, reason: str) -> None:
         failing = self.batch.failing(server.loan.served)
-        self.judge.router.note_rescue(self.host, reason, failing)  # type: ignore[union-attr]  # there is a router
+        self.judge.router.note_rescue(host, reason, failing)  # type: ignore[union-attr]  # there is a router
 
     def move_on(self, server: Server) -> None:
         """A replica has failed the request: the primary is asked."""
@@ -219,7 +218,7 @@ class Route:
         data = self.take_unanswered(server)
         self.client.server = None
         self.replay.clear()
-        self.leave_host(0.0)
+        self.leave_host()
         return data
 
     def take_unanswered(self, server: Server) -> bytes:
@@ -273,7 +272,7 @@ class Route:
         """A host that had not begun to answer is replaced by another."""
         host = self.host
         if host is not None and not self.detours:
-            self.note_rescue(server, LOST)
+            self.note_rescue(server, host, LOST)
         if server.dialogue.traces.unplaced:
             self.misplaced()
         self.reader.avoided = host
@@ -306,15 +305,15 @@ class Route:
             return False
         return server.dialogue.between_requests()
 
-    def replaces(self, error: ProxyError) -> bool:
-        """Whether another host is asked, as no server of a replica can be had."""
-        return self.host is not None and isinstance(error, ServerUnavailable | ServerRefused)
+    def find_unreachable(self, error: ProxyError) -> Member | None:
+        """The replica that is to be replaced, as no server of it can be had."""
+        return self.host if isinstance(error, ServerUnavailable | ServerRefused) else None
 
-    def replace(self, error: ProxyError) -> None:
+    def replace(self, host: Member, error: ProxyError) -> None:
         """No server of the replica can be had: it is avoided, and tried by nobody for a while."""
-        router, host = self.judge.router, self.host
+        router = self.judge.router
         router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # a router has chosen the host
         self.reader.avoided = host
         self.detours += 1
-        self.leave_host(0.0)
+        self.leave_host()
         router.cluster.report_failure(host, error.message, monotonic())  # type: ignore[union-attr]

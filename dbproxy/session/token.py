@@ -8,7 +8,8 @@ from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
-from dbproxy.routing.consistency import format_lsn, is_placed, own_position
+from dbproxy.routing.consistency import is_placed, own_position
+from dbproxy.routing.lsn import format_lsn
 from dbproxy.session.owner import Owner
 from dbproxy.sql.settings import TOKEN
 from dbproxy.sql.statement import SETS

@@ -7,6 +7,7 @@ cdef class Shape:
     cdef readonly str text
     cdef readonly object effects
     cdef readonly bint harmless
+    cdef readonly bint hinted
     cdef readonly Shape base
     cdef readonly str kind
     cdef readonly object relations
@@ -14,6 +15,8 @@ cdef class Shape:
     cdef readonly object functions
     cdef readonly bint ends_transaction
     cdef public Py_ssize_t calls
+    cdef public str verdict
+    cdef public long long judged_in
     cdef public object statistics
     cdef object __weakref__
 

@@ -21,6 +21,7 @@ class Shape:
         self.text = text
         self.effects = effects
         self.harmless = effects.harmless
+        self.hinted = bool(effects.hint)
         self.base = base
         self.kind = access.kind
         self.relations = access.relations
@@ -28,6 +29,9 @@ class Shape:
         self.functions = access.functions
         self.ends_transaction = access.ends_transaction
         self.calls = 0
+        # What the router of its database and user says of it, in a version of that.
+        self.verdict = ""
+        self.judged_in = 0
         self.statistics: object = None  # of its statistics, where there are any
 
     def identity(self) -> "Shape":

@@ -24,6 +24,8 @@ cdef class Framer:
     cdef Py_ssize_t wanted
 
     cpdef bytes cut(self, Py_ssize_t at)
+    @cython.locals(start=Py_ssize_t)
+    cpdef bytes bytes_from(self, Py_ssize_t number)
     cpdef list feed(self, bytes data)
     cpdef Py_ssize_t mark_at(self, Py_ssize_t number) except -1
     cpdef Py_ssize_t scan(self, bytes data) except -1

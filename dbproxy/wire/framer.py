@@ -80,6 +80,13 @@ class Framer:
         """`scan`, for those who can afford a list: all marks."""
         return [self.mark_at(number) for number in range(self.scan(data))]
 
+    def bytes_from(self, number: int) -> bytes:
+        """What is there from a mark on."""
+        start = self.mark_at(number) >> 8
+        if not start and self.end == len(self.chunk):
+            return self.chunk
+        return self.chunk[start : self.end]
+
     def mark_at(self, number: int) -> int:
         """One of the `count` marks."""
         if number < FEW:

@@ -11,7 +11,8 @@ from dbproxy.admin.connections import waiting_time
 from dbproxy.cluster.catalog import Catalog
 from dbproxy.cluster.finding import Finding
 from dbproxy.routing import rescue
-from dbproxy.routing.router import RESCUED_LIMIT, Router
+from dbproxy.routing.rescues import RESCUED_LIMIT
+from dbproxy.routing.router import Router
 from tests.support.house import House
 from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend, ScriptedServer, refuse
@@ -69,7 +70,7 @@ class Scene:
 
     def rescues(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for (_, reason), count in self.router.rescues.items():
+        for (_, reason), count in self.router.rescues.counts.items():
             found[reason] = found.get(reason, 0) + count
         return found
 

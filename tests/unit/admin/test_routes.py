@@ -9,7 +9,7 @@ from dbproxy.admin.figures import client_state, read_figures
 from dbproxy.admin.house import list_pools
 from dbproxy.admin.show import SHOWS
 from dbproxy.cluster.finding import Finding
-from dbproxy.routing.router import RESCUED_LIMIT
+from dbproxy.routing.rescues import RESCUED_LIMIT
 from tests.unit.admin.house import FakeHouse, records, settings
 
 REPLICAS = "postgresql://app:secret@one.example:5434/app,postgresql://app:secret@two.example/app"
@@ -121,8 +121,10 @@ def test_queries_that_replicas_answer_count_for_the_database(house: FakeHouse) -
 
 def test_routes_are_shown_the_most_frequent_first(house: FakeHouse) -> None:
     router = house.add_router(house.add_pool())
-    router.decisions["primary", "not a read"] = 2
-    router.decisions["replica1", "read"] = 5
+    for _ in range(2):
+        router.at_primary.count("not a read")
+    for _ in range(5):
+        router.find_tally("replica1").count("read")
     assert [(row["host"], row["reason"], row["count"]) for row in show(house, "routes")] == [
         ("replica1", "read", 5),
         ("primary", "not a read", 2),

@@ -1,22 +1,20 @@
 """Whose commits a read must see, as a position."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from dbproxy.pool.commits import UNKNOWN, Commits
-from dbproxy.routing.consistency import EVENTUAL, GLOBAL, SESSION, format_lsn, needed, parse_lsn, too_soon
+from dbproxy.routing.consistency import needed, too_soon
+from dbproxy.routing.reader import Reader
+from dbproxy.routing.wishes import EVENTUAL, GLOBAL, SESSION, Wishes
 
 HERE = 1 << 24  # no page's header lies there
 THERE = HERE + 4096
 
 
-@dataclass
-class Writer:
-    position: int = 0
-    epoch: int = 0
-    wrote_at: float = 0.0
-    token: int = 0
+def writer(position: int = 0, epoch: int = 0, wrote_at: float = 0.0) -> Reader:
+    found = Reader()
+    found.position, found.epoch, found.wrote_at = position, epoch, wrote_at
+    return found
 
 
 def known(newest: int = THERE) -> Commits:
@@ -28,59 +26,59 @@ def known(newest: int = THERE) -> Commits:
 
 @pytest.mark.parametrize(("consistency", "expected"), [(EVENTUAL, 0), (SESSION, HERE), (GLOBAL, THERE)])
 def test_a_read_must_see_what_its_consistency_says(consistency: str, expected: int):
-    assert needed(consistency, Writer(position=HERE), known()) == expected
+    assert needed(Wishes({}, consistency), writer(position=HERE), known()) == expected
 
 
 def test_who_has_written_nothing_needs_nothing():
-    assert needed(SESSION, Writer(), known()) == 0
+    assert needed(Wishes({}, SESSION), writer(), known()) == 0
 
 
 @pytest.mark.parametrize("consistency", [EVENTUAL, SESSION])
 def test_others_commits_under_way_do_not_matter_to_a_session(consistency: str):
     commits = known()
     commits.begin()
-    assert needed(consistency, Writer(position=HERE), commits) < UNKNOWN
+    assert needed(Wishes({}, consistency), writer(position=HERE), commits) < UNKNOWN
 
 
 def test_only_the_primary_is_fresh_enough_for_all_while_a_commit_is_not_known():
     commits = known()
     commits.begin()
-    assert needed(GLOBAL, Writer(), commits) == UNKNOWN
+    assert needed(Wishes({}, GLOBAL), writer(), commits) == UNKNOWN
     commits.lose(now=1.0)
-    assert needed(GLOBAL, Writer(), commits) == UNKNOWN
+    assert needed(Wishes({}, GLOBAL), writer(), commits) == UNKNOWN
 
 
 def test_who_wrote_before_anybody_asked_must_see_all():
     commits = known()
     commits.since = 10.0
-    assert needed(SESSION, Writer(wrote_at=9.0), commits) == THERE
-    assert needed(SESSION, Writer(wrote_at=11.0, position=HERE), commits) == HERE
+    assert needed(Wishes({}, SESSION), writer(wrote_at=9.0), commits) == THERE
+    assert needed(Wishes({}, SESSION), writer(wrote_at=11.0, position=HERE), commits) == HERE
 
 
 def test_whose_position_was_not_told_must_see_all():
     commits = known()
-    lost = Writer(wrote_at=9.0, position=UNKNOWN)
-    assert needed(SESSION, lost, commits) == THERE
+    lost = writer(wrote_at=9.0, position=UNKNOWN)
+    assert needed(Wishes({}, SESSION), lost, commits) == THERE
     commits.begin()
     commits.lose(now=9.0)
-    assert needed(SESSION, lost, commits) == UNKNOWN
-    assert needed(EVENTUAL, lost, commits) == 0
+    assert needed(Wishes({}, SESSION), lost, commits) == UNKNOWN
+    assert needed(Wishes({}, EVENTUAL), lost, commits) == 0
 
 
 def test_a_position_that_was_not_told_is_on_its_own_timeline():
     commits = known(newest=HERE)
-    lost = Writer(wrote_at=9.0, position=UNKNOWN)
+    lost = writer(wrote_at=9.0, position=UNKNOWN)
     commits.reset(HERE)
     commits.begin()
     commits.end(THERE)
-    assert needed(SESSION, lost, commits) == HERE
+    assert needed(Wishes({}, SESSION), lost, commits) == HERE
 
 
 def test_positions_of_an_older_timeline_are_no_further_than_where_the_new_primary_was():
     commits = known()
     commits.reset(HERE)
-    assert needed(SESSION, Writer(position=THERE, epoch=0), commits) == HERE
-    assert needed(SESSION, Writer(position=THERE, epoch=1), commits) == THERE
+    assert needed(Wishes({}, SESSION), writer(position=THERE, epoch=0), commits) == HERE
+    assert needed(Wishes({}, SESSION), writer(position=THERE, epoch=1), commits) == THERE
 
 
 @pytest.mark.parametrize(("consistency", "wrote_at", "expected"), [
@@ -89,10 +87,4 @@ def test_positions_of_an_older_timeline_are_no_further_than_where_the_new_primar
 def test_without_positions_reads_stay_on_the_primary_for_a_while(
     consistency: str, wrote_at: float, expected: bool
 ):
-    assert too_soon(consistency, Writer(wrote_at=wrote_at), hold=1.0, now=10.0) is expected
-
-
-def test_positions_are_written_as_postgresql_does():
-    assert format_lsn(parse_lsn("16/B374D848")) == "16/B374D848"
-    with pytest.raises(ValueError, match="position"):
-        parse_lsn("16")
+    assert too_soon(Wishes({}, consistency), writer(wrote_at=wrote_at), hold=1.0, now=10.0) is expected

@@ -1,21 +1,20 @@
 """What is counted of routing: bounded words, nothing where routing is off, no pick that answers nothing."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from dbproxy.cluster.catalog import Catalog, Definition
+from dbproxy.cluster.member import Member
 from dbproxy.config import RuleSettings
 from dbproxy.features.mode import UNDECIDED
-from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.parameters import NOTHING, Parameters
+from dbproxy.routing.reader import Reader
+from dbproxy.routing.rescues import RESCUED_LIMIT
 from dbproxy.routing.router import (
     NO_REPLICA,
-    OFF,
     PERCENT,
     READS,
-    RESCUED_LIMIT,
     SHARE,
     STALE,
     TOO_OFTEN,
@@ -25,27 +24,30 @@ from dbproxy.sql.statement import Statement
 from tests.unit.routing.test_explain import router, settings
 
 
-@dataclass
-class Client:
-    settings: Parameters = field(default_factory=lambda: Parameters({}))
-    position: int = 0
-    epoch: int = 0
-    wrote_at: float = 0.0
-    avoided: Any = None
-    wanted_host: str = ""
-    arrived: float = 100.0
-    read_only: bool = False
+def judge(own: Router, text: bytes, reader: Reader | None = None, settings: Parameters = NOTHING) -> str:
+    reader = reader or Reader()
+    own.attend(reader, settings)
+    return own.judge(own.primary.tenant.classifier.find(text), reader)
 
 
-def ask(own: Router, text: bytes, client: Client | None = None) -> Any:
-    client = client or Client()
-    mode = own.feature.stand(1, UNDECIDED, in_transaction=False, always=client.read_only).mode
-    return own.choose(own.judge(own.primary.tenant.classifier.find(text), client), client, mode)
+def ask(
+    own: Router, text: bytes, reader: Reader | None = None, settings: Parameters = NOTHING
+) -> Member | None:
+    """The replica that answers."""
+    reader = reader or Reader()
+    mode = own.feature.stand(1, UNDECIDED, in_transaction=False, always=reader.read_only).mode
+    found = own.choose(judge(own, text, reader, settings), reader, mode, 100.0)
+    return found.host if found is not None else None
+
+
+def writer(position: int) -> Reader:
+    reader = Reader()
+    reader.position = position
+    return reader
 
 
 def test_routing_that_is_off_counts_nothing() -> None:
     own = router(mode="off")
-    assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is OFF
     assert ask(own, b"SELECT 1") is None
     assert not own.decisions
 
@@ -70,7 +72,7 @@ def test_names_of_functions_are_not_counted_one_by_one() -> None:
 
 def test_a_read_that_no_replica_is_fresh_enough_for_is_nobodys_pick() -> None:
     own = router()
-    assert ask(own, b"SELECT 1", Client(position=0x9000000)) is None
+    assert ask(own, b"SELECT 1", writer(position=0x9000000)) is None
     assert own.decisions == Counter({("primary", STALE): 1})
     assert not sum(member.reads for member in own.cluster.members)
 
@@ -87,10 +89,12 @@ def test_why_the_primary_answers_is_told_apart() -> None:
 
 def test_other_settings_hold_at_once_for_sessions_that_are_known() -> None:
     own = router()
-    client = Client()
-    assert own.wishes_of(client.settings).consistency == "session"
+    reader = Reader()
+    judge(own, b"SELECT 1", reader)
+    assert reader.wishes.consistency == "session"
     own.apply(settings(consistency="eventual").routing)
-    assert own.wishes_of(client.settings).consistency == "eventual"
+    judge(own, b"SELECT 1", reader)
+    assert reader.wishes.consistency == "eventual"
 
 
 def test_a_statement_that_was_rescued_too_often_takes_no_other_with_it() -> None:
@@ -99,10 +103,10 @@ def test_a_statement_that_was_rescued_too_often_takes_no_other_with_it() -> None
     statement = own.primary.tenant.classifier.find(text)
     for _ in range(RESCUED_LIMIT):
         own.note_rescue(own.cluster.members[1], "read only", statement)
-    assert own.rescued_too_often() == [(statement, RESCUED_LIMIT)]
+    assert own.rescues.list_hopeless() == [(statement, RESCUED_LIMIT)]
     assert statement.text == "SELECT $? AS lie"
-    assert own.judge(own.primary.tenant.classifier.find(b"SELECT  8 AS lie"), Client()) is TOO_OFTEN
-    assert own.judge(own.primary.tenant.classifier.find(b"SELECT 1"), Client()) is READS
+    assert judge(own, b"SELECT  8 AS lie") is TOO_OFTEN
+    assert judge(own, b"SELECT 1") is READS
 
 
 def test_a_session_of_the_control_arm_reads_from_the_primary_and_counts_so() -> None:
@@ -134,21 +138,21 @@ def test_a_client_of_a_read_only_entry_gets_a_replica_whatever_the_primarys_shar
     own = router(percent="1")
     own.cluster.primary.share = 1000.0  # type: ignore[union-attr]  # there is one
     for _ in range(50):
-        assert ask(own, b"SELECT 1", Client(read_only=True)).role == "replica"
+        assert ask(own, b"SELECT 1", Reader(read_only=True)).role == "replica"  # type: ignore[union-attr]  # there is one
 
 
 def test_a_token_keeps_replicas_out_that_have_not_replayed_it() -> None:
     own = router(consistency="eventual")
-    reached, ahead = (Client(Parameters({"dbproxy.causal_token": lsn})) for lsn in ("0/3000060", "0/3000061"))
-    assert ask(own, b"SELECT 1", reached) is not None
-    assert ask(own, b"SELECT 1", ahead) is None
+    reached, ahead = (Parameters({"dbproxy.causal_token": lsn}) for lsn in ("0/3000060", "0/3000061"))
+    assert ask(own, b"SELECT 1", settings=reached) is not None
+    assert ask(own, b"SELECT 1", settings=ahead) is None
     assert own.decisions["primary", STALE] == 1
 
 
 def test_a_token_is_for_the_primary_where_no_positions_are_told() -> None:
     own = router()
-    own.cluster._positions.known = False  # as on Aurora
-    assert ask(own, b"SELECT 1", Client(Parameters({"dbproxy.causal_token": "0/1"}))) is None
+    own.cluster.readers.positions = False  # as on Aurora
+    assert ask(own, b"SELECT 1", settings=Parameters({"dbproxy.causal_token": "0/1"})) is None
 
 
 def test_a_rule_counts_like_a_hint_and_less_than_one() -> None:
@@ -187,5 +191,5 @@ def test_the_catalog_is_asked_once_of_a_statement(
     catalog = CountingCatalog()
     own.learn(catalog)
     for _ in range(5):
-        ask(own, b"SELECT * FROM items", Client(settings=Parameters(wished)))
+        ask(own, b"SELECT * FROM items", settings=Parameters(wished))
     assert catalog.asked == 1

@@ -9,8 +9,10 @@ from dbproxy.config import RuleSettings, Settings, load
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.tenant import Tenant
-from dbproxy.routing.explain import Newcomer, explain_route, explain_text
-from dbproxy.routing.router import READ_ONLY, READS, RESCUED_LIMIT, Router
+from dbproxy.routing.explain import explain_route, explain_text
+from dbproxy.routing.reader import Reader
+from dbproxy.routing.rescues import RESCUED_LIMIT
+from dbproxy.routing.router import READ_ONLY, READS, Router
 from tests.support.other_sql import OTHERS
 from tests.support.reads_sql import READS as READ_TEXTS
 from tests.support.reads_sql import lines
@@ -159,12 +161,7 @@ def test_what_a_rule_says_is_told() -> None:
 def test_what_is_told_is_what_is_done(text: str) -> None:
     found = router(slow_start="0s")
     shape = found.primary.tenant.classifier.find(text.encode())
-    goes = found.judge(shape, Session()) in (READS, READ_ONLY)
+    reader = Reader()
+    found.attend(reader, NOTHING)
+    goes = found.judge(shape, reader) in (READS, READ_ONLY)
     assert explain_route(found, text.encode())[0].startswith("It goes to replica") is goes
-
-
-class Session(Newcomer):
-    """As a client that has just logged in."""
-
-    settings = NOTHING
-    wanted_host = ""

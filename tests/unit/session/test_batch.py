@@ -25,9 +25,9 @@ def made(*requests: tuple[str, bytes], answered: int = 0) -> Batch:
     batch = Batch()
     for number, (column, data) in enumerate(requests):
         if number:
-            batch.add([read(column)], data)
+            batch.add((read(column),), data)
         else:
-            batch.begin([read(column)], data, answered)
+            batch.begin((read(column),), data, answered)
     return batch
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.routing.router import AT_PRIMARY, NOT_STANDBY, READ_ONLY, READS
+from dbproxy.routing.router import AT_PRIMARY, NO_SUCH, NOT_STANDBY, READ_ONLY, READS
 from dbproxy.session.client import Client
 from dbproxy.session.judging import NO_STATEMENT, NOT_READABLE, PART, text_of
 from dbproxy.session.opening import Request
@@ -89,7 +89,7 @@ def test_one_write_makes_all_of_it_a_write(client: Client, messages: tuple[bytes
         ((READ, speech.copy_fail("no")), NO_STATEMENT),
         ((speech.function_call(1), READ), NO_STATEMENT),
         ((build.query("SELECT 1 --" + "x" * LONG),), PART),
-        ((b"B\0\0\0\x06\0x", speech.SYNC), NOT_READABLE),  # a portal, and no statement
+        ((b"B\0\0\0\x06\0x", speech.SYNC), NO_SUCH),  # a portal, and no statement
         ((b"P\0\0\0\x05x", speech.SYNC), NOT_READABLE),
     ],
 )
@@ -117,7 +117,7 @@ def test_statement_that_is_called_unnamed_is_the_one_that_was_parsed_last(client
     client.data_received(build.parse("", "SELECT 1") + speech.SYNC)
     client.server.data_received(speech.PARSE_COMPLETE + speech.IDLE)
     assert judge(client, RUN, speech.SYNC) == READS
-    assert server.dialogue.pipeline.empty()
+    assert server.dialogue.only_ours()
 
 
 # --- transactions that only read ------------------------------------------------------------------------------

@@ -252,14 +252,14 @@ def test_replica_that_cannot_be_had_is_replaced(stage: tuple, error: Exception, 
     client, _, replica = stage
     replica.close("gone")
     ask(client, READ)
-    assert client.route.replaces(error) is replaced
+    assert (client.route.find_unreachable(error) is not None) is replaced
 
 
 def test_primary_is_replaced_by_nobody(stage: tuple):
     client, primary, _ = stage
     primary.close("gone")
     ask(client, WRITE)
-    assert not client.route.replaces(ServerUnavailable("down"))
+    assert client.route.find_unreachable(ServerUnavailable("down")) is None
 
 
 def test_host_that_could_not_be_had_is_avoided_and_the_request_goes_on(stage: tuple):
@@ -278,7 +278,7 @@ def test_loan_that_is_over_leaves_nothing_to_be_sent_again(stage: tuple):
     ask(client, READ)
     host = client.route.host
     assert host.active == 1
-    client.route.leave_host(0.0)
+    client.route.leave_host()
     assert host.active == 0
     assert client.route.host is None
     assert client.route.batch.size() == 0

@@ -7,6 +7,7 @@ import pytest
 
 from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.pool.parameters import NOTHING
+from dbproxy.routing.reader import Reader
 from dbproxy.routing.wishes import Wishes
 from dbproxy.session.token import find_position
 
@@ -30,9 +31,11 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
         "pool": SimpleNamespace(tenant=SimpleNamespace(tells_positions=True)),
     }
     found = usual | facts
-    names = ("position", "epoch", "wrote_at")
+    reader = Reader()
+    for name in ("position", "epoch", "wrote_at"):
+        setattr(reader, name, found.pop(name))
     route = SimpleNamespace(
-        reader=SimpleNamespace(**{name: found.pop(name) for name in names}),
+        reader=reader,
         judge=SimpleNamespace(router=found.pop("router")),
         host=found.pop("host"),
     )

@@ -1,0 +1,10 @@
+from dbproxy.cluster.member cimport Member
+from dbproxy.pool.pool cimport Pool
+from dbproxy.routing.tally cimport Tally
+
+
+cdef class Destination:
+    cdef readonly Member host
+    cdef readonly Pool pool
+    cdef readonly Tally sent
+    cdef readonly Tally observed

@@ -1,0 +1,6 @@
+cdef class Tally:
+    cdef readonly str usual
+    cdef readonly long long times
+    cdef readonly dict others
+
+    cpdef count(self, str reason)
