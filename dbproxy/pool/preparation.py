@@ -12,7 +12,9 @@ def keep(dialogue: Dialogue, statement: Statement) -> bytes:
     statements = dialogue.statements
     statements.prepared[statement.name] = statement
     closes = b""
-    while len(statements.prepared) > statements.tenant.settings.max_prepared_statements > 0:
+    most: int = statements.tenant.settings.max_prepared_statements
+    statements.crowded = len(statements.prepared) > most // 2
+    while len(statements.prepared) > most > 0:
         name = next(iter(statements.prepared))
         dialogue.pipeline.skip(ord("C"), Evict(name, statements.prepared.pop(name)))
         closes += write_close(name)
@@ -26,7 +28,8 @@ def spell_prepare(dialogue: Dialogue, statement: Statement, describe: bool = Fal
     """
     statements, name = dialogue.statements, statement.name
     if name in statements.prepared:
-        statements.prepared[name] = statements.prepared.pop(name)  # now the one used last
+        if statements.crowded:
+            statements.prepared[name] = statements.prepared.pop(name)  # now the one used last
         if (
             not statements.unconfirmed
             or statements.unconfirmed.get(name, statements.batch) == statements.batch

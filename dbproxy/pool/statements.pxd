@@ -8,6 +8,7 @@ from dbproxy.pool.tenant cimport Tenant
 cdef class ServerStatements:
     cdef readonly Tenant tenant
     cdef readonly dict prepared
+    cdef public bint crowded
     cdef public bytes unnamed
     cdef public int batch
     cdef readonly dict unconfirmed

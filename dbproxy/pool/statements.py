@@ -11,7 +11,8 @@ class ServerStatements:
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
-        self.prepared: dict[bytes, Statement] = {}  # the one used last comes last
+        self.prepared: dict[bytes, Statement] = {}  # the one used last comes last, once it is `crowded`
+        self.crowded = False  # more than half of what it may have
         self.unnamed: bytes | None = None
         self.batch = 0
         # What we prepared and is not known to be there: in which batch.

@@ -1,5 +1,15 @@
 cimport cython
 
+cdef extern from *:
+    """
+    static inline PyObject *allocate_bytes(Py_ssize_t size) { return PyBytes_FromStringAndSize(NULL, size); }
+    """
+    bytes allocate "allocate_bytes" (Py_ssize_t size)
+    char *bytes_of "PyBytes_AS_STRING" (object data)
+cdef extern from "string.h":
+    void *copy "memcpy" (void *to, const void *data, size_t size)
+
+cdef bint COMPILED
 cdef list BIND_HEADERS
 
 
@@ -28,8 +38,11 @@ cpdef bint is_described(bytes chunk, Py_ssize_t stop) except -1
 
 cpdef bytes write_parse(bytes name, bytes body)
 
-@cython.locals(length=Py_ssize_t, header=bytes)
+@cython.locals(length=Py_ssize_t, header=bytes, whole=bytes, place="char *")
 cpdef bytes write_bind(bytes chunk, Py_ssize_t at, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t end, bytes name)
+
+@cython.locals(size=Py_ssize_t, piece=bytes, whole=bytes, place="char *")
+cpdef bytes join(list pieces)
 
 cpdef bytes write_describe(bytes name)
 

@@ -5,10 +5,14 @@ PostgreSQL: "Message Formats", Parse, Bind, Describe, Close. Each function takes
 message's kind byte, and returns None or -1 where the message has no such names: PostgreSQL says what is wrong with it.
 """
 
+# mypy: disable-error-code="name-defined, no-any-return"
+# ruff: noqa: F821  # both: allocate, copy and bytes_of exist in the compiled module alone
+
 from struct import Struct
 
 from dbproxy.errors import ProtocolViolation
 
+COMPILED = not __file__.endswith(".py")
 pack_header = Struct("!ci").pack
 OWN = b"dbproxy_own"  # a statement and a portal of our own, for a moment
 FIRST_OWN_TYPE = 16384  # PostgreSQL's FirstNormalObjectId: what it comes with has smaller numbers
@@ -162,7 +166,30 @@ def write_bind(chunk: bytes, at: int, start: int, stop: int, end: int, name: byt
     """The Bind at `at` with its statement name (`start:stop`) replaced; `end`: where the bytes that are there end."""
     length = length_at(chunk, at) - 1 + len(name) - (stop - start)
     header = BIND_HEADERS[length] if length < 1024 else pack_header(b"B", length)
-    return b"".join((header, cut(chunk, at + 5, start), name, cut(chunk, stop, end)))
+    if not COMPILED:
+        return header + chunk[at + 5 : start] + name + chunk[stop:end]
+    whole = allocate(start - at + len(name) + end - stop)
+    place = bytes_of(whole)
+    copy(place, bytes_of(header), 5)
+    copy(place + 5, bytes_of(chunk) + at + 5, start - at - 5)
+    copy(place + start - at, bytes_of(name), len(name))
+    copy(place + start - at + len(name), bytes_of(chunk) + stop, end - stop)
+    return whole
+
+
+def join(pieces: list[bytes]) -> bytes:
+    """`b"".join(pieces)` at a third of the price."""
+    if not COMPILED:
+        return b"".join(pieces)
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+    whole = allocate(size)
+    place = bytes_of(whole)
+    for piece in pieces:
+        copy(place, bytes_of(piece), len(piece))
+        place += len(piece)
+    return whole
 
 
 def write_describe(name: bytes) -> bytes:

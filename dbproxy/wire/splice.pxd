@@ -1,6 +1,6 @@
 cimport cython
 
-from dbproxy.wire.extended cimport cut
+from dbproxy.wire.extended cimport cut, join
 
 
 @cython.final

@@ -6,7 +6,7 @@ once. Offsets only grow from call to call. What is dropped stays dropped until `
 rows of a reply that nobody is to see have no marks.
 """
 
-from dbproxy.wire.extended import cut
+from dbproxy.wire.extended import cut, join
 
 
 class Splice:
@@ -83,4 +83,4 @@ class Splice:
         self.pieces = None
         if end > position and not self.dropping:
             pieces.append(cut(self.chunk, position, end))
-        return b"".join(pieces)
+        return join(pieces)
