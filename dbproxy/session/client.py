@@ -237,7 +237,10 @@ class Client(Connection):
         return self.prepared.knows(name)
 
     def told(self, name: bytes, statement: Any, columns: int) -> None:
-        if self.prepared.statements.get(name) is statement:
+        known = self.prepared.statements.get(name)
+        if known is not None and (
+            known is statement or known.body == statement.body
+        ):  # a twin may have merged
             self.prepared.described[name] = columns
 
     def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:

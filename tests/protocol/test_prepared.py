@@ -506,6 +506,27 @@ async def test_statement_of_a_databases_own_type_is_parsed_for_each_client_and_t
     await run(other, server, shared, "mine")
 
 
+async def test_client_is_told_columns_also_by_a_statement_that_turns_out_to_be_shared(house: House):
+    """It must not be given rows of another shape later."""
+    client, server = await house.pair()
+    answer = (PARSE_COMPLETE, parameter_types(16411), columns("a"), IDLE)
+    client.send(parse("s1", "SELECT $1"), describe("s1"), SYNC)
+    shared = (await server.receive()).body.name
+    await server.receives(describe(shared), SYNC)
+    server.send(*answer)
+    await client.receives(*answer)
+    other = await house.client()
+    other.send(parse("mine", "SELECT $1"), bind("mine"), describe_portal(), *RUN)
+    twin = (await server.receive()).body.name
+    await server.receives(describe(twin), bind(twin), describe_portal(), *RUN)
+    server.send(*answer[:-1], BIND_COMPLETE, columns("a"), *ANSWER)
+    await other.receives(PARSE_COMPLETE, BIND_COMPLETE, columns("a"), *ANSWER)
+    other.send(bind("mine"), *RUN)
+    await server.receives(bind(shared), *RUN)
+    server.send(CHANGED, IDLE)
+    await other.receives(CHANGED, IDLE)
+
+
 async def test_portal_tells_its_client_the_columns_of_its_statement(house: House):
     client, server = await house.pair()
     old = await prepare(client, server, "s1", "SELECT * FROM t")

@@ -4,6 +4,7 @@ import pytest
 
 from dbproxy.errors import AdminShutdown, ServerLost
 from dbproxy.net.link import PARKED
+from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
 from dbproxy.session import wait
 from dbproxy.session.client import Client
@@ -266,7 +267,7 @@ def test_request_in_a_transaction_is_not_sent_again(prepared: Client):
 
 
 def test_columns_told_of_what_the_name_does_not_mean_any_more_say_nothing(prepared: Client):
-    prepared.told(b"s", object(), 7)
+    prepared.told(b"s", Statement(b"another\0\0\0"), 7)
     assert prepared.prepared.described[b"s"] != 7
     prepared.told(b"s", prepared.prepared.statements[b"s"], 7)
     assert prepared.prepared.described[b"s"] == 7
