@@ -22,12 +22,15 @@ from dbproxy.wire.startup import parse_error_response
 log = structlog.get_logger()
 
 # Errors after which a request is sent again on a fresh statement: SQLSTATE, and the server function that
-# raised it, since 0A000 and 26000 have other causes. The last two say that somebody changed statements behind our back.
+# raised it, since they have other causes, too. 26000 and 42P05 say that somebody changed statements behind our back.
 STALE = {
     ("0A000", "RevalidateCachedQuery"),
     ("26000", "FetchPreparedStatement"),
     ("42P05", "StorePreparedStatement"),
+    ("42704", "lookup_type_cache"),
 }
+# Those that DDL explains; after the others the server's statements are not known any more.
+ALTERED = frozenset({"0A000", "XX000", "42704"})
 # Classes of errors that may come behind the use of a sequence: of data and constraints, RAISE, deadlock, cancel.
 RAN = frozenset({"22", "23", "40", "57", "P0"})
 # What PostgreSQL says to a Bind whose statement has other columns than its client was told.
@@ -169,7 +172,7 @@ def refuse(answer: Answer, refusal: Refusal | None) -> None:
 
 
 def is_stale(fields: dict[str, str]) -> bool:
-    """Whether a statement is out of date; XX000 is of an object that was dropped, perhaps to be made again."""
+    """Whether a statement is out of date; XX000, 42704: an object was dropped, perhaps to be made again."""
     dropped = fields.get("C") == "XX000" and fields.get("M", "").startswith("cache lookup failed")
     return dropped or (fields.get("C"), fields.get("R")) in STALE
 
@@ -180,7 +183,7 @@ def retry(answer: Answer, fields: dict[str, str], due: Mention) -> bool:
     if statement is None or not is_stale(fields):
         return False
     client = answer.loan.client
-    changed = fields["C"] in ("0A000", "XX000")
+    changed = fields["C"] in ALTERED
     if fields["C"] == "0A000" and client is not None and client.looks_elsewhere(statement):
         return False
     statement.renew()

@@ -1,5 +1,7 @@
 """Prepared statements under transaction pooling: DESIGN §6, the row on Parse, Bind, Describe and Close."""
 
+import pytest
+
 from dbproxy.pool.parameters import Parameters
 from tests.support.house import House
 from tests.support.peer import Peer
@@ -464,12 +466,19 @@ async def test_changed_result_type_is_never_seen(house: House):
     await run(client, server, new, "s1")
 
 
-async def test_statement_of_a_type_that_was_made_again_is_prepared_anew(house: House):
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        error("XX000", "cache lookup failed for type 16411", routine="getTypeOutputInfo"),
+        error("42704", "type with OID 16411 does not exist", routine="lookup_type_cache"),  # a domain
+    ],
+)
+async def test_statement_of_a_type_that_was_made_again_is_prepared_anew(house: House, dropped: bytes):
     client, server = await house.pair()
     old = await prepare(client, server, "s1", "SELECT a FROM t")
     client.send(bind("s1"), *RUN)
     await server.receives(bind(old), *RUN)
-    server.send(error("XX000", "cache lookup failed for type 16411", routine="getTypeOutputInfo"), IDLE)
+    server.send(dropped, IDLE)
     new = (await server.receive()).body.name
     assert new != old
     await server.receives(bind(new), *RUN)

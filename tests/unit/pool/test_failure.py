@@ -206,6 +206,8 @@ def test_server_whose_statements_were_changed_unseen_is_not_lent_again():
 
 def test_statement_of_an_object_that_is_gone_is_outdated():
     assert is_stale({"C": "XX000", "M": "cache lookup failed for type 16411"})
+    assert is_stale({"C": "42704", "M": "type with OID 16411 does not exist", "R": "lookup_type_cache"})
+    assert not is_stale({"C": "42704", "M": 'type "mood" does not exist', "R": "typenameType"})
     assert not is_stale({"C": "XX000", "M": "unexpected chunk number"})
     assert not is_stale({"C": "0A000", "M": "cannot", "R": "elsewhere"})
 
