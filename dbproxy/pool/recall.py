@@ -19,14 +19,17 @@ _QUOTE = "$dbproxy$"
 _UNKNOWN = "unknown"  # there is something, but it is not told
 
 # The block rolls itself back, so that nothing is left of its lock_timeout: what somebody alters is not waited for.
+# That has to be caught first: object_not_in_prerequisite_state, 55000, is to PL/pgSQL all of class 55.
 _FRAME = f"""DO LANGUAGE {LANGUAGE} {_QUOTE} DECLARE told pg_catalog.text; one pg_catalog.oid; BEGIN \
 PERFORM pg_catalog.set_config('lock_timeout', '5', true); told := pg_catalog.lastval(); {{}}RAISE SQLSTATE 'DBPRX'; \
 EXCEPTION WHEN SQLSTATE 'DBPRX' THEN PERFORM pg_catalog.set_config('{RECALLED}', told, true); \
+WHEN lock_not_available THEN PERFORM pg_catalog.set_config('{RECALLED}', '{_UNKNOWN}', true); \
 WHEN object_not_in_prerequisite_state THEN NULL; \
 WHEN OTHERS THEN PERFORM pg_catalog.set_config('{RECALLED}', '{_UNKNOWN}', true); END {_QUOTE}; """
 _ADD = (
     "BEGIN one := {}; told := pg_catalog.concat_ws(' ', told, one, pg_catalog.currval(one));"
-    " EXCEPTION WHEN OTHERS THEN NULL; END; "
+    " EXCEPTION WHEN lock_not_available THEN told := pg_catalog.concat_ws(' ', told, pg_catalog.concat('-', one), 0);"
+    " WHEN OTHERS THEN NULL; END; "
 )
 _SOME = "SELECT seqrelid FROM pg_catalog.pg_sequence LIMIT 100"
 _ALL = "".join(("FOR one IN (", _SOME, ") LOOP ", _ADD.format("one"), "END LOOP; "))
@@ -64,5 +67,8 @@ class Recall:
 
 
 def read_recalled(told: str | None) -> tuple[int, ...] | None:
-    """The setting's value: what `lastval` said, then each sequence's oid and what `currval` said; None: not known."""
+    """The setting's value: what `lastval` said, then each sequence's oid and what `currval` said; None: not known.
+
+    Where only that of one sequence is not known, its oid is negative.
+    """
     return None if told == _UNKNOWN else tuple(map(int, (told or "").split()))

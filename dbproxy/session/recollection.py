@@ -56,7 +56,11 @@ class Recollection:
             self.given.clear()
         if recalled:
             self.last = recalled[0]
-            self.given.update(zip(recalled[1::2], recalled[2::2], strict=True))
+            for sequence, value in zip(recalled[1::2], recalled[2::2], strict=True):
+                if sequence < 0:  # not told
+                    self.given.pop(-sequence, None)
+                else:
+                    self.given[sequence] = value
             self.server = server
 
 

@@ -5,14 +5,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
 import pytest
 
 from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
-from tests.support.serving import serving
+from tests.support.serving import serving, wait_until
 from tests.support.two_servers import SETTINGS, elsewhere, open_client, wait_for_kept
 
 TABLES = """
@@ -199,6 +199,45 @@ def test_sequence_that_somebody_alters_is_not_waited_for(
         assert one(client, "SELECT lastval()") == mine
         direct.rollback()
     assert one(client, "SHOW lock_timeout") == "30s"
+
+
+@contextmanager
+def altered(database: Database, client: psycopg.Connection) -> Iterator[None]:
+    """Somebody alters the sequence of items from the moment on in which the client's transaction is over."""
+    with psycopg.connect(database.dsn) as direct, ThreadPoolExecutor(1) as thread:
+        done = thread.submit(direct.execute, "ALTER SEQUENCE items_id_seq INCREMENT 1")
+        try:
+            waits = "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'items_id_seq'::regclass)"
+            wait_until(database, waits)
+        finally:
+            client.execute("COMMIT")
+        done.result(timeout=30)
+        yield
+        direct.rollback()
+
+
+def test_number_that_a_server_could_not_tell_is_not_told_to_who_comes_next(module_database: Database):
+    with serving(module_database, {**SETTINGS, "pool.size": 1}) as proxy:
+        with open_client(proxy.dsn()) as client:
+            client.execute("BEGIN; INSERT INTO items(name) VALUES (NULL)")
+            with altered(module_database, client):
+                client.execute("SELECT 1")  # behind the question
+        with open_client(proxy.dsn()) as other:
+            for recall in RECALLS:
+                with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                    other.execute(recall)
+
+
+def test_number_that_a_server_could_not_tell_is_not_the_one_before(
+    module_database: Database, proxy: Proxy, client: psycopg.Connection
+):
+    before = one(client, "INSERT INTO items(name) VALUES (NULL) RETURNING id")
+    assert one(client, "SELECT currval('items_id_seq')") == before
+    client.execute("BEGIN; INSERT INTO items(name) VALUES (NULL); INSERT INTO orders(item) VALUES (1)")
+    with altered(module_database, client):
+        client.execute("SELECT 1")
+    with suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+        assert one(client, "SELECT currval('items_id_seq')") != before
 
 
 def test_transaction_knows_its_own_number_and_pins_nothing(proxy: Proxy, client: psycopg.Connection):

@@ -46,6 +46,15 @@ def test_answers_are_what_was_told_last(recollection: Recollection, server: Any)
     assert "'200'::pg_catalog.oid THEN '9'" in answer
 
 
+def test_sequence_of_which_the_server_does_not_tell_is_not_known_any_more(
+    recollection: Recollection, server: Any
+):
+    recollection.conclude(server, (5, 100, 5, 200, 9), 0)
+    recollection.conclude(server, (6, -100, 0, 200, 6), 0)
+    recollection.conclude(server, (6, -300, 0), 0)
+    assert recollection.given == {200: 6}
+
+
 def test_what_the_server_does_not_tell_is_not_known_any_more(recollection: Recollection, server: Any):
     recollection.conclude(server, (5, 100, 5), 0)
     recollection.conclude(server, None, sql.ADVANCES)
