@@ -27,6 +27,7 @@ class Figures:
     outcome: Outcome
     scrape: Scrape
     slow_logged: int
+    slow_left_out: int  # of all queries: the log tells how many it does not show
     replicas: tuple[Replica, ...]
     rows: int
     balance: int
@@ -65,7 +66,9 @@ def judge(figures: Figures) -> list[Claim]:
             f"the accounts hold {figures.balance} of {ACCOUNTS * BALANCE}",
         ),
         Claim(
-            "every slow query was logged", 0 < slow == figures.slow_logged, f"{figures.slow_logged} of {slow}"
+            "every slow query was logged, or counted where there were too many",
+            0 < figures.slow_logged <= slow <= figures.slow_logged + figures.slow_left_out,
+            f"{figures.slow_logged} of {slow}",
         ),
         judge_replicas(figures),
         judge_reads(figures),

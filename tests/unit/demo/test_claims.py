@@ -26,6 +26,7 @@ def make_figures(**changes) -> Figures:
         outcome=make_outcome(),
         scrape=Scrape(f'dbproxy_clients{{state="active"}} 150\ndbproxy_clients{{state="idle"}} 50\n{READS}'),
         slow_logged=2,
+        slow_left_out=0,
         replicas=REPLICAS,
         rows=7,
         balance=100_000,
@@ -41,6 +42,10 @@ def failed(figures: Figures) -> list[str]:
 
 def test_good_figures_hold_every_claim():
     assert failed(make_figures()) == []
+
+
+def test_slow_query_that_the_log_only_counts_is_none_that_is_missing():
+    assert failed(make_figures(slow_logged=1, slow_left_out=30)) == []
 
 
 @pytest.mark.parametrize(
