@@ -73,6 +73,7 @@ class Lending:
             self.late = True
             return False
         if status == ord("I") and self.tracks and server.settle():
+            self.prepared.asked()
             return False
         if asks:
             self.client.resume()

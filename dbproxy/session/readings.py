@@ -7,6 +7,7 @@ back is not known then, and such a statement has to be prepared anew by its clie
 """
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from dbproxy.pool.audit import MARKS
 from dbproxy.pool.insertions import spell_ours, spell_run
@@ -73,7 +74,7 @@ class Readings:
         """What goes ahead of a Parse or PREPARE, if the transaction has changed what it is read by."""
         if scope.read is not None or scope in self.unread.values() or server.dialogue.status == ord("E"):
             return b""
-        name = f"{MARKS}{len(self.unread)}"
+        name = next(name for name in map(f"{MARKS}{{}}".format, count()) if name not in self.unread)
         self.unread[name] = scope
         server.dialogue.traces.touched.add(name)
         server.dialogue.traces.effects |= SETS
@@ -81,12 +82,11 @@ class Readings:
         return spell_ours(server.dialogue, [sets], simple)
 
     def conclude(self, named: Mapping[str, str | None]) -> None:
-        """The transaction is over; `named`: settings, by name."""
-        for name, scope in self.unread.items():
-            answer = named.get(name)
+        """A transaction is over; `named`: settings, by name, those that were asked for. Others are of a later one."""
+        for name in self.unread.keys() & named.keys():
+            scope, answer = self.unread.pop(name), named[name]
             if answer:
                 scope.learn(answer)
-        self.unread.clear()
 
     def follow(self, by_sql: Mapping[bytes, bytes]) -> None:
         """These are the statements made by PREPARE now; of one that was not noted the session's settings are taken."""

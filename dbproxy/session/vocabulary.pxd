@@ -20,7 +20,7 @@ cdef class Vocabulary:
     cdef readonly object scope
     cdef readonly object plain
     cdef readonly object own_scopes
-    cdef readonly bint departed
+    cdef readonly int departed
     cdef readonly dict statements
     cdef readonly list promised
     cdef readonly list faked

@@ -70,7 +70,8 @@ class Vocabulary:
         self.own_scopes = Scopes.of(settings)
         self.scope: Scope = self.own_scopes.full
         self.plain: Scope = self.own_scopes.plain
-        self.departed = False  # the scopes are those of the transaction at hand
+        # Whether the scopes are those of the transaction at hand, 2: as changed since the server was last asked.
+        self.departed = 0
         self.statements: dict[bytes, Statement] = {}
         self.promised: list[tuple[Parse | Close, Statement | None]] = []
         self.faked = self.promised  # the promises of the request at hand
@@ -160,15 +161,20 @@ class Vocabulary:
         path, read = not PATH.isdisjoint(settings), not READ.isdisjoint(settings)
         if path or read:
             self.enter(Scopes(self.scope, self.plain).without(path, read))
-            self.departed = True
+            self.departed = 2
+
+    def asked(self) -> None:
+        """The server is asked for the session's settings, all that was sent having been carried out."""
+        self.departed = min(self.departed, 1)
 
     def settle(self, settings: Mapping[str, str]) -> None:
-        """The session's settings are these now."""
+        """The session's settings are these, or were when the server was asked, and others are on their way."""
         self.own_scopes = Scopes.of(settings)
-        self.enter(self.own_scopes)
+        if self.departed < 2:
+            self.enter(self.own_scopes)
 
     def enter(self, scopes: Scopes) -> None:
-        self.departed = False
+        self.departed = 0
         self.scope = scopes.full
         self.plain = scopes.plain
 

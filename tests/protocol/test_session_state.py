@@ -115,6 +115,24 @@ async def test_what_the_client_sends_meanwhile_is_answered_in_order(house: House
     await asks(client, server, "SELECT 3", rows("3"), IDLE)  # the server has the client's setting
 
 
+async def test_what_is_set_behind_the_question_counts_for_what_is_parsed_behind_that(house: House):
+    """The answer tells what came before: a statement shared by it would have constants of another TimeZone."""
+    client, server = await house.pair()
+    kabul, date = query("SET TimeZone = 'Asia/Kabul'"), "SELECT '2024-01-01 12:00'::timestamptz"
+    await asks(client, server, "SET TimeZone = 'Asia/Tokyo'", complete("SET"), IDLE)
+    question = await server.audited()
+    client.send(kabul)
+    await server.receives(kabul)
+    server.send(findings(question, settings={"TimeZone": "Asia/Tokyo"}), IDLE, complete("SET"), IDLE)
+    await client.receives(complete("SET"), IDLE)
+    await server.audited()
+    client.send(parse("s1", date), SYNC)
+    _, ahead, *_ = await server.receive_until(SYNC)
+    assert (
+        "pg_catalog.current_setting('timezone')" in ahead.body.query
+    )  # the server is asked what it is read by
+
+
 async def test_extended_request_is_answered_behind_the_question_too(house: House):
     client, server = await house.pair()
     await asks(client, server, SET, complete("SET"), IDLE)

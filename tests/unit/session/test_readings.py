@@ -80,9 +80,25 @@ def test_answer_says_what_it_was_read_by(client: Client, readings: Readings, ser
     readings.note(server, scope, simple=False)
     (name,) = readings.unread
     readings.conclude({name: json.dumps({"scope": str(scope.serial), **GERMAN})})
+    client.prepared.asked()
     client.prepared.settle({})
     assert not readings.are_lost(scope)
     assert scope.read == (("datestyle", "German"),)
+
+
+def test_answer_about_what_came_before_leaves_the_question_open(
+    client: Client, readings: Readings, server: Server
+):
+    client.prepared.share_no_more(GERMAN)
+    scope = client.prepared.scope
+    readings.note(server, scope, simple=False)
+    (name,) = readings.unread
+    readings.conclude({"datestyle": "German"})
+    client.prepared.share_no_more(GERMAN)
+    readings.note(server, client.prepared.scope, simple=False)
+    readings.conclude({name: json.dumps({"scope": str(scope.serial), **GERMAN})})
+    assert scope.read == (("datestyle", "German"),)
+    assert list(readings.unread.values()) == [client.prepared.scope]
 
 
 def test_what_was_rolled_back_is_lost(client: Client, readings: Readings, server: Server):
@@ -91,6 +107,7 @@ def test_what_was_rolled_back_is_lost(client: Client, readings: Readings, server
     readings.note(server, scope, simple=False)
     assert not readings.are_lost(scope)  # as long as the transaction is open
     readings.conclude(dict.fromkeys(readings.unread))
+    client.prepared.asked()
     client.prepared.settle({})
     assert readings.are_lost(scope)
 
@@ -98,6 +115,7 @@ def test_what_was_rolled_back_is_lost(client: Client, readings: Readings, server
 def test_statement_whose_reading_is_lost_is_to_be_prepared_anew_by_its_client(client: Client, server: Server):
     client.prepared.share_no_more(GERMAN)
     client.prepared.define(b"s", DATE)
+    client.prepared.asked()
     client.prepared.settle({})
     ask(client, speech.bind("s"), speech.execute(), speech.SYNC)
     assert b"dbproxy/changed" in sent(server)

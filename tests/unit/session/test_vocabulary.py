@@ -148,9 +148,23 @@ def test_settings_that_change_what_words_mean_end_sharing_until_they_are_known(o
     own.share_no_more({"search_path"})
     own.define(b"s", BODY)
     assert not own.statements[b"s"].shared
+    own.asked()
     own.settle({})
     own.define(b"t", BODY)
     assert own.statements[b"t"].shared
+
+
+def test_settings_that_change_behind_the_question_are_not_known_by_its_answer(own: Vocabulary):
+    own.share_no_more({"search_path"})
+    own.asked()
+    own.share_no_more({"search_path"})
+    own.settle({"search_path": "first"})
+    own.define(b"s", BODY)
+    assert not own.statements[b"s"].shared
+    own.asked()
+    own.settle({"search_path": "second"})
+    own.define(b"t", BODY)
+    assert own.statements[b"t"].scope.path == (("search_path", "second"),)
 
 
 def test_other_settings_do_not(own: Vocabulary):
