@@ -16,12 +16,12 @@ from dbproxy.pool.parameters import literal
 
 # What makes equal names mean other tables: "$user" is on the default search path.
 PATH = frozenset({"search_path", "role", "session_authorization"})
-# What constants are read by. The last three are looked at when constants are folded into a plan.
+# What constants are read by. The last four are looked at when constants are folded into a plan.
 READ = frozenset(
     (
         "timezone", "timezone_abbreviations", "datestyle", "intervalstyle", "client_encoding",
         "standard_conforming_strings", "backslash_quote", "array_nulls", "transform_null_equals", "xmloption",
-        "lc_monetary", "bytea_output", "extra_float_digits", "default_text_search_config",
+        "lc_monetary", "bytea_output", "extra_float_digits", "default_text_search_config", "quote_all_identifiers",
     )
 )  # fmt: skip
 _KEPT = "dbproxy.kept_"  # settings that hold a value while another is in its place
