@@ -94,7 +94,7 @@ def serve(config: ConfigFile = None, set_: Overrides = None) -> None:
     overrides = parse_overrides(set_ or [])
     with reporting():
         load_settings(config, overrides)  # a mistake is told before anything heavier is imported
-        from dbproxy.app.proxy import serve as serve_clients
+        from dbproxy.app.lifecycle import serve as serve_clients
 
         raise typer.Exit(serve_clients(lambda: load_settings(config, overrides)))
 

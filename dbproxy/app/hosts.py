@@ -1,7 +1,9 @@
 """The hosts behind the proxy: the cluster, the pools to its replicas, and what follows when a host is lost or found."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from time import monotonic
+from typing import Any
 
 import structlog
 
@@ -43,6 +45,7 @@ class Hosts:
         self.room = Room(self.cluster)
         self.cluster.on_position = self.room.moved
         self.routers: dict[tuple[str, str], Router] = {}
+        self.watcher: asyncio.Task[Any] | None = None
         self.apply(settings, load_plugin(settings.routing.plugin))
 
     def apply(self, settings: Settings, plugin: Plugin | None) -> None:
@@ -83,8 +86,10 @@ class Hosts:
         """Whether hosts are probed: there are several, and a login to do it with."""
         return bool(self.settings.replicas)
 
-    async def run(self) -> None:
-        await self.cluster.run()
+    def watch(self, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[Any]]) -> None:
+        """From when there are several on."""
+        if self.watcher is None and self.watches():
+            self.watcher = spawn(self.cluster.run())
 
     # --- pools and routers ---
 

@@ -1,22 +1,23 @@
-"""From start to stop: listening, signals, reload, and a shutdown that lets every transaction end."""
+"""From start to stop (`serve`): listening, signals, reload, and a shutdown that lets every transaction end."""
 
 import asyncio
 import signal
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
 
 import structlog
+import uvloop
 
 from dbproxy import __version__, compiled
 from dbproxy.admin.http import Endpoints
+from dbproxy.app.janitor import Janitor
+from dbproxy.app.proxy import Proxy
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
 from dbproxy.net.listen import Listener, listen_tcp, listen_unix, raise_file_limit
+from dbproxy.net.loop import Loop
+from dbproxy.observe import logs
 from dbproxy.session.startup import Login
-
-if TYPE_CHECKING:
-    from dbproxy.app.proxy import Proxy
 
 log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ DRAIN_INTERVAL = 0.02  # seconds between looks at who is still in a transaction
 class Lifecycle:
     """One run of the proxy."""
 
-    def __init__(self, load: Callable[[], Settings], proxy: "Proxy") -> None:
+    def __init__(self, load: Callable[[], Settings], proxy: Proxy) -> None:
         self.load = load
         self.proxy = proxy
         self.listeners: list[Listener] = []
@@ -43,8 +44,8 @@ class Lifecycle:
             await self.listen(settings)
             await endpoints.start()
             proxy.warm_up()
-            proxy.spawn(proxy.keep_deadlines())
-            proxy.watch_hosts()
+            proxy.spawn(Janitor(proxy).run())
+            proxy.hosts.watch(proxy.spawn)
             self.announce(settings)
             await self.stop.wait()
             await self.drain()
@@ -163,10 +164,10 @@ class Lifecycle:
             client = login.client
             if client is not None and (not idle_only or client.is_idle()):
                 client.disconnect(error.message, error)
-            elif client is None and login.console is None:
-                login.refuse(error)
-            elif client is None:
+            elif client is None and login.console is not None:
                 login.console.disconnect(error.message, error)
+            elif client is None:
+                login.refuse(error)
 
     def stop_listening(self) -> None:
         for listener in self.listeners:
@@ -177,3 +178,12 @@ class Lifecycle:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def serve(load: Callable[[], Settings]) -> int:
+    """Run the proxy until it is told to stop. Raises ConfigurationError if it cannot start as it is told to."""
+    settings = load()
+    logs.configure(settings.log.format, settings.log.level)
+    make_loop = Loop if settings.listen.event_loop == "dbproxy" else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(Lifecycle(load, Proxy(settings)).run())

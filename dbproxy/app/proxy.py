@@ -1,19 +1,15 @@
-"""The composition root: the one object that knows everybody, and `serve`, which runs it."""
+"""The composition root: the one object that knows everybody."""
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import structlog
-import uvloop
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
-from dbproxy.app import catalogs
-from dbproxy.app.lifecycle import Lifecycle
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.scram import Keys
@@ -21,25 +17,17 @@ from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
 from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
-from dbproxy.net.loop import Loop
-from dbproxy.observe import logs
 from dbproxy.observe.slowlog import SlowLog
-from dbproxy.pool.janitor import isolated, sweep
 from dbproxy.pool.request import Request
-from dbproxy.pool.routines import REFRESH
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client
-from dbproxy.session.deadlines import sweep_hub, sweep_logins
 from dbproxy.session.hub import Hub, limit
 from dbproxy.session.identity import Identity
 from dbproxy.session.startup import Login
 from dbproxy.wire.extended import statement_text
 
 log = structlog.get_logger()
-
-SWEEP_INTERVAL = 0.2  # seconds
-SWEEPS_PER_SECOND = 5
 
 
 class Proxy(Pools):
@@ -57,9 +45,7 @@ class Proxy(Pools):
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
         self.stopping = False
-        self.behind = False  # with those who are over a limit
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.watcher: asyncio.Task[Any] | None = None
 
     @property
     def cluster(self) -> Cluster:
@@ -141,11 +127,6 @@ class Proxy(Pools):
             if user and self.settings.pool_for(database, user).min_pool_size:
                 self.find_pool(database, user).open_more(monotonic())
 
-    def watch_hosts(self) -> None:
-        """From when there are several on."""
-        if self.watcher is None and self.hosts.watches():
-            self.watcher = self.spawn(self.hosts.run())
-
     # --- what administrators ask for ---
 
     def apply(self, settings: Settings) -> None:
@@ -155,7 +136,7 @@ class Proxy(Pools):
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
         self.hosts.apply(settings, plugin)
-        self.watch_hosts()
+        self.hosts.watch(self.spawn)
         for login in self.registry:
             self.give_router(login)
         for pool in self.all_pools():
@@ -192,60 +173,6 @@ class Proxy(Pools):
         if not task.cancelled() and task.exception() is not None:
             log.error("task failed", exc_info=task.exception())
 
-    async def keep_deadlines(self) -> None:
-        """The janitor: every deadline is looked at here, those of clients once a second."""
-        for turn in itertools.count():
-            await asyncio.sleep(SWEEP_INTERVAL)
-            self.sweep(monotonic(), clients=turn % SWEEPS_PER_SECOND == 0)
-
-    def sweep(self, now: float, *, clients: bool) -> None:
-        """`clients`: the deadlines that are looked at once a second, too. Each is isolated from the others."""
-        for pool in list(self.all_pools()):
-            sweep(pool, now)
-        steps: list[Callable[[float], object]] = [self.forget_pools, self.sweep_hosts]
-        if clients:
-            steps += [self.sweep_hubs, self.refresh, self.sample]
-        if clients or self.behind:
-            steps.append(self.sweep_logins)
-        for step in steps:
-            with isolated():
-                step(now)
-
-    def forget_pools(self, now: float) -> None:
-        for key, pool in list(self.pools.items()):
-            unused = pool.forgettable(now) and not any(login.pool is pool for login in self.registry)
-            if unused and self.hosts.forget(key):
-                del self.pools[key]
-
-    def sweep_hosts(self, _: float) -> None:
-        self.hosts.sweep()
-
-    def sweep_hubs(self, now: float) -> None:
-        for hub in list(self.hubs.values()):
-            with isolated(database=hub.database):
-                sweep_hub(hub, now)
-        self.senders.sweep()
-
-    def refresh(self, now: float) -> None:
-        """Have read again what databases define."""
-        for pool in self.pools.values():
-            if pool.tenant.routines_read_at and now - pool.tenant.routines_read_at >= REFRESH and pool.idle:
-                self.spawn(catalogs.read_routines(pool))
-        for router in self.routers.values():
-            if catalogs.is_asleep(router, now):
-                catalogs.sleep(router)
-            elif catalogs.claim_read(router, now):
-                self.spawn(catalogs.read(router))
-            elif catalogs.claim_look(router, now):
-                self.spawn(catalogs.look(router))
-
-    def sample(self, now: float) -> None:
-        self.averages.sample(self.pools.values(), now)
-        self.slowlog.sweep(now)
-
-    def sweep_logins(self, now: float) -> None:
-        self.behind = sweep_logins(self.registry, self.settings, now)
-
 
 async def hear(hub: Hub, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
     try:
@@ -276,12 +203,3 @@ def read_text(file: Path) -> str:
     except UnicodeDecodeError:
         reason = f"{file}: must be UTF-8 text"
     raise ConfigurationError(reason)  # outside the handler: that error holds all of the file
-
-
-def serve(load: Callable[[], Settings]) -> int:
-    """Run the proxy until it is told to stop. Raises ConfigurationError if it cannot start as it is told to."""
-    settings = load()
-    logs.configure(settings.log.format, settings.log.level)
-    make_loop = Loop if settings.listen.event_loop == "dbproxy" else uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        return runner.run(Lifecycle(load, Proxy(settings)).run())

@@ -11,9 +11,9 @@ from dbproxy.cluster.member import Member
 
 
 class Guest(Protocol):
-    """Who waits: `resume` is called once, unless it has left."""
+    """Who waits: `replayed` is called once, unless it has left."""
 
-    def resume(self) -> None: ...
+    def replayed(self) -> None: ...
 
 
 class Room:
@@ -47,4 +47,4 @@ class Room:
     def call(self, guest: Guest) -> None:
         if guest in self.waiting:
             self.leave(guest)
-            guest.resume()
+            guest.replayed()

@@ -8,15 +8,17 @@ from dbproxy.session.inbound cimport Inbound
 from dbproxy.session.intake cimport Intake
 from dbproxy.session.loan cimport Lending
 from dbproxy.session.route cimport Route
-from dbproxy.session.statements cimport ClientStatements
+from dbproxy.session.translator cimport Translator
+from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.wire.framer cimport Framer
 
-cdef int DUE_LIMIT, FLOODING, NOT, PARKED, RETRY
+cdef int DONE, DUE_LIMIT, FLOODING, NOT, PARKED, REFUSED, RETRY, SERVED
 
 
 cdef class Client(Connection):
     cdef readonly object state
-    cdef readonly ClientStatements prepared
+    cdef readonly Vocabulary prepared
+    cdef readonly Translator translator
     cdef readonly Ear ear
     cdef readonly Route route
     cdef readonly Lending lending
@@ -24,7 +26,7 @@ cdef class Client(Connection):
 
     cdef take(self, bytes data)
     @cython.locals(inbound=Inbound, framer=Framer, index=Py_ssize_t, position=Py_ssize_t)
-    cpdef resume(self, Server server=*)
+    cpdef resume(self, int event, Server server=*)
     @cython.locals(inbound=Inbound)
     cdef drain(self)
     cpdef serve(self, server, double now)

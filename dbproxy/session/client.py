@@ -9,12 +9,12 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import FLOODING, PARKED
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
 from dbproxy.routing.reader import Reader
@@ -28,9 +28,9 @@ from dbproxy.session.judging import Judge
 from dbproxy.session.loan import Lending
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
-from dbproxy.session.statements import ClientStatements
-from dbproxy.session.unnamed import learn
-from dbproxy.session.wait import NOT, RETRY
+from dbproxy.session.translator import Translator
+from dbproxy.session.vocabulary import Previous, Vocabulary
+from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
 
 
 class Client(Connection):
@@ -39,30 +39,36 @@ class Client(Connection):
     def __init__(self, identity: Identity, house: House, pool: Pool, router: Router | None) -> None:
         Connection.__init__(self, identity, pool)
         state = self.state = SessionState(self, house)
-        prepared = self.prepared = ClientStatements(pool, state.shares, identity.settings.values, state)
-        self.ear = Ear(self, state, prepared)
+        prepared = self.prepared = Vocabulary(pool, state.shares, identity.settings.values, state)
+        self.translator = Translator(prepared, state)
+        series = self.translator.series
+        self.ear = Ear(self, state, series)
         reader = Reader(read_only=identity.read_only)
         routes = state.shares and state.mode == "transaction"
         judge = Judge(self, reader, state, prepared, router if routes else None)
-        self.route = Route(self, state, prepared, reader, judge)
-        self.lending = Lending(self, state, prepared, self.route)
-        self.intake = Intake(self, state, prepared, self.ear, self.route, self.lending)
+        self.route = Route(self, state, prepared, series, reader, judge)
+        self.lending = Lending(self, state, prepared, series, self.route)
+        self.intake = Intake(self, state, self.translator, self.ear, self.route, self.lending)
 
     # --- waiting ---
 
     def take(self, data: bytes) -> None:
         self.intake.take(data)
 
-    def resume(self, server: Server | None = None) -> None:
-        """Go on where the client was parked, on `server` if it has waited for one.
+    def resume(self, event: int, server: Server | None = None) -> None:
+        """Go on where the client was parked, if that is what the event ends; on `server` if it has waited for one.
 
         The one way on. Whoever calls it, the janitor, a server or another client's request, goes on, too: what goes
         wrong here is this client's.
         """
         inbound = self.inbound
+        if not inbound.wait & event:  # about something that is over
+            if server is not None:
+                server.close("nobody has waited for it")
+            return
         try:
             place = inbound.end_wait()
-            self.prepared.asks = False
+            self.translator.series.waits = False
             if server is not None:
                 first = self.lending.begin(server)
                 if first:
@@ -87,15 +93,18 @@ class Client(Connection):
             self.free(PARKED)
 
     def serve(self, server: Server, now: float) -> None:
-        self.resume(server)
+        self.resume(SERVED, server)
 
     def ask_again(self) -> None:
         """What its request has waited for on its way through the gates is there."""
-        self.intake.wait_anew()
-        self.resume()
+        if self.inbound.wait & DONE:
+            self.intake.wait_anew()
+            self.resume(DONE)
 
     def refuse(self, error: ProxyError) -> None:
         """There is no server for the request: it fails, and the connection goes on if the error allows it."""
+        if not self.inbound.wait & REFUSED:
+            return
         try:
             host = self.route.find_unreachable(error)
             if host is not None:
@@ -106,7 +115,7 @@ class Client(Connection):
         except Exception as failure:
             self.fail(failure)
             return
-        self.resume()
+        self.resume(REFUSED)
 
     # --- its answers ---
 
@@ -181,10 +190,10 @@ class Client(Connection):
         A client that was told them would read the new answer by the old description: it gets PostgreSQL's error,
         upon which drivers prepare the statement anew.
         """
-        prepared, replay = self.prepared, self.route.replay
-        if prepared.asks or not replay.possible(prepared.executes) or self.inbound.framer.left:
+        series, replay = self.translator.series, self.route.replay
+        if series.waits or not replay.possible(series.executes) or self.inbound.framer.left:
             return False
-        if changed and name in prepared.described:
+        if changed and name in self.prepared.described:
             return False
         self.inbound.wait = RETRY
         replay.used = True
@@ -214,7 +223,7 @@ class Client(Connection):
         self.state.listening.count_early(failed)
 
     def transaction_ended(self) -> None:
-        self.prepared.begun = self.prepared.executes = False
+        self.translator.series.end()
 
     def committed(self, position: int) -> None:
         self.route.committed(position)
@@ -236,7 +245,7 @@ class Client(Connection):
     def knows(self, name: bytes) -> bool:
         return self.prepared.knows(name)
 
-    def told(self, name: bytes, statement: Any, columns: int) -> None:
+    def told(self, name: bytes, statement: Statement, columns: int) -> None:
         known = self.prepared.statements.get(name)
         if known is not None and (
             known is statement or known.body == statement.body
@@ -244,18 +253,18 @@ class Client(Connection):
             self.prepared.described[name] = columns
 
     def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
-        learn(self.prepared, columns, full, renewed)
+        self.prepared.unnamed.learn(columns, full, renewed)
 
     def told_portal(self, columns: bytes) -> None:
-        self.prepared.portal_columns = columns
+        self.prepared.unnamed.portal_columns = columns
 
-    def looks_elsewhere(self, statement: Any) -> bool:
+    def looks_elsewhere(self, statement: Statement) -> bool:
         return self.prepared.looks_elsewhere(statement)
 
-    def merge(self, twin: Any, statement: Any) -> None:
+    def merge(self, twin: Statement, statement: Statement) -> None:
         self.prepared.merge(twin, statement)
 
-    def restore(self, name: bytes, previous: Any) -> None:
+    def restore(self, name: bytes, previous: Previous) -> None:
         self.prepared.restore(name, previous)
 
     def forget_statements(self, spared: set[bytes]) -> None:

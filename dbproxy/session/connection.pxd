@@ -5,7 +5,7 @@ from dbproxy.pool.server cimport Server
 from dbproxy.session.inbound cimport Inbound
 from dbproxy.wire.framer cimport Framer
 
-cdef int NOT, PARKED, PARTNER_FULL, SELF_FULL
+cdef int NOT, PARKED, PARTNER_FULL, REPLAYED, SELF_FULL
 
 
 cdef class Connection(Borrower):
@@ -18,5 +18,5 @@ cdef class Connection(Borrower):
     cdef take(self, bytes data)
     cpdef park(self, int wait, Framer framer, Py_ssize_t index)
     cpdef bint is_parked(self)
-    cpdef resume(self, Server server=*)
+    cpdef resume(self, int event, Server server=*)
     cpdef data_received(self, bytes data)

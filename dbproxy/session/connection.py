@@ -10,7 +10,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.identity import Identity
 from dbproxy.session.inbound import Inbound
-from dbproxy.session.wait import NOT
+from dbproxy.session.wait import NOT, REPLAYED
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
 
@@ -39,9 +39,13 @@ class Connection(Borrower):
         """Handle what the client sent."""
         raise NotImplementedError
 
-    def resume(self, server: Server | None = None) -> None:
-        """Go on where the client was parked, on `server` if it has waited for one."""
+    def resume(self, event: int, server: Server | None = None) -> None:
+        """Go on where the client was parked, if that is what the event ends; on `server` if it has waited for one."""
         raise NotImplementedError
+
+    def replayed(self) -> None:
+        """A replica is fresh enough, or the time to wait for one is over (routing.room)."""
+        self.resume(REPLAYED)
 
     def ask_again(self) -> None:
         """What its request has waited for on its way through the gates is there."""

@@ -55,7 +55,7 @@ def end_client(client: Client, now: float) -> bool:
         if client.full and client.transport is not None:
             client.transport.abort()  # who reads nothing does not read this either
     elif is_stuck(client, now):
-        client.intake.flush()
+        client.lending.flush()
     return error is not None
 
 
@@ -64,7 +64,7 @@ def is_stuck(client: Client, now: float) -> bool:
     limits = client.pool.settings
     if limits.idle_transaction_timeout <= 0 or now - client.inbound.arrived < FLUSH_AFTER:
         return False
-    return client.intake.lacks_flush()
+    return client.lending.lacks_flush()
 
 
 def judge(client: Client, now: float) -> ProxyError | None:
@@ -101,13 +101,14 @@ def sweep_hub(hub: Hub, now: float) -> None:
 
 def check_hub(hub: Hub, now: float) -> None:
     """A connection that is only heard on may be dead without a word: ask it now and then."""
-    if hub.server is None or hub.pool is None:
+    receiver = hub.receiver
+    if receiver is None or hub.pool is None:
         return
     settings = hub.pool.settings
-    quiet = now - max(hub.heard_at, hub.asked_at)
-    if hub.sent and settings.server_connect_timeout and quiet >= settings.server_connect_timeout:
-        hub.server.close("no answer to a check or LISTEN")
-    elif not hub.sent and settings.server_check_delay and quiet >= settings.server_check_delay:
+    quiet = now - receiver.quiet_since()
+    if receiver.sent and settings.server_connect_timeout and quiet >= settings.server_connect_timeout:
+        receiver.server.close("no answer to a check or LISTEN")
+    elif not receiver.sent and settings.server_check_delay and quiet >= settings.server_check_delay:
         hub.run([("", None)])
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dbproxy.errors import AdminShutdown
 from dbproxy.pool.audit import Findings
 from dbproxy.session.connection import Connection
+from dbproxy.session.series import Series
 from dbproxy.session.state import SessionState
-from dbproxy.session.statements import ClientStatements
 from dbproxy.sql.statement import DISCARDS, LISTENS
 from dbproxy.wire import build
 
@@ -21,10 +21,10 @@ NOTIFICATION_LIMIT = 10000  # kept for a client in a transaction
 class Ear:
     """One client's."""
 
-    def __init__(self, client: Connection, state: SessionState, prepared: ClientStatements) -> None:
+    def __init__(self, client: Connection, state: SessionState, series: Series) -> None:
         self.client = client
         self.state = state
-        self.prepared = prepared
+        self.series = series
         self.owes_ready = False
 
     # --- ReadyForQuery ---
@@ -109,8 +109,8 @@ class Ear:
         """Whether PostgreSQL would tell a notification now: no transaction is open, and no reply due."""
         server = self.client.server
         if server is None:
-            return not self.prepared.begun
+            return not self.series.begun
         if not server.dialogue.between_requests() or server.relay.framer.left:
             return False
-        begun = self.prepared.begun or self.prepared.executes or server.relay.answer.forwarded
+        begun = self.series.begun or self.series.executes or server.relay.answer.forwarded
         return server.dialogue.pipeline.ignoring or not begun

@@ -10,10 +10,11 @@ from dbproxy.net.direct import monotonic
 from dbproxy.pool.query import Query
 from dbproxy.pool.request import NO_TEXT, Request
 from dbproxy.session.connection import Connection
+from dbproxy.session.ear import Ear
 from dbproxy.session.judging import Judge
 from dbproxy.session.passage import Passage
 from dbproxy.session.route import Route
-from dbproxy.session.statements import ClientStatements
+from dbproxy.session.translator import Translator
 from dbproxy.session.vocabulary import cut_body
 from dbproxy.sql.identity import Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts, target_name
@@ -25,9 +26,11 @@ log = structlog.get_logger()
 class Gateway:
     """Of one client. Its `passage` is the way of the request that a server was borrowed for, or is to be."""
 
-    def __init__(self, client: Connection, prepared: ClientStatements, route: Route) -> None:
+    def __init__(self, client: Connection, translator: Translator, ear: Ear, route: Route) -> None:
         self.client = client
-        self.prepared = prepared
+        self.prepared = translator.prepared
+        self.series = translator.series
+        self.ear = ear
         self.route = route
         self.judge: Judge = route.judge
 
@@ -39,23 +42,38 @@ class Gateway:
         client, inbound = self.client, self.client.inbound
         if self.route.mover.repeats is not None:
             return GO
-        if inbound.passage is None:
+        passage = inbound.passage
+        if passage is None:
             query = self.read_query(framer, index, arrived)
-            inbound.passage = Passage(client, query, client.pool.tenant.gates)
-        verdict: Verdict = inbound.passage.ask(monotonic())
+            passage = inbound.passage = Passage(client, query, client.pool.tenant.gates)
+        verdict: Verdict = passage.ask(monotonic())
         return verdict
 
     def wait(self, verdict: Delay | Await) -> None:
-        self.client.inbound.room = self.client.inbound.passage
-        self.client.inbound.passage.wait(verdict, monotonic())
+        passage = self.client.inbound.passage
+        assert passage is not None  # it says so
+        self.client.inbound.room = passage
+        passage.wait(verdict, monotonic())
 
     # --- answered without a server ---
 
+    def answer(self, framer: Framer, index: int, data: bytes) -> int:
+        """A gate has answered what begins at mark `index` with `data`; how many messages that are."""
+        query = self.settle(framer, index)
+        self.client.write(self.prepared.keep_promises() + data + self.ear.spell_ready())
+        self.series.begun = False
+        microseconds = int((monotonic() - query.arrived) * 1e6)
+        self.client.pool.stats.query(microseconds)
+        self.tell(query, microseconds, failed=data[:1] == b"E")
+        self.client.inbound.end_passage()
+        return len(query.kinds)
+
     def settle(self, framer: Framer, index: int) -> Query:
         """A gate answers what begins at mark `index`: what its messages mean for the client's statements holds."""
-        query: Query = self.client.inbound.passage.request
-        if not query.whole:
+        passage = self.client.inbound.passage
+        if passage is None or not passage.request.whole:
             raise RuntimeError("a gate has answered a request that only a server can answer")
+        query: Query = passage.request
         for place in range(index, index + len(query.kinds)):
             self.settle_message(framer.chunk, framer.mark_at(place))
         if query.shape is not None and (b"Q" in query.kinds or b"B" in query.kinds):
@@ -66,7 +84,7 @@ class Gateway:
         kind, at = mark & 255, mark >> 8
         stop = at + length_at(chunk, at)
         if kind == ord("Q"):
-            self.prepared.unnamed = None
+            self.prepared.unnamed.body = None
         elif kind == ord("P"):
             name, body = parse_parts(chunk, at, stop) or (b"", b"")  # it has been read
             if name:
@@ -142,7 +160,7 @@ class Gateway:
     def body_of(self, name: bytes) -> bytes:
         """Of the client's statement of this name."""
         if not name:
-            return self.prepared.unnamed or b""
+            return self.prepared.unnamed.body or b""
         known = self.prepared.statements.get(name)
         return known.body if known is not None else b""
 

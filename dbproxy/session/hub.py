@@ -12,7 +12,6 @@ What is not as on a direct connection:
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable
 from time import monotonic
 
@@ -21,9 +20,7 @@ import structlog
 from dbproxy.config import PoolSettings
 from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRefused
 from dbproxy.pool.borrower import Borrower
-from dbproxy.pool.login import refusal
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import (
     HEARD,
@@ -35,10 +32,8 @@ from dbproxy.session.channels import (
     check_name,
     quote,
 )
+from dbproxy.session.receiver import Receiver, Subject
 from dbproxy.wire import build
-from dbproxy.wire.extended import length_at
-from dbproxy.wire.framer import server_framer
-from dbproxy.wire.startup import parse_error_response
 
 log = structlog.get_logger()
 
@@ -70,23 +65,24 @@ class Hub(Borrower):
         self.find_sender = find_sender
         self.user = ""  # whose login the next pool uses
         self.pool: Pool | None = None
-        self.server: Server | None = None
+        self.receiver: Receiver | None = None  # the connection at hand
         self.subscriptions = Subscriptions()
-        self.channels = self.subscriptions.channels
-        self.framer = server_framer()
-        self.sent: deque[Channel | Callable[[], None] | None] = (
-            deque()
-        )  # what each ReadyForQuery will be about
-        self.error: ServerRefused | None = None
-        self.served_at = self.asked_at = self.heard_at = 0.0
         self.unneeded_since = 0.0
         self.received = self.delivered = 0  # notifications, and messages to listeners
         self.losses = 0  # of a connection on which somebody listened
 
+    @property
+    def channels(self) -> dict[str, Channel]:
+        return self.subscriptions.channels
+
+    @property
+    def server(self) -> Server | None:
+        return self.receiver.server if self.receiver is not None else None
+
     # --- what clients ask ---
 
-    def hears(self, channels: Iterable[str]) -> bool:
-        """Whether the server listens to all of them already; they are kept for a while."""
+    def keep(self, channels: Iterable[str]) -> bool:
+        """Keep them for a while, if the server listens to all of them already; whether it does."""
         for name in channels:
             channel = self.channels.get(name)
             if channel is None or channel.state != HEARD:
@@ -139,7 +135,7 @@ class Hub(Borrower):
     def listen(self, channels: Iterable[Channel]) -> None:
         """Ask for those that were not asked for yet, or for a connection, which asks for all."""
         wanted = [channel for channel in channels if channel.state == WANTED]
-        if self.server is None:
+        if self.receiver is None:
             if wanted:
                 self.connect(monotonic())
             return
@@ -149,27 +145,19 @@ class Hub(Borrower):
 
     def catch_up(self, then: Callable[[], None]) -> None:
         """Call `then` once all has been delivered that was committed before: a backend tells it before it is ready."""
-        if self.server is None:
+        if self.receiver is None:
             then()
         else:
             self.run([("", then)])
 
-    def run(self, statements: list[tuple[str, Channel | Callable[[], None] | None]]) -> None:
-        """Send each as a Query of its own."""
-        server = self.server
-        if server is None or not statements:
-            return
-        now = monotonic()
-        if not self.sent:
-            self.asked_at = now
-        for _, channel in statements:
-            server.dialogue.pipeline.expect(ord("Q"), new_request(now))
-            self.sent.append(channel)
-        server.write(b"".join(build.query(sql) for sql, _ in statements))
+    def run(self, statements: list[tuple[str, Subject]]) -> None:
+        """Send each as a Query of its own, if there is a connection."""
+        if self.receiver is not None and statements:
+            self.receiver.ask(statements, monotonic())
 
     def connect(self, now: float) -> None:
         """Wait for a connection, unless there is one or it is waited for."""
-        if self.closed or self.server is not None:
+        if self.closed or self.receiver is not None:
             return
         pool = self.pool = self.find_pool()
         if self not in pool.waiting:
@@ -190,27 +178,24 @@ class Hub(Borrower):
     # --- what the server says ---
 
     def reply(self, data: bytes) -> None:
-        self.heard_at = monotonic()
-        marks = self.framer.feed(data)
-        chunk = self.framer.chunk
-        for mark in marks:
-            kind, at = mark & 255, mark >> 8
-            if kind == ord("A"):
-                self.deliver(chunk[at : at + length_at(chunk, at)])
-            elif kind == ord("E"):
-                self.error = refusal(parse_error_response(chunk[at + 5 : at + length_at(chunk, at)]))
-            elif kind == ord("Z"):
-                self.answered()
+        receiver = self.receiver
+        assert receiver is not None  # whose server says this
+        for message in receiver.read(data, monotonic()):
+            if message[0] == ord("A"):
+                self.deliver(receiver.server, message)
+            elif message[0] == ord("E"):
+                receiver.fail(message)
+            else:
+                self.answered(*receiver.take_answered())
 
-    def deliver(self, message: bytes) -> None:
+    def deliver(self, server: Server, message: bytes) -> None:
         """A NotificationResponse: to all who listen, with the sender's process id as its client knows it."""
         self.received += 1
         name = channel_of(message)
         channel = self.channels.get(name)
         if channel is None or not channel.listeners:
             return
-        pid = int.from_bytes(message[5:9], "big")
-        sender = self.find_sender(self.server.backend.address, pid) if self.server is not None else pid
+        sender = self.find_sender(server.backend.address, int.from_bytes(message[5:9], "big"))
         message = message[:5] + sender.to_bytes(4, "big") + message[9:]
         listeners = tuple(channel.listeners)  # one may leave while it is told
         channel.delivered += len(listeners)
@@ -221,27 +206,22 @@ class Hub(Borrower):
             except Exception:  # our own bug costs this listener its notification, and nobody else anything
                 log.exception("internal error", database=self.database, channel=name)
 
-    def answered(self) -> None:
+    def answered(self, subject: Subject, error: ServerRefused | None) -> None:
         """The oldest statement is over."""
-        channel = self.sent.popleft()
-        error, self.error = self.error, None
-        if channel is not None and not isinstance(channel, Channel):
-            channel()
-            return
-        if error is None:
-            if channel is not None:
-                channel.heard()
-            return
-        error.severity = "ERROR"
-        log.warning("LISTEN failed", database=self.database, sqlstate=error.sqlstate, error=error.message)
-        if channel is not None:
-            self.subscriptions.refuse(channel, error)
+        if subject is not None and not isinstance(subject, Channel):
+            subject()
+        elif error is not None:
+            error.severity = "ERROR"
+            log.warning("LISTEN failed", database=self.database, sqlstate=error.sqlstate, error=error.message)
+            if subject is not None:
+                self.subscriptions.refuse(subject, error)
+        elif subject is not None:
+            subject.heard()
 
     # --- Borrower ---
 
     def serve(self, server: Server, now: float) -> None:
-        self.server = server
-        self.served_at = self.heard_at = now
+        self.receiver = Receiver(server, now)
         self.listen(self.channels.values())
 
     def refuse(self, error: ProxyError) -> None:
@@ -261,16 +241,13 @@ class Hub(Borrower):
         return False
 
     def server_lost(self, error: ProxyError, told: bool) -> None:
-        self.server = self.error = None
-        self.framer = server_framer()
-        sent, self.sent = self.sent, deque()
-        for waiting in sent:
-            if waiting is not None and not isinstance(waiting, Channel):
-                waiting()
+        receiver, self.receiver = self.receiver, None
+        assert receiver is not None  # whose server that was
+        receiver.give_up()
         self.losses += bool(self.subscriptions.names)
         self.subscriptions.interrupt()
         now = monotonic()
-        if self.channels and now - self.served_at >= SHORT_LIFE:
+        if self.channels and now - receiver.served_at >= SHORT_LIFE:
             self.connect(now)
 
     def hold(self, reason: int) -> None:

@@ -1,7 +1,6 @@
 """Who logged in: what does not change from a client's login to its end."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from dbproxy.pool.parameters import NOTHING, Parameters
 
@@ -28,7 +27,7 @@ class Identity:
     application_name: str = ""
     settings: Parameters = NOTHING
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, str | int]:
         """For a log line."""
         return {
             "client": self.id,

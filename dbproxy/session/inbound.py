@@ -1,11 +1,10 @@
 """What a client has sent: cut into messages, or kept until it does not wait any more."""
 
-from typing import Any
-
 from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.room import Room
+from dbproxy.session.passage import Passage
 from dbproxy.session.wait import NOT
 from dbproxy.wire.framer import Framer
 
@@ -15,7 +14,7 @@ BACKLOG_LIMIT = 65536  # bytes read from a client that waits before it is no lon
 class Inbound:
     """Of one client. `room`: with whom the client stands while it waits (its `leave` takes the client out)."""
 
-    def __init__(self, framer: Framer, room: Pool | Room) -> None:
+    def __init__(self, framer: Framer, room: Pool | Room | Passage) -> None:
         self.framer = framer
         self.room = room
         self.wait = NOT  # session.wait
@@ -23,7 +22,7 @@ class Inbound:
         self.chunks: list[bytes] = []  # what came while the client waits
         self.size = 0  # of the chunks, in bytes
         self.arrived = monotonic()  # when the last chunk that was looked at came
-        self.passage: Any = None  # the request's way through the gates, up to the end of the loan
+        self.passage: Passage | None = None  # the request's way through the gates, up to the end of the loan
         self.leaving = False  # the client sends no more
         # What is wrong with what the client sent last: the client is disconnected once what came before is answered.
         self.fault: ProxyError | None = None

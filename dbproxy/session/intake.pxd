@@ -10,7 +10,9 @@ from dbproxy.session.inbound cimport Inbound
 from dbproxy.session.loan cimport Lending
 from dbproxy.session.replay cimport Replay
 from dbproxy.session.route cimport Route
-from dbproxy.session.statements cimport ClientStatements
+from dbproxy.session.series cimport Series
+from dbproxy.session.translator cimport Translator
+from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
@@ -24,7 +26,9 @@ cdef int ANSWER, DUE_LIMIT, FLOODING, HUB, NOT, NOTHING_YET, REPLICA, SERVER, SP
 cdef class Intake:
     cdef readonly Connection client
     cdef readonly object state
-    cdef readonly ClientStatements prepared
+    cdef readonly Vocabulary prepared
+    cdef readonly Translator translator
+    cdef readonly Series series
     cdef readonly Ear ear
     cdef readonly Route route
     cdef readonly Lending lending
@@ -33,7 +37,6 @@ cdef class Intake:
     cdef readonly bint tracks
     cdef readonly Splice splice
     cdef public Request unfinished
-    cdef readonly double flushed_at
     cdef readonly bint discarding
 
     @cython.locals(client=Connection, inbound=Inbound, framer=Framer, server=Server, stays=Py_ssize_t)
@@ -42,20 +45,18 @@ cdef class Intake:
     @cython.locals(client=Connection, server=Server, splice=Splice, mark=Py_ssize_t, kind=int, at=Py_ssize_t, request=Request, onward=Py_ssize_t)
     cpdef handle(self, Framer framer, Py_ssize_t index, Py_ssize_t position)
     cdef Py_ssize_t pass_gates(self, Framer framer, Py_ssize_t index) except -2
-    cdef Py_ssize_t answer_request(self, Framer framer, Py_ssize_t index, bytes data) except -2
     @cython.locals(client=Connection, home=Pool, server=Server)
     cdef Server borrow(self, Framer framer, Py_ssize_t index)
     cdef lend(self, Server server)
     @cython.locals(replay=Replay, data=bytes)
     cdef send(self, Server server, Py_ssize_t end)
-    @cython.locals(prepared=ClientStatements, shape=Shape, stop=Py_ssize_t)
+    @cython.locals(prepared=Vocabulary, series=Series, shape=Shape, stop=Py_ssize_t)
     cdef query(self, Server server, Request request, bytes chunk, Py_ssize_t at, Py_ssize_t end)
-    cdef list spell_query(self, Server server, Request request, Shape shape, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(replay=Replay, stop=Py_ssize_t, new=bytes)
     cdef translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t end)
-    @cython.locals(prepared=ClientStatements)
+    @cython.locals(series=Series)
     cdef execute(self, Server server, bytes chunk, Py_ssize_t at)
-    @cython.locals(prepared=ClientStatements)
+    @cython.locals(series=Series)
     cdef sync(self, Server server, Request request, bytes chunk, Py_ssize_t at)
     cdef rare(self, Server server, Request request, int kind)
     cdef leave(self, Server server, Py_ssize_t at)

@@ -8,22 +8,19 @@ it by, or a message need not be sent at all.
 from dbproxy.errors import ProxyError
 from dbproxy.gates import Answer, Go, Refuse
 from dbproxy.net.direct import monotonic
-from dbproxy.net.link import FLOODING
 from dbproxy.pool.insertions import restore, spell_ours
-from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.request import Refusal, Request, new_request
+from dbproxy.pool.request import Request, new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
 from dbproxy.session.gateway import Gateway
 from dbproxy.session.loan import Lending
-from dbproxy.session.names import FLUSH
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.route import Route
-from dbproxy.session.state import REFUSED, SessionState
-from dbproxy.session.statements import ClientStatements
-from dbproxy.session.wait import ANSWER, HUB, NOT, REPLICA, SERVER, TASK
-from dbproxy.sql.identity import NO_SHAPE, Shape
+from dbproxy.session.state import SessionState
+from dbproxy.session.translator import Translator
+from dbproxy.session.wait import ANSWER, HUB, REPLICA, SERVER, TASK
+from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.wire import build
 from dbproxy.wire.extended import length_at
 from dbproxy.wire.framer import Framer
@@ -39,23 +36,24 @@ class Intake:
         self,
         client: Connection,
         state: SessionState,
-        prepared: ClientStatements,
+        translator: Translator,
         ear: Ear,
         route: Route,
         lending: Lending,
     ) -> None:
         self.client = client
         self.state = state
-        self.prepared = prepared
+        self.prepared = translator.prepared
+        self.translator = translator
+        self.series = translator.series
         self.ear = ear
         self.route = route
         self.lending = lending
-        self.gateway = Gateway(client, prepared, route)
+        self.gateway = Gateway(client, translator, ear, route)
         self.shares: bool = state.shares
         self.tracks: bool = state.tracks
         self.splice = Splice()
         self.unfinished: Request | None = None  # something of it has been sent, but not all
-        self.flushed_at = 0.0
         self.discarding = False  # a request has failed without a server: up to its Sync nothing is looked at
 
     def take(self, data: bytes) -> None:
@@ -84,7 +82,7 @@ class Intake:
             if self.lending.late and not framer.left:
                 self.lending.give_back()
             elif len(server.dialogue.pipeline.due) > DUE_LIMIT and not framer.left:
-                self.slow_down(server)
+                self.lending.slow_down(server)
         if inbound.fault is not None:
             client.end_if_faulty()
 
@@ -151,7 +149,7 @@ class Intake:
                 return
             else:
                 self.rare(server, request, kind)
-            if self.prepared.asks:
+            if self.series.waits:
                 server.write(splice.take(at))
                 client.park(HUB if self.state.listening.hearing else ANSWER, framer, index - 1)
                 return
@@ -191,58 +189,23 @@ class Intake:
     # --- one message ---
 
     def query(self, server: Server, request: Request, chunk: bytes, at: int, end: int) -> None:
-        prepared = self.prepared
+        prepared, series = self.prepared, self.series
         request.note_text(chunk, at)
         shape = self.route.judge.classify(chunk, at) if self.tracks else NO_SHAPE
-        if shape.harmless and prepared.restored is None:
+        if shape.harmless and series.restored is None:
             shape.count()
             server.dialogue.pipeline.expect(ord("Q"), request)
         else:
             stop = min(at + length_at(chunk, at), end)
-            self.splice.replace(at, stop, b"".join(self.spell_query(server, request, shape, chunk, at, stop)))
-            if prepared.asks:
+            self.splice.replace(
+                at, stop, b"".join(self.translator.spell_query(server, request, shape, chunk, at, stop))
+            )
+            if series.waits:
                 return
         self.unfinished = None
-        prepared.begun = False
-        server.dialogue.statements.unnamed = prepared.unnamed = None
+        series.begun = False
+        server.dialogue.statements.unnamed = prepared.unnamed.body = None
         self.route.replay.at = SPOILED
-
-    def spell_query(self, server: Server, request: Request, shape: Shape, chunk: bytes, at: int,
-                    stop: int) -> list[bytes]:  # fmt: skip
-        """A Query that may change the session: what is sent instead of it; `asks` is set if it has to wait."""
-        state, prepared, effects = self.state, self.prepared, shape.effects
-        refusal = state.refusal(effects)
-        if refusal is not None:
-            return self.refuse_query(server, request, refusal)
-        if state.must_wait(server, effects, simple=True):
-            prepared.asks = True
-            return [FLUSH]
-        if state.must_hear(effects):
-            prepared.asks = True
-            return []
-        pieces: list[bytes] = []
-        if prepared.restored is not None:  # no Sync came behind DISCARD ALL
-            pieces.append(spell_ours(server.dialogue, [prepared.restored.difference(NOTHING)], simple=True))
-            prepared.restored = None
-        shape.count()
-        # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
-        pieces.append(state.begin(server, effects, (), simple=not prepared.executes))
-        answered = state.answer(server, chunk[at + 5 : stop - 1]) if effects.bare else None
-        if isinstance(answered, Refusal):
-            return [*pieces, *self.refuse_query(server, request, answered)]
-        pieces.append(chunk[at:stop] if answered is None else build.query(answered.decode()))
-        restored = state.restored(effects) if stop - at == length_at(chunk, at) else NOTHING
-        if restored is NOTHING:
-            server.dialogue.pipeline.expect(ord("Q"), request)
-        else:
-            pieces.append(restore(server.dialogue, restored, ord("Q"), request))
-        return pieces
-
-    def refuse_query(self, server: Server, request: Request, refusal: Refusal) -> list[bytes]:
-        """PostgreSQL is sent what it fails: to all that stands beside it the Query has failed."""
-        request.refusal = refusal
-        server.dialogue.pipeline.expect(ord("Q"), request)
-        return [build.query(REFUSED)]
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, end: int) -> None:
         """Parse, Bind, Describe, Close."""
@@ -252,39 +215,39 @@ class Intake:
         replay = self.route.replay
         if replay.at == NOTHING_YET and self.shares and server.dialogue.status == ord("I"):
             replay.at = at
-        new = self.prepared.translate(server, kind, chunk, at, stop)
+        new = self.translator.translate(server, kind, chunk, at, stop)
         if new is not None:
             self.splice.replace(at, stop, new)
 
     def execute(self, server: Server, chunk: bytes, at: int) -> None:
-        prepared = self.prepared
-        prepared.executes = True
+        series = self.series
+        series.executes = True
         server.dialogue.pipeline.expect(ord("E"))
-        if prepared.restores is not None:
-            behind = spell_ours(server.dialogue, prepared.restores, simple=False)
+        if series.restores is not None:
+            behind = spell_ours(server.dialogue, series.restores, simple=False)
             self.splice.insert(at + length_at(chunk, at), behind)
-            prepared.restores = None
+            series.restores = None
 
     def sync(self, server: Server, request: Request, chunk: bytes, at: int) -> None:
-        prepared = self.prepared
+        series = self.series
         server.dialogue.statements.batch += 1
-        request.note_text(prepared.seen, prepared.seen_at)
-        if prepared.restored is None:
+        request.note_text(series.seen, series.seen_at)
+        if series.restored is None:
             server.dialogue.pipeline.expect(ord("S"), request)
         else:
-            behind = restore(server.dialogue, prepared.restored, ord("S"), request)
+            behind = restore(server.dialogue, series.restored, ord("S"), request)
             self.splice.insert(at + length_at(chunk, at), behind)
-            prepared.restored = None
+            series.restored = None
         self.unfinished = None
         self.route.replay.sealed = True
-        prepared.begun = prepared.executes = False
+        series.end()
 
     def rare(self, server: Server, request: Request, kind: int) -> None:
         """FunctionCall, Flush, CopyDone, CopyFail."""
         if kind == ord("F"):
             server.dialogue.pipeline.expect(ord("F"), request)
             self.unfinished = None
-            self.prepared.begun = False
+            self.series.begun = False
         elif kind == ord("H"):
             server.relay.flush()
         else:
@@ -311,7 +274,7 @@ class Intake:
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
         if kind == ord("S"):
-            self.discarding = self.prepared.begun = False
+            self.discarding = self.series.begun = False
             self.client.write(self.prepared.keep_promises() + self.ear.spell_ready())
         elif kind == ord("H") and self.prepared.promised:
             self.client.write(self.prepared.keep_promises())
@@ -320,7 +283,10 @@ class Intake:
         if self.discarding or kind not in b"QPBDECF":
             return False
         promising = self.shares and (kind == ord("P") or kind == ord("C"))
-        return not (promising and self.prepared.promise(kind, chunk, at))
+        if not promising or not self.prepared.promise(kind, chunk, at):
+            return True
+        self.series.begun |= kind == ord("P")
+        return False
 
     def drop_request(self, error: ProxyError) -> None:
         """Answer the request that waits with the error, which is raised if it ends the connection."""
@@ -339,7 +305,7 @@ class Intake:
             index += 1
         else:
             self.discarding = True
-        self.prepared.begun = False
+        self.series.begun = False
         client.park(wait, framer, index)
 
     # --- ahead of a server ---
@@ -352,7 +318,9 @@ class Intake:
         if isinstance(verdict, Go):
             return index
         if isinstance(verdict, Answer):
-            return index + self.answer_request(framer, index, verdict.data)
+            answered = self.gateway.answer(framer, index, verdict.data)
+            self.unfinished = None
+            return index + answered
         client.park(TASK, framer, index)
         if isinstance(verdict, Refuse):
             self.drop_request(verdict.error)
@@ -361,18 +329,6 @@ class Intake:
         self.gateway.wait(verdict)
         return STOP
 
-    def answer_request(self, framer: Framer, index: int, data: bytes) -> int:
-        """A gate has answered what begins at mark `index`; how many messages that are."""
-        query = self.gateway.settle(framer, index)
-        self.client.write(self.prepared.keep_promises() + data + self.ear.spell_ready())
-        self.unfinished = None
-        self.prepared.begun = False
-        microseconds = int((monotonic() - query.arrived) * 1e6)
-        self.client.pool.stats.query(microseconds)
-        self.gateway.tell(query, microseconds, failed=data[:1] == b"E")
-        self.client.inbound.end_passage()
-        return len(query.kinds)
-
     def wait_anew(self) -> None:
         """A request has waited: for a server it waits anew, but it came when it did."""
         inbound = self.client.inbound
@@ -380,28 +336,3 @@ class Intake:
             self.unfinished = new_request(inbound.arrived)
         inbound.arrived = monotonic()
         inbound.room = self.client.pool
-
-    # --- floods, and silence ---
-
-    def slow_down(self, server: Server) -> None:
-        """Read no more until half of the replies due are there; Flush makes the server send them."""
-        self.client.hold(FLOODING)
-        server.relay.flush()
-        server.write(build.flush())
-
-    def lacks_flush(self) -> bool:
-        """Whether a request lacks its Sync, and nobody knows whether the server is still at work on the rest."""
-        server, inbound = self.client.server, self.client.inbound
-        if server is None or inbound.wait != NOT or server.full or inbound.framer.left:
-            return False
-        pipeline = server.dialogue.pipeline
-        unfinished = not (pipeline.copying or pipeline.only_ours()) and pipeline.waits(0)
-        return unfinished and self.flushed_at <= inbound.arrived
-
-    def flush(self) -> None:
-        """Send the Flush that is lacking: then all that is due comes once the server has carried it out."""
-        self.flushed_at = monotonic()
-        server = self.client.server
-        if server is not None:
-            server.relay.flush()
-            server.write(build.flush())

@@ -4,7 +4,8 @@ from dbproxy.routing.reader cimport Reader
 from dbproxy.routing.router cimport Router
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.session.connection cimport Connection
-from dbproxy.session.statements cimport ClientStatements
+from dbproxy.session.unnamed cimport Unnamed
+from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.cache cimport StatementCache
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport bind_name, cut, length_at, parse_parts
@@ -18,7 +19,7 @@ cdef class Judge:
     cdef readonly Connection client
     cdef readonly Reader reader
     cdef readonly object state
-    cdef readonly ClientStatements prepared
+    cdef readonly Vocabulary prepared
     cdef public Router router
     cdef readonly StatementCache classifier
     cdef readonly tuple judged
@@ -36,7 +37,7 @@ cdef class Judge:
     cdef Shape classify_query(self, bytes chunk, Py_ssize_t at)
     @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, judged=list, shape=Shape, router=Router)
     cdef str judge_messages(self, Framer framer, Py_ssize_t index)
-    @cython.locals(parts=tuple, name=bytes, body=bytes)
+    @cython.locals(parts=tuple, name=bytes, body=bytes, known=Unnamed)
     cdef str note_parse(self, bytes chunk, Py_ssize_t at)
     @cython.locals(where=tuple, start=Py_ssize_t, stop=Py_ssize_t, name=bytes, known=Statement)
     cdef Shape shape_at(self, bytes chunk, int kind, Py_ssize_t at, Py_ssize_t end)

@@ -6,7 +6,7 @@ from dbproxy.session.batch import BATCH_LIMIT
 from dbproxy.session.connection import Connection
 from dbproxy.session.opening import Request
 from dbproxy.session.state import SessionState
-from dbproxy.session.statements import ClientStatements
+from dbproxy.session.vocabulary import Vocabulary
 from dbproxy.sql.cache import HEAD, StatementCache
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
@@ -35,7 +35,7 @@ class Judge:
         client: Connection,
         reader: Reader,
         state: SessionState,
-        prepared: ClientStatements,
+        prepared: Vocabulary,
         router: Router | None,
     ) -> None:
         self.client = client
@@ -97,7 +97,7 @@ class Judge:
         judged: list[Shape] = []
         self.judged = ()
         self.named = None
-        self.unnamed = self.prepared.unnamed_shape if self.prepared.unnamed is not None else None
+        self.unnamed = self.prepared.unnamed.shape if self.prepared.unnamed.body is not None else None
         verdict = READS
         begun = False  # a transaction that only reads
         last = 0
@@ -139,8 +139,8 @@ class Judge:
             return NOT_READABLE
         name, body = parts
         if not name:
-            same = body == self.prepared.unnamed
-            self.unnamed = self.prepared.unnamed_shape if same else self.state.find_shape(body)
+            known = self.prepared.unnamed
+            self.unnamed = known.shape if body == known.body else self.state.find_shape(body)
             return ""
         if self.prepared.knows(name):
             return "a name that is in use"  # to be sent again it would have to be given up
@@ -203,6 +203,6 @@ class Judge:
         if name in named:
             return named[name]
         if not name:
-            return self.prepared.unnamed_shape, text_of(self.prepared.unnamed or b"")
+            return self.prepared.unnamed.shape, text_of(self.prepared.unnamed.body or b"")
         known = self.prepared.statements.get(name)
         return (known.shape, text_of(known.body)) if known is not None else (None, b"")

@@ -7,25 +7,28 @@ from dbproxy.pool.server cimport Server
 from dbproxy.pool.tenant cimport Tenant
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.route cimport Route
-from dbproxy.session.statements cimport ClientStatements
+from dbproxy.session.series cimport Series
+from dbproxy.session.vocabulary cimport Vocabulary
 
-cdef int MOVE, PARTNER_FULL, WRITES
+cdef int ANSWERED, FLOODING, MOVE, NOT, PARTNER_FULL, WRITES
 
 
 @cython.final
 cdef class Lending:
     cdef readonly Connection client
     cdef readonly object state
-    cdef readonly ClientStatements prepared
+    cdef readonly Vocabulary prepared
+    cdef readonly Series series
     cdef readonly Route route
     cdef readonly bint tracks
     cdef readonly double request_time
     cdef readonly bint late
+    cdef readonly double flushed_at
     cdef public bint claims
 
     @cython.locals(client=Connection, dialogue=Dialogue)
     cdef list begin(self, Server server)
-    @cython.locals(asks=bint)
+    @cython.locals(waits=bint)
     cpdef bint finish(self, Server server, int status) except -1
     @cython.locals(route=Route)
     cdef end_answer(self, Server server, int status)

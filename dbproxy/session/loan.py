@@ -5,14 +5,16 @@ What is known of the loan itself is the server's (pool.loan).
 
 from dbproxy.errors import FeatureNotSupported
 from dbproxy.net.direct import monotonic
-from dbproxy.net.link import PARTNER_FULL
+from dbproxy.net.link import FLOODING, PARTNER_FULL
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import Connection
+from dbproxy.session.recollection import spell_discard
 from dbproxy.session.route import Route
+from dbproxy.session.series import Series
 from dbproxy.session.state import SessionState
-from dbproxy.session.statements import ClientStatements
-from dbproxy.session.wait import MOVE
+from dbproxy.session.vocabulary import Vocabulary
+from dbproxy.session.wait import ANSWERED, MOVE, NOT
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 
@@ -21,15 +23,17 @@ class Lending:
     """How one client borrows."""
 
     def __init__(
-        self, client: Connection, state: SessionState, prepared: ClientStatements, route: Route
+        self, client: Connection, state: SessionState, prepared: Vocabulary, series: Series, route: Route
     ) -> None:
         self.client = client
         self.state = state
         self.prepared = prepared
+        self.series = series
         self.route = route
         self.tracks: bool = state.tracks
         self.request_time = 0.0  # when what the server was borrowed for had come
         self.late = False  # the server has answered what its client has not sent to the end
+        self.flushed_at = 0.0
         self.claims = False  # the client called nextval: another transaction may ask what it said
 
     def begin(self, server: Server) -> list[bytes] | None:
@@ -49,8 +53,8 @@ class Lending:
             first = [server.adopt(client.settings)]
         if dialogue.traces.sequences.known and self.tracks:
             dialogue.traces.sequences.foreign = server.loan.changed
-            if self.state.knows_better(server):
-                first = [*(first or []), self.state.discard_sequences(server, simple=True)]
+            if self.state.recollection.knows_better(server):
+                first = [*(first or []), spell_discard(server, simple=True)]
         self.prepared.borrow(server)
         if self.route.writes:
             self.route.writes = False
@@ -68,15 +72,15 @@ class Lending:
     def finish(self, server: Server, status: int) -> bool:
         """All that was asked is answered. True gives the server back; else it is kept, or given back already."""
         self.end_answer(server, status)
-        asks = self.prepared.asks and not self.state.listening.hearing  # its next message has waited for this
-        if self.client.inbound.framer.left and not asks:
+        waits = self.series.waits and not self.state.listening.hearing  # its next message has waited for this
+        if self.client.inbound.framer.left and not waits:
             self.late = True
             return False
         if status == ord("I") and self.tracks and server.settle():
             self.prepared.asked()
             return False
-        if asks:
-            self.client.resume()
+        if waits:
+            self.client.resume(ANSWERED)
             return False
         if status != ord("I") or not self.tracks or server.dialogue.traces.pins:
             self.keep()
@@ -90,7 +94,7 @@ class Lending:
         self.prepared.end_request()
         server.dialogue.given.end_request()
         if status == ord("I"):
-            self.prepared.executes = False
+            self.series.executes = False
             if route.wrote:
                 route.reader.wrote_at = server.loan.answered_at
                 route.wrote = False
@@ -108,7 +112,7 @@ class Lending:
         client = self.client
         client.routed = False
         if client.inbound.wait == MOVE:
-            client.resume()
+            client.resume(ANSWERED)
         elif client.inbound.leaving:
             client.depart()
 
@@ -133,7 +137,7 @@ class Lending:
         self.route.forget_detours()
         if client.inbound.wait == MOVE:
             server.release(monotonic())
-            client.resume()
+            client.resume(ANSWERED)
             return False
         if client.inbound.leaving:
             client.depart()
@@ -152,23 +156,48 @@ class Lending:
         """All is answered behind a Flush: asyncpg and others prepare so. Whether a Sync was sent, to free it."""
         client = self.client
         pipeline = server.dialogue.pipeline
-        if self.prepared.asks:
-            client.resume()
+        if self.series.waits:
+            client.resume(ANSWERED)
             return False
         if client.inbound.wait == MOVE:
             if pipeline.ignoring:
-                client.resume()  # what waits is not looked at
+                client.resume(ANSWERED)  # what waits is not looked at
             else:
                 self.route.mover.end_request(server)
             return False
-        if pipeline.ignoring or self.prepared.executes or self.state.mode == "session":
+        if pipeline.ignoring or self.series.executes or self.state.mode == "session":
             return False
         # A pinned server is not freed, and what came may be no answer: a notification, which the hub tells. And what
         # was asked for at login is given back behind the client's own Sync.
-        if server.dialogue.traces.pins or self.prepared.restored is not None:
+        if server.dialogue.traces.pins or self.series.restored is not None:
             return False
         if server.dialogue.in_transaction() or client.inbound.framer.left:
             return False
         pipeline.skip(ord("S"))
         server.write(build.sync())
         return True
+
+    # --- floods, and silence ---
+
+    def slow_down(self, server: Server) -> None:
+        """Read no more until half of the replies due are there; Flush makes the server send them."""
+        self.client.hold(FLOODING)
+        server.relay.flush()
+        server.write(build.flush())
+
+    def lacks_flush(self) -> bool:
+        """Whether a request lacks its Sync, and nobody knows whether the server is still at work on the rest."""
+        server, inbound = self.client.server, self.client.inbound
+        if server is None or inbound.wait != NOT or server.full or inbound.framer.left:
+            return False
+        pipeline = server.dialogue.pipeline
+        unfinished = not (pipeline.copying or pipeline.only_ours()) and pipeline.waits(0)
+        return unfinished and self.flushed_at <= inbound.arrived
+
+    def flush(self) -> None:
+        """Send the Flush that is lacking: then all that is due comes once the server has carried it out."""
+        self.flushed_at = monotonic()
+        server = self.client.server
+        if server is not None:
+            server.relay.flush()
+            server.write(build.flush())

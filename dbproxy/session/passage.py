@@ -5,7 +5,7 @@ It waits beside the data path: a timer or a future calls it back, and whoever le
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -26,7 +26,7 @@ class Asker(Protocol):
 class Passage:
     """Of one request. Which gates there are is seen at its beginning."""
 
-    def __init__(self, asker: Asker, request: Query, gates: tuple[Gate[Query, Any], ...]) -> None:
+    def __init__(self, asker: Asker, request: Query, gates: tuple[Gate[Query, Asker], ...]) -> None:
         self.asker = asker
         self.request = request
         self.gates = gates

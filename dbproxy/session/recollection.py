@@ -4,12 +4,13 @@ It is asked for behind each transaction that may have used a sequence (pool.reca
 PostgreSQL knows it itself.
 """
 
+from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
 from dbproxy.pool.server import Server
 from dbproxy.pool.tenant import Tenant
 from dbproxy.session.signals import Values, read_operand
 from dbproxy.sql.calls import Call
-from dbproxy.sql.statement import ADVANCES, DISCARDED, FORGOT, RECALLS
+from dbproxy.sql.statement import ADVANCES, DISCARDED, FORGOT, RECALLS, Statement
 
 NAME_LIMIT = 256  # with its schema, and quotes
 
@@ -26,6 +27,32 @@ class Recollection:
         self.server: Server | None = (
             None  # which knows it, too, if nobody else has used a sequence there since
         )
+
+    def use(self, server: Server, statement: Statement, effects: int, simple: bool) -> tuple[bytes, int]:
+        """Messages ahead of what uses sequences: what currval says is the client's own, or an error. And its effects.
+
+        Who recalls what is not known to be of the same transaction, in a way that the proxy does not answer (`answer`),
+        keeps its server from then on.
+        """
+        sequences, status = server.dialogue.traces.sequences, server.dialogue.status
+        if not effects & RECALLS:
+            sequences.advance()
+            return b"", effects
+        if statement.bare or statement.inserts_first or (sequences.advanced and status == ord("T")):
+            effects &= ~RECALLS
+        else:
+            self.tenant.recalls = True
+        self.tenant.recall.want()
+        foreign = sequences.foreign and not sequences.advanced and status == ord("I")
+        if not statement.bare:
+            sequences.advance()
+        return spell_discard(server, simple) if foreign else b"", effects
+
+    def knows_better(self, server: Server) -> bool:
+        """Whether what sequences gave out on the server is not the last that they gave this client."""
+        if not (self.tenant.recall.asks or self.tenant.recalls):
+            return False
+        return server.loan.changed or (self.tenant.recall.asks and self.server is not server)
 
     def is_known_to(self, server: Server) -> bool:
         """Whether the server has to answer, which has used one in this transaction, or is kept for that."""
@@ -62,6 +89,12 @@ class Recollection:
                 else:
                     self.given[sequence] = value
             self.server = server
+
+
+def spell_discard(server: Server, simple: bool) -> bytes:
+    """Messages by which the server forgets what sequences gave out."""
+    server.dialogue.traces.sequences.forget()
+    return spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple)
 
 
 def spell_sequence(call: Call, values: Values) -> str | None:

@@ -15,17 +15,19 @@ from dbproxy.session.connection cimport Connection
 from dbproxy.session.judging cimport Judge
 from dbproxy.session.moving cimport Mover
 from dbproxy.session.replay cimport Replay
-from dbproxy.session.statements cimport ClientStatements
+from dbproxy.session.series cimport Series
+from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.wire.extended cimport length_at
 from dbproxy.wire.framer cimport Framer
 
-cdef int BATCH_LIMIT, DETOURS, MOVE, PARTNER_FULL, RETRY, WRITES
+cdef int ANSWERED, BATCH_LIMIT, DETOURS, MOVE, PARTNER_FULL, RETRY, WRITES
 
 
 @cython.final
 cdef class Route:
     cdef readonly Connection client
-    cdef readonly ClientStatements prepared
+    cdef readonly Vocabulary prepared
+    cdef readonly Series series
     cdef readonly Reader reader
     cdef readonly Judge judge
     cdef readonly Replay replay

@@ -23,9 +23,10 @@ from dbproxy.session.connection import Connection
 from dbproxy.session.judging import Judge
 from dbproxy.session.moving import Mover
 from dbproxy.session.replay import Replay
+from dbproxy.session.series import Series
 from dbproxy.session.state import SessionState
-from dbproxy.session.statements import ClientStatements
-from dbproxy.session.wait import MOVE, RETRY
+from dbproxy.session.vocabulary import Vocabulary
+from dbproxy.session.wait import ANSWERED, MOVE, RETRY
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
@@ -40,12 +41,14 @@ class Route:
         self,
         client: Connection,
         state: SessionState,
-        prepared: ClientStatements,
+        prepared: Vocabulary,
+        series: Series,
         reader: Reader,
         judge: Judge,
     ) -> None:
         self.client = client
         self.prepared = prepared
+        self.series = series
         self.reader = reader
         self.judge = judge
         self.replay = Replay()
@@ -209,7 +212,7 @@ class Route:
         framer = client_framer(self.client.identity.max_message_size)
         framer.scan(data)
         self.client.park(RETRY, framer, 0)
-        self.client.resume()
+        self.client.resume(ANSWERED)
 
     # --- what was not answered ---
 
@@ -229,7 +232,7 @@ class Route:
         self.forget_parsed(data)
         self.client.inbound.pending.clear()
         self.prepared.end_request()
-        self.prepared.executes = self.prepared.asks = False
+        self.series.executes = self.series.waits = False
         return data
 
     def take_back(self, server: Server) -> None:

@@ -59,6 +59,16 @@ CONSOLES = frozenset({"dbproxy", "pgbouncer"})
 READ_ONLY = {"default_transaction_read_only": "on"}
 
 
+class Console(Protocol):
+    """Who else may become of a login (admin.console)."""
+
+    @property
+    def parameters(self) -> dict[str, str]: ...
+    def data_received(self, data: bytes) -> None: ...
+    def cancel(self) -> None: ...
+    def disconnect(self, reason: str, error: ProxyError | None = None) -> None: ...
+
+
 class LoginHouse(House, Protocol):
     """What a login needs of the proxy, beyond what its client does."""
 
@@ -74,7 +84,7 @@ class LoginHouse(House, Protocol):
     async def follow_defaults(self, pool: Pool) -> None: ...
     def find_router(self, database: str, user: str) -> Router | None: ...
     def learn(self, user: str, keys: Keys) -> None: ...
-    def open_console(self, login: "Login") -> Any: ...
+    def open_console(self, login: "Login") -> Console: ...
 
 
 class Login(Link):
@@ -89,7 +99,7 @@ class Login(Link):
         self.pool: Pool | None = None
         self.router: Router | None = None  # where there are replicas
         self.client: Client | None = None
-        self.console: Any = None
+        self.console: Console | None = None
         self.inbox = Inbox(self)
         self.task: asyncio.Task[None] | None = None
 
@@ -268,7 +278,10 @@ class Login(Link):
         )
 
     def hand_over(self, heir: Any) -> None:
-        """From here on the connection is the heir's, with what has come already."""
+        """From here on the connection is the heir's, with what has come already.
+
+        It does what asyncio asks of a Protocol, and is none (net.link).
+        """
         transport = self.transport
         assert transport is not None
         self.task = None

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from time import monotonic
 
-from dbproxy.errors import FeatureNotSupported, InvalidParameterValue
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
@@ -21,12 +20,14 @@ from dbproxy.pool.scopes import PATH, READ
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
 from dbproxy.session.answers import answer
+from dbproxy.session.given import encode
 from dbproxy.session.house import House
 from dbproxy.session.listening import Listening
-from dbproxy.session.names import DEPENDS, USES, encode
+from dbproxy.session.names import DEPENDS, USES
 from dbproxy.session.owner import Owner
 from dbproxy.session.pins import follow_pins
 from dbproxy.session.recollection import Recollection
+from dbproxy.session.refusal import find_refusal
 from dbproxy.session.signals import Values
 from dbproxy.session.token import renew_token
 from dbproxy.sql import statement as sql
@@ -34,18 +35,7 @@ from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 
-CREATES = {  # which effects would pin, in the order in which they are refused
-    sql.CREATES_TEMP: ("temp", "temporary objects"),
-    sql.LOCKS: ("lock", "session advisory locks"),
-    sql.HOLDS: ("cursor", "cursors WITH HOLD"),
-    sql.LOADS: ("load", "LOAD"),
-    sql.SEEDS: ("seed", "setseed"),
-    sql.RECALLS: ("sequence", "currval and lastval"),
-    sql.KEEPS: ("function", "functions that leave something in the session"),
-    sql.SETS_UNKNOWN: ("set_config", "set_config with a computed name"),
-}
 _SETTING_NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$.\x80-\U0010ffff]{0,250}")
-REFUSED = "refused by the proxy"  # no SQL: PostgreSQL fails it where the refused statement would have run
 
 
 class SessionState:
@@ -111,92 +101,90 @@ class SessionState:
 
     def executed(self, statement: Statement) -> list[Statement]:
         """What the statement's EXECUTEs may run."""
-        names = self.client.prepared.names
-        return [prepared for name in encode(statement.executes) for prepared in names.effects_of(name)]
+        giver = self.client.translator.names.giver
+        return [prepared for name in encode(statement.executes) for prepared in giver.effects_of(name)]
 
     def refusal(self, statement: Statement) -> Refusal | None:
         """Why the statement is not carried out: it would pin, which may be forbidden, or sets what cannot be."""
-        if statement.wishes:
-            for _, why in complain(dict(statement.wishes)):
-                return Refusal("", build.error_response(InvalidParameterValue(why)))
-        refused = self.pool.settings.refuse_pins
-        if not refused:
-            return None
-        effects, _ = self.effects_of(statement)
-        if self.pool.tenant.recall.able and (statement.bare or statement.inserts_first):
-            effects &= ~sql.RECALLS
-        for effect, (reason, what) in CREATES.items():
-            if effects & effect and reason in refused:
-                return Refusal(
-                    reason,
-                    build.error_response(
-                        FeatureNotSupported(
-                            f"refused in {self.pool.settings.mode} pooling: {what}",
-                            detail=f'They would pin a server connection to the client (pin "{reason}").',
-                            hint='Connect with pool.mode = "session", or take the pin out of pool.refuse_pins.',
-                        )
-                    ),
-                )
-        return None
+        settings = self.pool.settings
+        effects = self.effects_of(statement)[0] if settings.refuse_pins else 0
+        return find_refusal(statement, effects, settings, self.pool.tenant.recall.able)
 
     def must_wait(self, server: Server, statement: Statement, simple: bool) -> bool:
         """Whether the statement depends on answers that are due: what a name means, what a Sync would end, a NOTIFY."""
-        prepared = self.client.prepared
+        translator = self.client.translator
         depends = sql.LISTENS if self.listening.notified else 0
-        if simple and prepared.executes:
+        if simple and translator.series.executes:
             depends |= sql.LISTENS | sql.RECALLS
         if statement.bare:
             depends |= sql.RECALLS
         depends &= self.effects_of(statement)[0] if depends else 0
-        return bool(depends | statement.effects & DEPENDS) and prepared.names.must_wait(server)
+        return bool(depends | statement.effects & DEPENDS) and translator.names.must_wait(server)
 
-    def must_hear(self, statement: Statement) -> bool:
-        """Whether the hub must hear something first (`Listening.heard`)."""
+    def ask_hub(self, statement: Statement) -> bool:
+        """Have the hub hear what it must ahead of the statement; whether the client waits for it."""
         if not (statement.listens or self.listening.channels):
             return False
-        return self.listening.must_hear(statement, self.effects_of(statement)[0])
+        return self.listening.ask_hub(statement, self.effects_of(statement)[0])
 
     def begin(self, server: Server, statement: Statement, values: Iterable[bytes], simple: bool) -> bytes:
         """Mark the server for what the statement may do; messages that have to go ahead of it.
 
         `values`: the Bind's parameters; `simple`: the statement is a Query, which needs a Sync before it.
         """
-        listening = self.listening
         effects, names = self.effects_of(statement)
-        server.dialogue.traces.touched.update(names)
+        traces, translator = server.dialogue.traces, self.client.translator
+        traces.touched.update(names)
         if effects & sql.SETS_PARAMETER:
-            server.dialogue.traces.touched.update(_setting_names(values))
+            traces.touched.update(_setting_names(values))
         if effects & sql.LOCAL:
-            server.dialogue.traces.note(sql.LOCAL)
+            traces.note(sql.LOCAL)
         self.depart(effects, statement, values)
+        self.note_listening(server, effects)
+        self.note_changes(server, statement, effects)
+        ahead = b""
+        if effects & (sql.ADVANCES | sql.RECALLS):
+            if not effects & sql.RECALLS:  # it calls nextval: others are lent the server only if they must be
+                self.client.lending.claims = True
+            ahead, effects = self.recollection.use(server, statement, effects, simple)
+        if statement.functions or statement.modifies_within or effects & (sql.UNKNOWN | sql.EXECUTES):
+            traces.sequences.advance()
+        traces.note(effects)
+        if effects & USES or (effects & sql.UNKNOWN and self.client.prepared.by_sql):
+            ahead += translator.names.use(server, statement, effects, simple)
+        if server.dialogue.status == ord("E"):
+            return ahead
+        return ahead + self.show(server, effects, simple) + self.listen(server, statement, effects, simple)
+
+    def note_listening(self, server: Server, effects: int) -> None:
+        listening = self.listening
         if effects & sql.NOTIFIES:
             listening.note_notify(server)
         if listening.notifies or effects & sql.LISTENS or (listening.channels and effects & sql.DISCARDS):
             server.loan.keeps_ready = True
+
+    def note_changes(self, server: Server, statement: Statement, effects: int) -> None:
+        """What the statement may change for others: databases that it drops, functions that it defines."""
+        tenant = self.pool.tenant
         if effects & sql.UNKNOWN:
             server.dialogue.traces.has_unlisted_settings = True
         if effects & sql.CHANGES:
-            self.pool.tenant.forget_statements()
-        ahead = b""
-        if effects & (sql.ADVANCES | sql.RECALLS):
-            ahead, effects = self.use_sequences(server, statement, effects, simple)
-        if statement.functions or statement.modifies_within or effects & (sql.UNKNOWN | sql.EXECUTES):
-            server.dialogue.traces.sequences.advance()
+            tenant.forget_statements()
         if statement.databases:
             self.house.vacate(statement.databases)
         if statement.defines:
-            self.pool.tenant.routines.update(defined(statement, self.pool.tenant.routines))
-            self.pool.tenant.sets_unseen = may_set(self.pool.tenant.routines)
-        server.dialogue.traces.note(effects)
-        if effects & USES or (effects & sql.UNKNOWN and self.client.prepared.by_sql):
-            ahead += self.client.prepared.names.use(server, statement, effects, simple)
-        if server.dialogue.status == ord("E"):
-            return ahead
-        ahead += self.show(server, effects, simple)
+            tenant.routines.update(defined(statement, tenant.routines))
+            tenant.sets_unseen = may_set(tenant.routines)
+
+    def listen(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
+        """What has to go ahead of LISTEN and UNLISTEN, and of what shows the channels."""
+        listening, ahead = self.listening, b""
         if effects & sql.LISTENS:
-            ahead += listening.spell_ahead(server, statement, simple)
-        elif effects & sql.SHOWS_CHANNELS and listening.channels and not self.client.prepared.executes:
-            ahead += spell_ours(server.dialogue, listening.spell_channels(), simple)
+            ahead = listening.spell_ahead(server, statement, simple)
+        elif (
+            effects & sql.SHOWS_CHANNELS and listening.channels and not self.client.translator.series.executes
+        ):
+            ahead = spell_ours(server.dialogue, listening.spell_channels(), simple)
             if not simple:  # only what is committed can be seen
                 ahead += spell_sync(server.dialogue)
         if effects & sql.DISCARDS:
@@ -231,51 +219,9 @@ class SessionState:
         found: Parameters = self.pool.tenant.parameter_sets.find({name: start.values[name] for name in names})
         return found
 
-    def use_sequences(
-        self, server: Server, statement: Statement, effects: int, simple: bool
-    ) -> tuple[bytes, int]:
-        """Messages ahead of what uses sequences: what currval says is the client's own, or an error. And its effects.
-
-        Who calls nextval claims its server: others are lent it only if they must be. Who recalls what is not known to
-        be of the same transaction, in a way that the proxy does not answer (`answer`), keeps its server from then on.
-        """
-        traces = server.dialogue.traces
-        if not effects & sql.RECALLS:
-            self.client.lending.claims = True
-            traces.sequences.advance()
-            return b"", effects
-        if (
-            statement.bare
-            or statement.inserts_first
-            or (traces.sequences.advanced and server.dialogue.status == ord("T"))
-        ):
-            effects &= ~sql.RECALLS
-        else:
-            self.pool.tenant.recalls = True
-        self.pool.tenant.recall.want()
-        foreign = (
-            traces.sequences.foreign and not traces.sequences.advanced and server.dialogue.status == ord("I")
-        )
-        if not statement.bare:
-            traces.sequences.advance()
-        return self.discard_sequences(server, simple) if foreign else b"", effects
-
-    def discard_sequences(self, server: Server, simple: bool) -> bytes:
-        """Messages by which the server forgets what sequences gave out."""
-        server.dialogue.traces.sequences.forget()
-        return spell_ours(server.dialogue, ["DISCARD SEQUENCES"], simple)
-
-    def knows_better(self, server: Server) -> bool:
-        """Whether what sequences gave out on the server is not the last that they gave this client."""
-        if not (self.pool.tenant.recall.asks or self.pool.tenant.recalls):
-            return False
-        return server.loan.changed or (
-            self.pool.tenant.recall.asks and self.recollection.server is not server
-        )
-
     def answer(self, server: Server, text: bytes, values: Values = ()) -> bytes | Refusal | None:
         """What is sent instead of a *bare* statement, or why not; `values`: the Bind's, and whether they are binary."""
-        own = self.client.prepared.executes or self.recollection.is_known_to(server)
+        own = self.client.translator.series.executes or self.recollection.is_known_to(server)
         recollection = None if own else self.recollection
         return answer(self.client.identity, self.house, recollection, server, text, values)
 
@@ -290,13 +236,13 @@ class SessionState:
         client.settings = self.pool.tenant.parameter_sets.find(self.settings_now(server, findings))
         if client.settings is not before:
             self.warn(before.values, client.settings.values)
-        client.prepared.readings.conclude(findings.named)
+        client.translator.readings.conclude(findings.named)
         client.prepared.settle(client.settings.values)
         if self.backslashes != self.reads_backslashes():
             self.backslashes = not self.backslashes
-            client.prepared.unnamed_shape = self.find_shape(client.prepared.unnamed or b"")
+            client.prepared.unnamed.shape = self.find_shape(client.prepared.unnamed.body or b"")
         if findings.prepared is not None:
-            client.prepared.names.conclude(server, findings.prepared)
+            client.translator.names.conclude(server, findings.prepared)
         self.listening.conclude(findings, effects)
         self.recollection.conclude(server, findings.recalled, effects)
         self.pins = follow_pins(client.identity, server, self.pins, monotonic())

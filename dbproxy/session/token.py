@@ -51,5 +51,5 @@ def find_position(client: Owner, server: Server) -> tuple[int, bool]:
 
 def is_fresh(client: Owner, server: Server) -> bool:
     """Whether nothing was sent in this loan yet: then all commits before it are known."""
-    sent = server.loan.served or server.dialogue.status != ord("I") or client.prepared.executes
+    sent = server.loan.served or server.dialogue.status != ord("I") or client.translator.series.executes
     return not sent and server.dialogue.only_ours()

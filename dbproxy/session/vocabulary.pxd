@@ -4,6 +4,7 @@ from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
+from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.sql.comments cimport cut_comments
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_parse
@@ -13,6 +14,7 @@ from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_cl
 cpdef bytes cut_body(bytes body)
 
 
+@cython.final
 cdef class Vocabulary:
     cdef readonly Pool pool
     cdef readonly PoolStats stats
@@ -25,18 +27,13 @@ cdef class Vocabulary:
     cdef readonly list promised
     cdef readonly list faked
     cdef readonly dict described
-    cdef public bytes unnamed
+    cdef readonly Unnamed unnamed
     cdef readonly object state
-    cdef public Shape unnamed_shape
-    cdef public object unnamed_scope
-    cdef public object unnamed_told
-    cdef public bint unnamed_changed
-    cdef public bytes portal_columns
     cdef readonly dict by_sql
     cdef readonly set describing
-    cdef public bint begun
 
     @cython.locals(stop=Py_ssize_t)
     cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    cdef bint is_describing(self, bytes name) except -1
     cpdef borrow(self, Server server)
     cpdef end_request(self)

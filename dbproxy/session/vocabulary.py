@@ -5,7 +5,7 @@ own. What is parsed or closed while there is no server is *promised*: it counts 
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from dbproxy.pool.dues import Close, Parse, new_parse
 from dbproxy.pool.pool import Pool
@@ -13,6 +13,7 @@ from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Refusal
 from dbproxy.pool.scopes import PATH, READ, Scope, Scopes
 from dbproxy.pool.server import Server
+from dbproxy.session.unnamed import Unnamed
 from dbproxy.sql.comments import cut_comments
 from dbproxy.sql.constants import judge_text
 from dbproxy.sql.identity import NO_SHAPE, Shape
@@ -23,6 +24,8 @@ from dbproxy.wire.pipeline import faked_reply
 
 # Of a name: its statement, and the columns that the client was told, 0 if none.
 Meaning = tuple[Statement, int]
+# Of one that a Parse or Close is taken back for; bytes: the text of a PREPARE, or the unnamed statement.
+Previous = Meaning | bytes | None
 PROMISE_LIMIT = 10000  # Parse and Close messages dealt with before there is a server
 
 
@@ -54,6 +57,7 @@ class Session(Protocol):
     def find_shape(self, body: bytes) -> Shape: ...
     def classify(self, body: bytes) -> Effects: ...
     def refusal(self, statement: Effects) -> Refusal | None: ...
+    def show(self, server: Server, effects: int, simple: bool) -> bytes: ...
 
 
 class Vocabulary:
@@ -76,17 +80,9 @@ class Vocabulary:
         self.promised: list[tuple[Parse | Close, Statement | None]] = []
         self.faked = self.promised  # the promises of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
-        self.unnamed: bytes | None = None
-        self.unnamed_shape = NO_SHAPE  # of the unnamed statement
-        self.unnamed_scope = self.scope  # of its Parse (session.unnamed)
-        self.unnamed_told = 0  # its columns, as the client was told
-        self.unnamed_changed = False  # it has others on the server at hand
-        self.portal_columns = (
-            b""  # a RowDescription or NoData: what it was told of the unnamed one by its portal
-        )
+        self.unnamed = Unnamed(self.scope)
         self.by_sql: dict[bytes, bytes] = {}  # statements made by PREPARE, with its text
         self.describing: set[bytes] = set()  # the request at hand asks for the columns of these
-        self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
 
     def __len__(self) -> int:
         return len(self.statements)
@@ -117,6 +113,20 @@ class Vocabulary:
             statement.twin = twin
         return statement
 
+    def part(self, name: bytes, statement: Statement) -> Statement:
+        """The session's settings are not those of its Parse: what others share is not to be read again under them."""
+        if not statement.shared or statement.scope.reads_as(self.scope):
+            return statement
+        own = self.statements[name] = Statement(statement.body, statement.shape, statement.scope)
+        return own
+
+    def looks_elsewhere(self, statement: Statement) -> bool:
+        """Whether names mean something else to the session than they did at the statement's Parse."""
+        return statement.scope.path != self.scope.path
+
+    def is_describing(self, name: bytes) -> bool:
+        return len(self.describing) > 0 and name in self.describing
+
     def meaning(self, name: bytes) -> Meaning | None:
         statement = self.statements.get(name)
         return None if statement is None else (statement, self.described.get(name, 0))
@@ -128,21 +138,19 @@ class Vocabulary:
         self.statements.pop(name, None)
         return meaning
 
-    def restore(self, name: bytes, previous: Any) -> None:
+    def restore(self, name: bytes, previous: Previous) -> None:
         """A Parse or Close of this name did not happen after all."""
-        if not name:
-            self.unnamed = previous
-            self.unnamed_scope = self.scope
-            self.unnamed_told = 0
-            self.unnamed_shape = self.state.find_shape(previous) if previous is not None else NO_SHAPE
-        elif type(previous) is bytes:
-            self.by_sql[name] = previous
-        elif previous is None:
-            self.statements.pop(name, None)
-        else:
+        if isinstance(previous, tuple):
             self.statements[name], columns = previous
             if columns:
                 self.described[name] = columns
+        elif not name:
+            shape = self.state.find_shape(previous) if previous is not None else NO_SHAPE
+            self.unnamed.become(previous, shape, self.scope)
+        elif previous is None:
+            self.statements.pop(name, None)
+        else:
+            self.by_sql[name] = previous
 
     def merge(self, twin: Statement, statement: Statement) -> None:
         """What the client's Parse has made is the shared statement after all."""
@@ -205,7 +213,6 @@ class Vocabulary:
                 return False
             self.stats.client_parse_count += 1
             self.statements[name] = statement
-            self.begun = True
             due = new_parse(name, None, b"", None)
         else:
             name = target_name(chunk, at, stop) or b""

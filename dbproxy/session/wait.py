@@ -12,22 +12,18 @@
 PostgreSQL would not have read on either: it carries out one message after the other.
 """
 
-NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY, TASK = range(8)
+# What ends a wait, a bit each.
+SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE = (1 << number for number in range(6))
 
-# What ends a wait.
-SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE = range(6)
-ENDS: dict[int, frozenset[int]] = {
-    NOT: frozenset(),
-    SERVER: frozenset({SERVED, REFUSED}),
-    REPLICA: frozenset({REPLAYED, REFUSED}),
-    ANSWER: frozenset({ANSWERED}),
-    HUB: frozenset({HEARD}),
-    MOVE: frozenset({ANSWERED}),
-    RETRY: frozenset({ANSWERED}),
-    TASK: frozenset({DONE, REFUSED}),
-}
+# The waits: a number each, over the bits of what may end it. Any other event is about something that is over.
+NOT = 0
+SERVER = 1 << 6 | SERVED | REFUSED
+REPLICA = 2 << 6 | REPLAYED | REFUSED
+ANSWER = 3 << 6 | ANSWERED
+HUB = 4 << 6 | HEARD
+MOVE = 5 << 6 | ANSWERED
+RETRY = 6 << 6 | ANSWERED
+TASK = 7 << 6 | DONE | REFUSED
 
-
-def may_end(wait: int, event: int) -> bool:
-    """Whether this event ends that wait; any other is about something that is over."""
-    return event in ENDS[wait]
+WAITS = (NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY, TASK)
+EVENTS = (SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE)

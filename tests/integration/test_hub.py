@@ -8,6 +8,7 @@ from time import monotonic
 import psycopg
 import pytest
 
+from dbproxy.app.janitor import Janitor
 from dbproxy.app.proxy import Proxy
 from dbproxy.config.load import load
 from dbproxy.errors import ProxyError
@@ -26,7 +27,7 @@ ODD_NAMES = ["A b", 'say "no"', "Ã¼" * 31, "x" * 63, "select", "; --", "\\", "æ—
 async def running(url: str) -> AsyncIterator[Proxy]:
     """A proxy on this loop, its janitor awake."""
     proxy = Proxy(load(None, {"DATABASE_URL": url}))
-    proxy.spawn(proxy.keep_deadlines())
+    proxy.spawn(Janitor(proxy).run())
     try:
         yield proxy
     finally:
@@ -183,7 +184,7 @@ async def test_an_unused_channel_is_unlistened(
     ear = Ear()
     await hub.hear(["kept", "unused"])
     hub.subscribe(ear, ["kept"])
-    await until(lambda: list(hub.channels) == ["kept"] and not hub.sent)
+    await until(lambda: list(hub.channels) == ["kept"] and hub.receiver and not hub.receiver.sent)
     await notify(notifier, "unused")
     await notify(notifier, "kept")
     await ear.has(1)

@@ -184,7 +184,7 @@ async def test_bug_in_one_pool_stops_no_other_deadline(
     await house.until(lambda: len(house.proxy.pools["other", "app"].waiting) == 1)
     assert list(house.proxy.pools) == [("shop", "app"), ("other", "app")]
     monkeypatch.setattr(house.pool.tenant, "settings", None)  # its deadlines are looked at first
-    house.proxy.sweep(monotonic() + 121, clients=True)
+    house.janitor.sweep(monotonic() + 121, clients=True)
     await waiting.fails("53300", "query_wait_timeout")
     await waiting.receives(IDLE)
     monkeypatch.undo()

@@ -252,7 +252,7 @@ async def test_a_connection_that_lived_a_while_is_opened_again_at_once(
 ) -> None:
     backend = await heard(hub, server, "a")
     hub.subscribe(Ear(), ["a"])
-    hub.served_at -= 2
+    hub.receiver.served_at -= 2
     backend.writer.close()
     await (await server.accept()).receives(listen("a"))
 
@@ -286,10 +286,10 @@ async def test_while_somebody_has_subscribed_it_is_tried_again(
     backend.writer.close()
     await house.until(lambda: hub.server is None)
     for attempt in range(1, 4):
-        house.proxy.sweep(monotonic() + 100 * attempt, clients=True)
+        house.janitor.sweep(monotonic() + 100 * attempt, clients=True)
         await house.until(lambda n=attempt: hub.pool.failures == n)
     await server.listen()
-    house.proxy.sweep(monotonic() + 1000, clients=True)
+    house.janitor.sweep(monotonic() + 1000, clients=True)
     await (await server.accept()).answers(OK, to=listen("a"))
     await ear.has(notices=1)
 
@@ -353,7 +353,7 @@ async def test_the_connection_is_closed_when_nobody_has_listened_for_a_while(
     sweep(hub)
     sweep(hub, UNUSED_LIMIT)
     await backend.answers(GONE, to=query('UNLISTEN "a"'))
-    await house.until(lambda: not hub.sent)
+    await house.until(lambda: not hub.receiver.sent)
     sweep(hub, UNUSED_LIMIT + RELEASE_AFTER - 1)
     assert hub.server is not None
     sweep(hub, UNUSED_LIMIT + RELEASE_AFTER)
@@ -368,7 +368,7 @@ async def test_pause_closes_it_and_resume_hears_again(house: House, hub: Hub, se
     house.proxy.pause("shop")
     await backend.receives(TERMINATE)
     assert hub.pool.size() == 0
-    house.proxy.sweep(monotonic(), clients=True)
+    house.janitor.sweep(monotonic(), clients=True)
     assert hub.pool.size() == 0
     house.proxy.resume("shop")
     await (await server.accept()).answers(OK, to=listen("a"))
@@ -474,7 +474,7 @@ async def test_closed_servers_are_forgotten(house: House, server: ScriptedServer
     await house.pair()
     assert len(house.proxy.senders.servers) == 1
     house.pool.servers()[0].close("test")
-    house.proxy.sweep(monotonic(), clients=True)
+    house.janitor.sweep(monotonic(), clients=True)
     assert not house.proxy.senders.servers
 
 

@@ -692,13 +692,13 @@ async def test_equal_text_is_read_as_its_session_reads_it_now(house: House):
     server.send(PARSE_COMPLETE, IDLE)
     await client.receives(PARSE_COMPLETE, IDLE)
     state = house.inside(client).state
-    assert house.inside(client).prepared.unnamed_shape.effects.effects & LOCKS
+    assert house.inside(client).prepared.unnamed.shape.effects.effects & LOCKS
     client.send(parse("off", "SET standard_conforming_strings = off"), bind("off"), execute(), SYNC)
     await server.receive_until(SYNC)
     server.send(PARSE_COMPLETE, BIND_COMPLETE, complete("SET"), IDLE)
     await server.answers_audit(settings={"standard_conforming_strings": "off"})
     await house.until(lambda: state.backslashes)
-    assert house.inside(client).prepared.unnamed_shape.effects.effects == UNKNOWN
+    assert house.inside(client).prepared.unnamed.shape.effects.effects == UNKNOWN
 
 
 async def test_question_that_was_cancelled_is_not_asked_again_where_it_would_be_ignored(house: House):

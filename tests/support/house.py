@@ -6,6 +6,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Self
 
+from dbproxy.app.janitor import Janitor
 from dbproxy.app.proxy import Proxy
 from dbproxy.config.load import load
 from dbproxy.net.listen import Listener, listen_tcp
@@ -35,6 +36,7 @@ class House:
             **settings,
         }
         self.proxy = Proxy(load(None, {}, {key: str(value) for key, value in given.items()}))
+        self.janitor = Janitor(self.proxy)
         self.port = 0
         self._listener: Listener | None = None
         self._clients: list[RawClient] = []

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dbproxy.app import proxy
+from dbproxy.app import lifecycle
 from dbproxy.cli import main
 from dbproxy.net.loop import Loop
 from tests.support.proxy import Proxy
@@ -44,7 +44,7 @@ def run(table: Path) -> None:
                 host, port = Proxy.host, int(ports[host])
             return await Loop.getaddrinfo(self, host, port, **kwargs)
 
-    proxy.Loop = NamingLoop  # type: ignore[misc]
+    lifecycle.Loop = NamingLoop  # type: ignore[misc]
     main()
 
 

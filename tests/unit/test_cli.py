@@ -21,9 +21,9 @@ def run(*words: str, **environ: str) -> Result:
 
 def serve_with(monkeypatch: pytest.MonkeyPatch, serve: Callable[[Callable[[], Settings]], int]) -> None:
     """Put `serve` where the proxy's own would be imported from."""
-    module = ModuleType("dbproxy.app.proxy")
+    module = ModuleType("dbproxy.app.lifecycle")
     module.serve = serve  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dbproxy.app.proxy", module)
+    monkeypatch.setitem(sys.modules, "dbproxy.app.lifecycle", module)
 
 
 def test_version_is_shown():

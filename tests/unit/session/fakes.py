@@ -32,7 +32,7 @@ class FakeHub:
         self.subscribed: dict[Any, set[str]] = {}
         self.callbacks: list[Callable[[], object]] = []
 
-    def hears(self, channels: Iterable[str]) -> bool:
+    def keep(self, channels: Iterable[str]) -> bool:
         return self.heard.issuperset(channels)
 
     def catch_up(self, tell: Callable[[], object]) -> None:

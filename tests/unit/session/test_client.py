@@ -111,8 +111,37 @@ def test_client_that_has_left_does_not_go_on(client: Client):
     ask(client, READ)
     client.disconnect("gone")
     sent(server)
-    client.resume()
+    client.resume(wait.ANSWERED)
     assert sent(server) == b""
+
+
+def test_event_that_another_wait_is_about_ends_none(client: Client):
+    """A client that waits for a server is not moved by a replica, the hub or an answer that is over."""
+    query(client, "SELECT 1")
+    assert client.inbound.wait == wait.SERVER
+    for event in (wait.REPLAYED, wait.ANSWERED, wait.HEARD, wait.DONE):
+        client.resume(event)
+    client.replayed()
+    client.ask_again()
+    assert client.inbound.wait == wait.SERVER
+    assert len(client.inbound.pending) == 1
+
+
+def test_client_that_waits_for_no_server_is_refused_none(client: Client):
+    server = lend(client)
+    query(client, "EXECUTE it")
+    assert client.inbound.wait == wait.ANSWER
+    client.refuse(refusal())
+    assert client.inbound.wait == wait.ANSWER
+    assert client.server is server
+    assert sent(client) == b""
+
+
+def test_server_that_nobody_has_waited_for_is_not_held(client: Client):
+    server = make_server(client.pool)
+    client.serve(server, 0.0)
+    assert server.closed
+    assert client.server is None
 
 
 # --- no server ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class FakeClient:
         self.silent = server != BUSY
         self.half_a_batch = False
         self.inbound = SimpleNamespace(arrived=0.0)
-        self.intake = self
+        self.lending = self
         self.flushes = 0
         self.transport = None
         self.parked = self.gone = self.departed = self.full = False

@@ -137,7 +137,7 @@ def test_request_is_logged_by_the_text_that_was_parsed_for_it(client: Client, se
 
 def test_copy_that_waits_for_data_lacks_no_flush(client: Client):
     lend(client, "COPY t FROM STDIN").data_received(speech.COPY_IN)
-    assert not client.intake.lacks_flush()
+    assert not client.lending.lacks_flush()
 
 
 # --- refused --------------------------------------------------------------------------------------------------
@@ -200,19 +200,19 @@ def test_client_that_sends_more_than_it_is_answered_is_read_no_more(client: Clie
 
 
 def test_half_a_batch_lacks_a_flush_until_it_was_sent_one(client: Client, server: Server):
-    assert not client.intake.lacks_flush()
+    assert not client.lending.lacks_flush()
     ask(client, PARSE)
-    assert client.intake.lacks_flush()
+    assert client.lending.lacks_flush()
     sent(server)
-    client.intake.flush()
+    client.lending.flush()
     assert sent(server) == speech.FLUSH
-    assert not client.intake.lacks_flush()
+    assert not client.lending.lacks_flush()
 
 
 @pytest.mark.parametrize("message", [READ, PARSE + speech.SYNC, PARSE[:-1]])
 def test_request_that_is_whole_or_half_a_message_lacks_none(client: Client, server: Server, message: bytes):
     ask(client, message)
-    assert not client.intake.lacks_flush()
+    assert not client.lending.lacks_flush()
 
 
 # --- what is no message ---------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def say(listening: Listening, server: Server, text: str) -> bytes:
 
 def conclude(listening: Listening, *channels: str, kept: bool = True, effects: int = LISTENS) -> None:
     """What the server listens to at the end; `kept`: the last LISTEN or UNLISTEN was committed."""
-    named = {MARK: listening.mark if kept else ""}
+    named = {MARK: listening.uncommitted.mark if kept else ""}
     listening.conclude(Findings(channels=frozenset(channels), named=named), effects)
 
 
@@ -170,34 +170,34 @@ def test_what_comes_behind_an_unlisten_is_told_only_if_that_was_rolled_back(
 # --- what the hub must hear first -----------------------------------------------------------------------------
 
 
-def must_hear(listening: Listening, text: str) -> bool:
+def ask_hub(listening: Listening, text: str) -> bool:
     found = statement(listening, text)
-    return listening.must_hear(found, found.effects)
+    return listening.ask_hub(found, found.effects)
 
 
 def test_new_channel_is_waited_for(listening: Listening):
-    assert must_hear(listening, "LISTEN unheard_of")
+    assert ask_hub(listening, "LISTEN unheard_of")
 
 
 def test_channel_that_the_hub_hears_is_waited_for_once(listening: Listening):
-    assert must_hear(listening, "LISTEN a")  # what was notified ahead of it is to have come
+    assert ask_hub(listening, "LISTEN a")  # what was notified ahead of it is to have come
     listening.heard()
-    assert not must_hear(listening, "LISTEN a")
+    assert not ask_hub(listening, "LISTEN a")
 
 
 def test_statement_that_listens_to_nothing_waits_for_nothing(listening: Listening):
-    assert not must_hear(listening, "UNLISTEN a")
-    assert not must_hear(listening, "NOTIFY a")
+    assert not ask_hub(listening, "UNLISTEN a")
+    assert not ask_hub(listening, "NOTIFY a")
 
 
 def test_who_has_notified_waits_before_it_gives_a_channel_up(listening: Listening, server: Server):
     say(listening, server, "LISTEN a")
     conclude(listening, "a")
-    assert not must_hear(listening, "UNLISTEN a")
+    assert not ask_hub(listening, "UNLISTEN a")
     listening.note_notify(server)
-    assert must_hear(listening, "UNLISTEN a")
+    assert ask_hub(listening, "UNLISTEN a")
     listening.heard()
-    assert not must_hear(listening, "UNLISTEN a")
+    assert not ask_hub(listening, "UNLISTEN a")
 
 
 def test_server_knows_whose_notify_ran_there(client: Client, listening: Listening):

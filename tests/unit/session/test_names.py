@@ -4,7 +4,6 @@ import pytest
 
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
-from dbproxy.session.names import encode
 from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
 from tests.support import speech
@@ -127,7 +126,7 @@ def test_what_a_name_means_is_waited_for(client: Client, server: Server):
 
 
 def test_nothing_is_waited_for_where_all_is_answered(client: Client, server: Server):
-    names = client.prepared.names
+    names = client.translator.names
     assert not names.must_wait(server)
     query(client, "SELECT 1")
     assert names.must_wait(server)
@@ -176,21 +175,3 @@ def test_next_client_finds_none_of_them(client: Client, server: Server):
     server.data_received(speech.complete("PREPARE") + speech.IDLE)
     conclude(server, prepared={"it": [True, PREPARE]})
     assert b'DEALLOCATE "it"' in sent(server)
-
-
-# --- which statements a name may run --------------------------------------------------------------------------
-
-
-def test_name_does_what_its_statement_does(client: Client, server: Server):
-    client.prepared.define(b"lock", b"SELECT pg_advisory_lock(1)\0\0\0")
-    client.prepared.by_sql[b"sql"] = b"PREPARE sql AS SELECT pg_advisory_lock(1)"
-    effects = client.prepared.names.effects_of
-    (locks,) = effects(b"lock")
-    (by_sql,) = effects(b"sql")
-    assert locks.effects == by_sql.effects != 0
-    assert not by_sql.prepares  # it is carried out, not prepared
-    assert effects(b"unheard_of") == []
-
-
-def test_names_that_are_no_utf8_are_names():
-    assert encode(["a", "\udcff"]) == [b"a", b"\xff"]

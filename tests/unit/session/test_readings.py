@@ -23,7 +23,7 @@ def client() -> Client:
 
 @pytest.fixture
 def readings(client: Client) -> Readings:
-    return client.prepared.readings
+    return client.translator.readings
 
 
 @pytest.fixture

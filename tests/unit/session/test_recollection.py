@@ -1,5 +1,6 @@
 """What currval and lastval are answered with."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +11,7 @@ from dbproxy.pool.traces import Traces
 from dbproxy.session.recollection import Recollection, spell_sequence
 from dbproxy.sql import statement as sql
 from dbproxy.sql.calls import Call, Operand
+from tests.unit.session.fakes import make_client, make_server
 
 LAST = Call("lastval", 7, 16)
 
@@ -26,7 +28,7 @@ def recollection() -> Recollection:
 
 @pytest.fixture
 def server() -> Any:
-    return SimpleNamespace(dialogue=SimpleNamespace(traces=Traces()))
+    return SimpleNamespace(dialogue=SimpleNamespace(traces=Traces(), status=ord("I")))
 
 
 def test_nothing_is_answered_before_anything_was_told(recollection: Recollection, server: Any):
@@ -107,3 +109,49 @@ def test_sequence_is_spelled(
 def test_sequence_of_a_column_is_spelled():
     spelled = spell_sequence(call(Operand("t"), Operand(parameter=1), serial=True), [(b"id", False)])
     assert spelled == "pg_catalog.pg_get_serial_sequence('t', 'id')"
+
+
+# --- what uses sequences --------------------------------------------------------------------------------------
+
+
+def use(recollection: Recollection, server: Any, effects: int, **statement: bool) -> tuple[bytes, int]:
+    return recollection.use(server, replace(sql.HARMLESS, **statement), effects, simple=True)
+
+
+def test_nextval_is_known_to_its_server(recollection: Recollection, server: Any):
+    assert use(recollection, server, sql.ADVANCES) == (b"", sql.ADVANCES)
+    assert server.dialogue.traces.sequences.advanced
+    assert not recollection.tenant.recalls
+
+
+@pytest.mark.parametrize("statement", [{"bare": True}, {"inserts_first": True}])
+def test_what_the_proxy_answers_does_not_pin(
+    recollection: Recollection, server: Any, statement: dict[str, bool]
+):
+    assert use(recollection, server, sql.RECALLS, **statement) == (b"", 0)
+
+
+def test_what_is_of_the_same_transaction_does_not_pin(recollection: Recollection, server: Any):
+    assert use(recollection, server, sql.RECALLS) == (b"", sql.RECALLS)
+    assert recollection.tenant.recalls
+    server.dialogue.traces.sequences.advance()
+    server.dialogue.status = ord("T")
+    assert use(recollection, server, sql.RECALLS) == (b"", 0)
+
+
+def test_what_others_were_given_is_forgotten_first(recollection: Recollection):
+    client = make_client()
+    server = make_server(client.pool)
+    server.dialogue.traces.sequences.foreign = True
+    ahead, _ = use(client.state.recollection, server, sql.RECALLS)
+    assert b"DISCARD SEQUENCES" in ahead
+
+
+def test_server_that_others_have_used_knows_no_better(recollection: Recollection, server: Any):
+    server.loan = SimpleNamespace(changed=True)
+    recollection.tenant.recall.give_up()
+    assert not recollection.knows_better(server)  # nobody recalls
+    recollection.tenant.recalls = True
+    assert recollection.knows_better(server)
+    server.loan.changed = False
+    assert not recollection.knows_better(server)

@@ -7,11 +7,9 @@ import pytest
 
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.pool.request import Refusal
 from dbproxy.session.identity import Identity
 from dbproxy.session.state import SessionState, _setting_names
 from dbproxy.sql import statement as sql
-from dbproxy.wire.startup import parse_error_response
 from tests.unit.pool.fakes import FakePool
 
 NONE: frozenset[str] = frozenset()
@@ -26,10 +24,10 @@ def make_state(start: dict[str, str] | None = None, **settings: object) -> Sessi
     client: Any = SimpleNamespace(pool=pool, settings=own, identity=Identity(1, 0.0, 0.0, 1024, settings=own))
     house: Any = None
     state = SessionState(client, house)
-    names = SimpleNamespace(
+    giver = SimpleNamespace(
         effects_of=lambda name: [state.classify(PREPARED[name])] if name in PREPARED else []
     )
-    client.prepared = SimpleNamespace(names=names)
+    client.translator = SimpleNamespace(names=SimpleNamespace(giver=giver))
     return state
 
 
@@ -83,51 +81,6 @@ def test_text_with_backslashes_is_read_as_its_session_reads_it():
 )
 def test_parameters_that_are_no_names_of_settings_are_not_taken_for_one(value: bytes, names: list[str]):
     assert _setting_names([value]) == names
-
-
-# --- refused ------------------------------------------------------------------------------------------------
-
-
-def refused(statement: bytes, reasons: str) -> dict[str, str]:
-    """The error that refuses the statement; empty if nothing does."""
-    state = make_state(refuse_pins=reasons)
-    state.pool.tenant.routines["takes"] = (sql.LOCKS, NONE)
-    refusal = state.refusal(state.classify(statement))
-    if refusal is None:
-        return {}
-    assert isinstance(refusal, Refusal)
-    return parse_error_response(refusal.error[5:])
-
-
-@pytest.mark.parametrize(
-    ("reason", "statement"),
-    [
-        ("temp", b"CREATE TEMP TABLE t ()"),
-        ("lock", LOCK),
-        ("lock", b"SELECT takes()"),
-        ("lock", b"EXECUTE locks"),
-        ("cursor", b"DECLARE c CURSOR WITH HOLD FOR SELECT 1"),
-        ("load", b"LOAD 'x'"),
-        ("seed", b"SELECT setseed(0)"),
-        ("sequence", b"SELECT lastval() FROM t"),
-        ("set_config", b"SELECT set_config(name, '1', false) FROM t"),
-    ],
-)
-def test_statement_is_refused_for_its_own_reason_only(reason: str, statement: bytes):
-    told = refused(statement, reason)
-    assert (told["S"], told["C"]) == ("ERROR", "0A000")
-    assert told["M"].startswith("refused in transaction pooling: ")
-    assert f'"{reason}"' in told["D"]
-    assert "pool.refuse_pins" in told["H"]
-    others = {"temp", "lock", "cursor", "load", "seed", "sequence", "set_config"} - {reason}
-    assert refused(statement, ",".join(others)) == {}
-    assert refused(statement, "") == {}
-
-
-def test_harmless_statement_is_never_refused():
-    every = "temp,lock,cursor,load,seed,sequence,set_config"
-    assert refused(b"SELECT pg_advisory_xact_lock(1)", every) == {}
-    assert refused(b"SET work_mem = '9MB'", every) == {}
 
 
 # --- given back behind a RESET ------------------------------------------------------------------------------

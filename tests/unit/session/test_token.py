@@ -39,8 +39,8 @@ def make_client(token: str = "", *, asks: bool = True, **facts: Any) -> Any:
         judge=SimpleNamespace(router=found.pop("router")),
         host=found.pop("host"),
     )
-    prepared = SimpleNamespace(executes=facts.get("executes", False))
-    return SimpleNamespace(**found, route=route, prepared=prepared)
+    series = SimpleNamespace(executes=facts.get("executes", False))
+    return SimpleNamespace(**found, route=route, translator=SimpleNamespace(series=series))
 
 
 def make_server(served: int = 0, status: str = "I", ours: bool = True) -> Any:

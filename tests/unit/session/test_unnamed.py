@@ -4,7 +4,7 @@ import pytest
 
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
-from dbproxy.session.unnamed import BY_PORTAL, learn
+from dbproxy.session.unnamed import BY_PORTAL
 from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
 from dbproxy.wire.extended import columns_key
@@ -86,19 +86,19 @@ def test_what_it_was_told_by_a_portal_counts():
     client = make_client()
     server = lend(client)
     server.data_received(OK)
-    own = client.prepared
-    own.unnamed_told, own.portal_columns = BY_PORTAL, speech.columns("a")
+    own = client.prepared.unnamed
+    own.told, own.portal_columns = BY_PORTAL, speech.columns("a")
     for columns, changed in ((speech.columns("a"), False), (speech.columns("b"), True)):
-        learn(own, columns_key(b"", columns, 0), 99, renewed=True)
-        assert own.unnamed_changed is changed
+        own.learn(columns_key(b"", columns, 0), 99, renewed=True)
+        assert own.changed is changed
 
 
 def test_what_the_client_itself_asked_is_what_it_knows():
-    own = make_client().prepared
-    own.unnamed_changed = True
-    learn(own, 7, 8, renewed=False)
-    assert (own.unnamed_told, own.unnamed_changed) == (8, False)
-    learn(own, 7, 9, renewed=True)
-    assert own.unnamed_changed
-    learn(own, 7, 8, renewed=True)
-    assert not own.unnamed_changed
+    own = make_client().prepared.unnamed
+    own.changed = True
+    own.learn(7, 8, renewed=False)
+    assert (own.told, own.changed) == (8, False)
+    own.learn(7, 9, renewed=True)
+    assert own.changed
+    own.learn(7, 8, renewed=True)
+    assert not own.changed

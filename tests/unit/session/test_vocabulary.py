@@ -124,13 +124,13 @@ def test_what_did_not_happen_is_as_it_was(own: Vocabulary):
 
 
 def test_unnamed_statement_that_comes_back_has_its_text_and_nothing_that_was_told(own: Vocabulary):
-    own.unnamed_told = 7
+    own.unnamed.told = 7
     own.restore(b"", BODY)
-    assert (own.unnamed, own.unnamed_told) == (BODY, 0)
-    assert own.unnamed_shape is own.state.find_shape(BODY)
+    assert (own.unnamed.body, own.unnamed.told) == (BODY, 0)
+    assert own.unnamed.shape is own.state.find_shape(BODY)
     own.restore(b"", None)
-    assert own.unnamed is None
-    assert own.unnamed_shape.effects is HARMLESS
+    assert own.unnamed.body is None
+    assert own.unnamed.shape.effects is HARMLESS
 
 
 def test_deallocate_all_spares_what_was_prepared_since(own: Vocabulary):

@@ -4,7 +4,6 @@ import pytest
 
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
-from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import CLOSE_COMPLETE, PARSE_COMPLETE
 from tests.support import speech
@@ -12,7 +11,6 @@ from tests.unit.session.fakes import BEGUN, ask, make_client, make_server, query
 
 PARSE, DESCRIBE = build.parse("s", "SELECT 1"), build.describe_statement("s")
 RUN = speech.bind("s") + speech.execute()
-DESCRIBED = speech.parameter_types() + speech.columns("a")
 RAN = speech.BIND_COMPLETE + speech.row("1") + speech.complete()
 
 
@@ -47,37 +45,6 @@ def test_server_that_has_the_statement_is_not_sent_its_parse(client: Client):
     assert kinds(sent(server)) == "BES"
     server.data_received(RAN + speech.IDLE)
     assert sent(other) == PARSE_COMPLETE + RAN + speech.IDLE
-
-
-def test_server_that_has_not_gets_it_when_it_is_bound(client: Client):
-    prepare(client).close("gone")
-    server = make_server(client.pool)
-    ask(client, RUN, speech.SYNC)
-    assert kinds(sent(server)) == "PDH"
-    assert client.inbound.wait == ANSWER  # whether its columns are what the client was told
-
-
-def test_bind_goes_on_once_the_columns_are_those_that_were_told(client: Client):
-    prepare(client).close("gone")
-    server = make_server(client.pool)
-    ask(client, RUN, speech.SYNC)
-    sent(server)
-    server.data_received(PARSE_COMPLETE + DESCRIBED)
-    assert client.inbound.wait == NOT
-    assert kinds(sent(server)) == "BES"
-    server.data_received(RAN + speech.IDLE)
-    assert sent(client) == RAN + speech.IDLE
-
-
-def test_client_that_was_told_other_columns_is_not_given_rows(client: Client):
-    prepare(client).close("gone")
-    server = make_server(client.pool)
-    ask(client, RUN, speech.SYNC)
-    for _ in range(2):  # under the name with other columns, too
-        assert kinds(sent(server)) == "PDH"
-        server.data_received(PARSE_COMPLETE + speech.parameter_types() + speech.columns("a", "b"))
-    bind = speech.split(sent(server))[0]
-    assert b"dbproxy/changed" in bind
 
 
 def test_name_that_there_is_not_is_refused_by_the_server(client: Client):
@@ -176,27 +143,18 @@ def test_unnamed_statement_is_forwarded_as_it_is(client: Client):
 def test_close_of_the_unnamed_statement_ends_it(client: Client):
     server = make_server(client.pool)
     ask(client, build.parse("", "SELECT 1"), build.close_statement(""), speech.SYNC)
-    assert client.prepared.unnamed is None
+    assert client.prepared.unnamed.body is None
     assert sent(server).endswith(build.close_statement("") + speech.SYNC)
 
 
 def test_query_ends_the_unnamed_statement(client: Client):
     server = make_server(client.pool)
     ask(client, build.parse("", "SELECT 1"), speech.SYNC, build.query("SELECT 2"))
-    assert client.prepared.unnamed is None
+    assert client.prepared.unnamed.body is None
     assert server.dialogue.statements.unnamed is None
 
 
 # --- what is counted ------------------------------------------------------------------------------------------
-
-
-def test_bind_that_comes_again_is_counted_once(client: Client):
-    prepare(client).close("gone")
-    server = make_server(client.pool)
-    before = client.pool.stats.bind_count
-    ask(client, RUN, speech.SYNC)
-    server.data_received(PARSE_COMPLETE + DESCRIBED)
-    assert client.pool.stats.bind_count == before + 1
 
 
 def test_parses_are_counted_where_they_are_carried_out(client: Client):

@@ -1,0 +1,76 @@
+"""The janitor: every deadline is looked at here, those of clients once a second."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from time import monotonic
+
+from dbproxy.app import catalogs
+from dbproxy.app.proxy import Proxy
+from dbproxy.pool.janitor import isolated, sweep
+from dbproxy.pool.routines import REFRESH
+from dbproxy.session.deadlines import sweep_hub, sweep_logins
+
+SWEEP_INTERVAL = 0.2  # seconds
+SWEEPS_PER_SECOND = 5
+
+
+class Janitor:
+    """Of the whole proxy."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.behind = False  # with those who are over a limit
+
+    async def run(self) -> None:
+        for turn in itertools.count():
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self.sweep(monotonic(), clients=turn % SWEEPS_PER_SECOND == 0)
+
+    def sweep(self, now: float, *, clients: bool) -> None:
+        """`clients`: the deadlines that are looked at once a second, too. Each is isolated from the others."""
+        for pool in list(self.proxy.all_pools()):
+            sweep(pool, now)
+        steps: list[Callable[[float], object]] = [self.forget_pools, self.sweep_hosts]
+        if clients:
+            steps += [self.sweep_hubs, self.refresh, self.sample]
+        if clients or self.behind:
+            steps.append(self.sweep_logins)
+        for step in steps:
+            with isolated():
+                step(now)
+
+    def forget_pools(self, now: float) -> None:
+        for key, pool in list(self.proxy.pools.items()):
+            unused = pool.forgettable(now) and not any(login.pool is pool for login in self.proxy.registry)
+            if unused and self.proxy.hosts.forget(key):
+                del self.proxy.pools[key]
+
+    def sweep_hosts(self, _: float) -> None:
+        self.proxy.hosts.sweep()
+
+    def sweep_hubs(self, now: float) -> None:
+        for hub in list(self.proxy.hubs.values()):
+            with isolated(database=hub.database):
+                sweep_hub(hub, now)
+        self.proxy.senders.sweep()
+
+    def refresh(self, now: float) -> None:
+        """Have read again what databases define."""
+        for pool in self.proxy.pools.values():
+            if pool.tenant.routines_read_at and now - pool.tenant.routines_read_at >= REFRESH and pool.idle:
+                self.proxy.spawn(catalogs.read_routines(pool))
+        for router in self.proxy.routers.values():
+            if catalogs.is_asleep(router, now):
+                catalogs.sleep(router)
+            elif catalogs.claim_read(router, now):
+                self.proxy.spawn(catalogs.read(router))
+            elif catalogs.claim_look(router, now):
+                self.proxy.spawn(catalogs.look(router))
+
+    def sample(self, now: float) -> None:
+        self.proxy.averages.sample(self.proxy.pools.values(), now)
+        self.proxy.slowlog.sweep(now)
+
+    def sweep_logins(self, now: float) -> None:
+        self.behind = sweep_logins(self.proxy.registry, self.proxy.settings, now)

@@ -1,0 +1,26 @@
+"""How far the series of extended-query messages has come that the client's next Sync ends.
+
+See "Extended Query" in PostgreSQL's documentation of the message flow.
+"""
+
+from dbproxy.pool.dues import Portal
+from dbproxy.pool.parameters import Parameters
+
+
+class Series:
+    """Of one client."""
+
+    def __init__(self) -> None:
+        self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
+        self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
+        self.waits = False  # the message at hand waits for an answer, or for the hub, and comes again
+        self.bound: Portal | None = None  # whose columns a Describe of the portal at hand tells anew
+        self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
+        self.restored: Parameters | None = None  # what goes behind the next Sync
+        # For the log, where the text of the request at hand is: at which Parse of a chunk; -1: this is a Parse's body.
+        self.seen: bytes = b""
+        self.seen_at = -1
+
+    def end(self) -> None:
+        """No transaction is open that a Sync would end."""
+        self.begun = self.executes = False
