@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from dbproxy.admin.command import Assignment
 from dbproxy.admin.house import House
 from dbproxy.config import RoutingSettings, compare
+from dbproxy.config.mistakes import advise
 from dbproxy.errors import CommandFailed
 
 log = structlog.get_logger()
@@ -48,6 +49,5 @@ def change(routing: RoutingSettings, name: str, value: str) -> RoutingSettings:
     try:
         judged = RoutingSettings.model_validate({name: value})
     except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise CommandFailed(f"SET {SECTION}.{name} failed: {reason}") from error
+        raise CommandFailed(f"SET {SECTION}.{name} failed: {advise(error.errors()[0])}") from error
     return routing.model_copy(update={name: getattr(judged, name)})

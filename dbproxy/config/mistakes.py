@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from dbproxy.config.env import PREFIX, name_variable
+from dbproxy.config.env import MILLISECONDS, PREFIX, name_variable
 from dbproxy.config.keys import NAMED, show, walk_keys
 from dbproxy.config.secrecy import HIDDEN, may_hold_secret, show_key
 from dbproxy.config.settings import Settings
@@ -22,6 +22,7 @@ _ADVICE = {
     "bool_type": "must be true or false",
     "string_type": "must be text in quotes",
     "literal_error": "must be {expected}",
+    "greater_than": "must be more than {limit}",
     "greater_than_equal": "must be at least {limit}",
     "less_than_equal": "must be at most {limit}",
     "value_error": "{error}",
@@ -53,7 +54,9 @@ def explain(error: ErrorDetails, written: Written) -> str:
         shown = show_key(dotted(path))
         return f"{origin}: {shown}: unknown key{'' if shown == HIDDEN else suggest(path, origin)}"
     value = written.value_of(path, otherwise=error["input"])  # the input is what a validator made of it
-    return f"{origin}: {show_key(dotted(path))}{_show_value(path, value)}: {_advise(error)}"
+    milliseconds = origin in MILLISECONDS and error["type"] == "value_error"
+    advice = "must be a number of milliseconds, such as 100" if milliseconds else advise(error)
+    return f"{origin}: {show_key(dotted(path))}{_show_value(path, value)}: {advice}"
 
 
 def suggest(path: Path, origin: str) -> str:
@@ -63,6 +66,8 @@ def suggest(path: Path, origin: str) -> str:
         return f", did you mean {_spell(_RENAMED[name], origin)}?"
     if name in _IN_THE_URL and path[0] in ("primary", "replicas", "databases"):
         return "; it is part of the url: postgresql://user:password@host:5432/dbname"
+    if len(path) > 2 and path[0] in NAMED and name in Settings.model_fields:
+        return f"; [{name}] is for all, and cannot differ for one of [{path[0]}]"
     known = _list_known(path)
     elsewhere = [key for key in known if key.rpartition(".")[2] == name]
     if elsewhere:
@@ -73,7 +78,8 @@ def suggest(path: Path, origin: str) -> str:
     )
 
 
-def _advise(error: ErrorDetails) -> str:
+def advise(error: ErrorDetails) -> str:
+    """What would be right."""
     kind = error["type"]
     if kind in ("model_type", "dict_type"):
         return f"must be a table, written [{dotted(error['loc'])}]"
@@ -88,7 +94,7 @@ def _advise(error: ErrorDetails) -> str:
 def _show_limit(path: Path, context: Mapping[str, Any]) -> str:
     """The limit that was passed, in the key's own unit."""
     field = dict(walk_keys()).get(dotted(path[-2:]))
-    limit = context.get("ge", context.get("le"))
+    limit = context.get("ge", context.get("le", context.get("gt")))
     return show(field, limit) if field and limit is not None else str(limit)
 
 

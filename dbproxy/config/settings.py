@@ -128,6 +128,12 @@ class Settings(Section):
             found.append(
                 "primary.url has no user: whether hosts are alive, and how far they are, cannot be asked"
             )
+        names = {"primary", "replica", *(f"replica({replica.name})" for replica in self.replicas)}
+        found += sorted(
+            f"a rule of routing.rules says {rule.route}, and no replica has this name: the primary answers instead"
+            for rule in {rule.route: rule for routing in self.routings() for rule in routing.rules}.values()
+            if rule.route not in names
+        )
         return found
 
     def _unused_parameters(self) -> list[str]:

@@ -51,7 +51,7 @@ def parse_count(value: object) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("must be a whole number, such as 50")
+        raise ValueError("must be a whole number from 0 up, such as 50")
     return value
 
 

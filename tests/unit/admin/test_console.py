@@ -171,11 +171,18 @@ async def test_routing_is_set_until_the_next_reload(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["SET routing = 'maybe'", "SET routing.percent = 101", "SET routing.percent = half"]
+    ("query", "advice"),
+    [
+        ("SET routing = 'maybe'", "must be 'off', 'observe' or 'on'"),
+        ("SET routing.percent = 101", "must be at most 100"),
+        ("SET routing.percent = half", "must be a whole number from 0 up, such as 50"),
+    ],
 )
-async def test_a_bad_value_changes_nothing(session: Session, query: str) -> None:
+async def test_a_bad_value_changes_nothing_and_is_told_what_would_be_right(
+    session: Session, query: str, advice: str
+) -> None:
     before = session.house.settings
-    assert "failed: " in (await session.error(query))["M"]
+    assert (await session.error(query))["M"].endswith(f" failed: {advice}")
     assert session.house.settings is before
 
 

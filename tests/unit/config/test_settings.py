@@ -118,6 +118,14 @@ def test_replicas_that_are_not_used_are_warned_of():
     ]
 
 
+def test_rule_that_names_no_replica_is_warned_of():
+    rules = [{"relation": "a", "route": route} for route in ("primary", "replica(near)", "replica(far)")]
+    found = settings(replicas=[{"url": URL, "name": "near"}], routing={"rules": rules}).warnings()
+    assert found == [
+        "a rule of routing.rules says replica(far), and no replica has this name: the primary answers instead"
+    ]
+
+
 def test_unused_parameters_of_a_url_are_warned_of():
     found = settings(primary={"url": f"{URL}?schema=public&pool_timeout=3"}).warnings()
     assert found == ["primary.url has parameters that dbproxy does not use: schema, pool_timeout"]
