@@ -20,9 +20,11 @@ def _explain(house: House, question: Question) -> Iterator[str]:
     routers = [
         (names, router) for names, router in house.routers.items() if question.database in ("", names[0])
     ]
+    listed = house.settings.databases
     for (database, user), router in routers:
+        read_only = database in listed and listed[database].read_only
         yield f"database {database}, user {user}:"
-        yield from (f"  {line}" for line in explain_route(router, text))
+        yield from (f"  {line}" for line in explain_route(router, text, read_only=read_only))
     if not routers:
         yield from explain_text(text)
         yield _excuse(house, question.database)

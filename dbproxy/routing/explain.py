@@ -40,8 +40,9 @@ def explain_text(text: bytes) -> list[str]:
     return [f"{REPLICA}: {praise(statement)}.", *named, *describe_hint(statement)]
 
 
-def read(text: bytes) -> Statement:
-    return classify(text) if len(text) <= PARSE_LIMIT else UNREADABLE
+def read(text: bytes, *, read_only: bool = False) -> Statement:
+    statement = classify(text) if len(text) <= PARSE_LIMIT else UNREADABLE
+    return replace(statement, begins_read_only=True) if read_only and statement.begins else statement
 
 
 def object_by_grammar(statement: Statement) -> str:
@@ -99,12 +100,17 @@ def spell(names: frozenset[str]) -> str:
 # --- where it would go now ---
 
 
-def explain_route(router: Router, text: bytes) -> list[str]:
-    """Where it would go at this moment, then what is known of each host."""
-    statement, advice = take_advice(router, read(text))
+def explain_route(router: Router, text: bytes, *, read_only: bool = False) -> list[str]:
+    """Where it would go at this moment, then what is known of each host. `read_only`: of sessions of such an entry."""
+    statement, advice = take_advice(router, read(text, read_only=read_only))
     settings, lsn = router.settings, needed_lsn(router)
-    obstacle = object_now(router, statement, text)
-    hosts = [(member, object_to_host(router, member, statement, lsn)) for member in router.cluster.members]
+    percent = 100 if read_only else settings.percent
+    obstacle = object_now(router, statement, text, percent)
+    spared = read_only or bool(statement.hint)  # the primary answers only if no replica can
+    hosts = [
+        (member, object_to_host(router, member, statement, lsn, spared=spared))
+        for member in router.cluster.members
+    ]
     able = [member.name for member, objection in hosts if not objection]
     if obstacle:
         verdict = f"{PRIMARY}: {obstacle}."
@@ -113,7 +119,7 @@ def explain_route(router: Router, text: bytes) -> list[str]:
     elif settings.mode == "observe":
         verdict = f"{PRIMARY}: routing is only observed. Else it would go to {' or '.join(able)}."
     else:
-        verdict = f"It goes to {' or '.join(able)}: {praise(statement)}{describe_share(router)}."
+        verdict = f"It goes to {' or '.join(able)}: {praise(statement)}{describe_share(percent)}."
     after = [] if obstacle else [*describe_hint(statement), *describe_consistency(router)]
     return [verdict, *advice, *after, *(describe_host(router, member, why) for member, why in hosts)]
 
@@ -128,12 +134,12 @@ def take_advice(router: Router, statement: Statement) -> tuple[Statement, list[s
     ]
 
 
-def object_now(router: Router, statement: Statement, text: bytes) -> str:
+def object_now(router: Router, statement: Statement, text: bytes, percent: int) -> str:
     """Why the primary must answer it, whatever the hosts are like; ""."""
     if router.settings.mode == "off":
         return 'routing.mode is "off"'
     obstacle = object_by_grammar(statement)
-    if not obstacle and router.settings.percent == 0:
+    if not obstacle and percent == 0:
         return "routing.percent is 0"
     if obstacle or statement.begins_read_only or statement.hint:
         return obstacle
@@ -153,10 +159,10 @@ def needed_lsn(router: Router) -> int:
     return needed(Wishes({}, router.settings.consistency), Reader(), router.commits)
 
 
-def object_to_host(router: Router, member: Member, statement: Statement, lsn: int) -> str:
+def object_to_host(router: Router, member: Member, statement: Statement, lsn: int, *, spared: bool) -> str:
     """Why this one does not answer reads now; ""."""
     if member is router.cluster.primary:
-        return "" if member.share > 0.0 and not statement.hint else "it is the primary"
+        return "" if member.share > 0.0 and not spared else "it is the primary"
     wanted = statement.hint[len("replica(") : -1]
     if wanted and member.name != wanted:
         return f"the hint asks for {wanted}"
@@ -181,8 +187,7 @@ def describe_host(router: Router, member: Member, objection: str) -> str:
     return f"{member.name} ({member.state}, {place}{lag}): {objection or 'can answer'}."
 
 
-def describe_share(router: Router) -> str:
-    percent = router.settings.percent
+def describe_share(percent: int) -> str:
     return (
         f"; in {percent} % of the sessions (routing.percent), in the others it goes to the primary"
         if percent < 100

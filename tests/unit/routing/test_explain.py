@@ -125,6 +125,14 @@ def test_positions_of_routing_are_told() -> None:
     assert "in 20 % of the sessions" in explain_route(router(percent="20"), ITEMS)[0]
 
 
+def test_read_only_entry_is_told_as_all_of_its_sessions_are_routed() -> None:
+    own = router(percent="5", primary_reads_weight="1")
+    assert "primary or replica1 or replica2" in explain_route(own, ITEMS)[0]
+    assert explain_route(own, ITEMS, read_only=True)[0] == "It goes to replica1 or replica2: it is a read."
+    assert explain_route(own, b"BEGIN")[0].startswith("It goes to the primary")
+    assert explain_route(own, b"BEGIN", read_only=True)[0].startswith("It goes to replica1 or replica2")
+
+
 def test_hint_that_names_a_replica_leaves_only_that_one() -> None:
     verdict, hint, *_ = explain_route(router(), b"/* dbproxy: replica(replica2) */ SELECT own()")
     assert verdict == "It goes to replica2: it is a read."
