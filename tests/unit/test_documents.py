@@ -1,4 +1,7 @@
-"""What the pages for those who change the code name is there: files, modules, functions, attributes."""
+"""What the pages for those who change the code name is there: files, modules, functions, attributes.
+
+And every event of the log is in a page for those who run the proxy.
+"""
 
 import ast
 import re
@@ -101,6 +104,21 @@ def test_the_house_names_every_module_once_and_marks_the_compiled_ones():
         told += [f"dbproxy.{prefix}{name}{star}" for name, star in MODULE.findall(text)]
     modules = [module for module in package().values() if module.path.stem not in ("__init__", "__main__")]
     assert sorted(told) == sorted(module.name + (r"\*" if module.pxd else "") for module in modules)
+
+
+def test_every_event_of_the_log_is_told():
+    told = "".join((ROOT / "docs" / page).read_text() for page in ("operations.md", "failover.md"))
+    assert [event for event in logged() if f"`{event.partition(':')[0]}" not in told] == []
+
+
+def logged() -> Iterator[str]:
+    """The events that modules log, those that are spelled at run time left out."""
+    for module in package().values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                event = node.args[0]
+                if ast.unparse(node.func.value) == "log" and isinstance(event, ast.Constant):
+                    yield str(event.value)
 
 
 def section(title: str) -> str:
