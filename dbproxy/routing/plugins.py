@@ -177,7 +177,8 @@ def load_plugin(name: str) -> Plugin | None:
     except Exception as error:  # it runs the module
         raise ConfigurationError(
             f"routing.plugin: {name} cannot be loaded: {type(error).__name__}: {error}",
-            hint="Name a function as package.module:function, or an entry point of the group dbproxy.routing.",
+            hint="Name a function as package.module:function, or an entry point of the group dbproxy.routing. "
+            "A module that is not installed is found by PYTHONPATH.",
         ) from error
     if not callable(function):
         raise ConfigurationError(f"routing.plugin: {name} is no function")
@@ -188,4 +189,7 @@ def _find(name: str) -> Any:
     module, colon, function = name.partition(":")
     if colon:
         return getattr(import_module(module), function)
-    return next(iter(entry_points(group=GROUP, name=name))).load()
+    found = tuple(entry_points(group=GROUP, name=name))
+    if not found:
+        raise LookupError(f"no such entry point of the group {GROUP}")
+    return found[0].load()

@@ -137,3 +137,9 @@ def test_it_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch):
 def test_what_is_no_plugin_is_a_mistake_of_the_configuration(name: str):
     with pytest.raises(ConfigurationError, match=f"routing.plugin: {name}"):
         load_plugin(name)
+
+
+def test_plugin_that_is_not_found_says_where_it_is_looked_for():
+    with pytest.raises(ConfigurationError, match="no such entry point") as failure:
+        load_plugin("nowhere")
+    assert "PYTHONPATH" in failure.value.hint
