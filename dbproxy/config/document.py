@@ -16,7 +16,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m dbproxy.config.document`; change the sentences in dbproxy/config/sections.py. -->
+<!-- Written by `python -m dbproxy.config.document`; change the sentences in
+dbproxy/config/sections.py and dbproxy/config/routing.py. -->
 
 Every setting has a default; only `primary.url` must be given. In rising precedence, a setting comes from its
 default, the file (`dbproxy serve dbproxy.toml`), the environment, and the command line (`--set pool.size=10`,
