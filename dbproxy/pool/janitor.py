@@ -50,7 +50,7 @@ def refuse_late_waiters(pool: Pool, now: float) -> None:
             client,
             QueryWaitTimeout(
                 f"query_wait_timeout: no server connection became free within {timeout:g} s",
-                detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, all in use",
+                detail=describe(pool),
             ),
         )
 
@@ -64,10 +64,21 @@ def refuse_newest_waiters(pool: Pool, now: float) -> None:
             client,
             TooManyWaiting(
                 f"max_waiting: {most} clients wait for a server connection already",
-                detail=f"pool {pool.database}/{pool.user}: {pool.settings.size} connections, none of them free",
+                detail=describe(pool),
                 hint="Try again later.",
             ),
         )
+
+
+def describe(pool: Pool) -> str:
+    """Why there is no server, for who has waited."""
+    if pool.paused:
+        why = "paused by an administrator"
+    elif pool.last_error is not None and pool.size() == pool.opening:
+        why = f"no connection is open: {pool.last_error.message}"
+    else:
+        why = f"{pool.settings.size} connections, none of them free"
+    return f"pool {pool.database}/{pool.user}: {why}"
 
 
 def close_old_servers(pool: Pool, now: float) -> None:

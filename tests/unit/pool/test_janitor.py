@@ -1,6 +1,6 @@
 import structlog
 
-from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
+from dbproxy.errors import ProxyError, QueryWaitTimeout, ServerUnavailable, TooManyWaiting
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.states import IDLE, TESTED
 from tests.unit.pool.fakes import FakeClient, FakePool
@@ -53,6 +53,25 @@ def test_only_those_who_waited_too_long_are_refused():
     assert "10 s" in late.refusal.message
     assert patient.refusal is None
     assert list(fake.pool.waiting) == [patient]
+
+
+def test_who_waited_in_vain_is_told_why_there_is_no_server():
+    for why in (
+        "1 connections, none of them free",
+        "no connection is open: refused",
+        "paused by an administrator",
+    ):
+        fake = FakePool(size=1, query_wait_timeout=10)
+        if "free" in why:
+            opened(fake, 1)
+            fake.lend(FakeClient())
+        client = FakeClient()
+        fake.lend(client, 0.0)
+        if "open" in why:
+            fake.pool.open_failed(ServerUnavailable("refused"), 9.0)
+        fake.pool.paused = "paused" in why
+        sweep(fake.pool, 10.0)
+        assert client.refusal.detail == f"pool {fake.pool.database}/{fake.pool.user}: {why}"
 
 
 def test_who_waits_again_at_once_is_not_refused_in_the_same_sweep():
