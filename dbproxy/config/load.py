@@ -29,7 +29,12 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     try:
         settings = Settings.model_validate(written.values)
     except ValidationError as error:
-        mistakes += [explain(detail, written) for detail in error.errors(include_url=False)]
+        place = {origin: number for number, origin in enumerate(written.origins.values())}
+        details = sorted(
+            error.errors(include_url=False),
+            key=lambda detail: place.get(written.origin_of(detail["loc"]), len(place)),
+        )
+        mistakes += [explain(detail, written) for detail in details]
     if mistakes:
         raise ConfigurationError(
             "\n".join(mistakes)

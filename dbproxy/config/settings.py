@@ -93,6 +93,11 @@ class Settings(Section):
         databases = [self.routing_for(database, "") for database in self.databases]
         return [self.routing, *databases, *(self.routing_for("", user) for user in self.users)]
 
+    def pools(self) -> list[PoolSettings]:
+        """As `routings`."""
+        databases = [self.pool_for(database, "") for database in self.databases]
+        return [self.pool, *databases, *(self.pool_for("", user) for user in self.users)]
+
     def owners(self, database: str, user: str) -> list[DatabaseSettings | UserSettings]:
         """Whose keys differ from those for all, in rising precedence."""
         listed = (self.databases.get(database), self.users.get(user))
@@ -118,23 +123,37 @@ class Settings(Section):
 
     def warnings(self) -> list[str]:
         """What is valid, but does not do what one may think."""
-        return [*self._unused_routing(), *self._unused_parameters(), *self._no_logins()]
+        return [
+            *self._unused_routing(),
+            *self._unknown_replicas(),
+            *self._unused_parameters(),
+            *self._no_logins(),
+        ]
 
     def _unused_routing(self) -> list[str]:
         found = []
         if self.replicas and all(routing.mode == "off" for routing in self.routings()):
             found.append('replicas are configured, but routing.mode is "off": everything goes to the primary')
+        if self.replicas and not any(
+            pool.mode == "transaction" and pool.max_prepared_statements for pool in self.pools()
+        ):
+            found.append(
+                "replicas are configured, but no pool has transaction mode and prepared statements: "
+                "everything goes to the primary"
+            )
         if self.replicas and self.primary.url and not self.primary.url.user:
             found.append(
                 "primary.url has no user: whether hosts are alive, and how far they are, cannot be asked"
             )
-        names = {"primary", "replica", *(f"replica({replica.name})" for replica in self.replicas)}
-        found += sorted(
-            f"a rule of routing.rules says {rule.route}, and no replica has this name: the primary answers instead"
-            for rule in {rule.route: rule for routing in self.routings() for rule in routing.rules}.values()
-            if rule.route not in names
-        )
         return found
+
+    def _unknown_replicas(self) -> list[str]:
+        names = {"primary", "replica", *(f"replica({replica.name})" for replica in self.replicas)}
+        routes = {rule.route for routing in self.routings() for rule in routing.rules}
+        return [
+            f"a rule of routing.rules says {route}, and no replica has this name: the primary answers instead"
+            for route in sorted(routes - names)
+        ]
 
     def _unused_parameters(self) -> list[str]:
         return [

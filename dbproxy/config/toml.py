@@ -96,6 +96,8 @@ def _place_error(path: Path, text: str, message: str) -> str:
     place = _PLACE.search(message)
     line = place[1] if place and place[1] else str(len(text.rstrip().split("\n")))
     words = _PLACE.sub("", message)
+    if words == "Invalid value":
+        words += " (text stands in quotes)"
     return f"{path}:{line}: not valid TOML" + ("" if may_hold_secret(words) else f": {words}")
 
 

@@ -116,6 +116,10 @@ def test_replicas_that_are_not_used_are_warned_of():
     assert settings(replicas=URL, routing={"mode": "off"}).warnings() == [
         'replicas are configured, but routing.mode is "off": everything goes to the primary'
     ]
+    for pool in ({"mode": "session"}, {"max_prepared_statements": 0}):
+        assert "no pool has transaction mode" in settings(replicas=URL, pool=pool).warnings()[0]
+        routed = {"pool": {"mode": "transaction", "max_prepared_statements": 9}}
+        assert settings(replicas=URL, pool=pool, users={"web": routed}).warnings() == []
 
 
 def test_rule_that_names_no_replica_is_warned_of():
