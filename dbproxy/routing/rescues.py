@@ -6,7 +6,7 @@ import structlog
 
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.rescue import counts_against
-from dbproxy.sql.identity import Shape
+from dbproxy.sql.identity import NO_SHAPE, Shape
 
 log = structlog.get_logger()
 
@@ -27,7 +27,9 @@ class Rescues:
         """A replica has failed it; whether it goes to the primary from now on."""
         self.counts[host, reason] += 1
         shape = shape.identity()
-        if not counts_against(reason) or (shape not in self.rescued and len(self.rescued) >= LISTED):
+        if not counts_against(reason) or shape is NO_SHAPE:
+            return False
+        if shape not in self.rescued and len(self.rescued) >= LISTED:
             return False
         self.rescued[shape] += 1
         if self.rescued[shape] != RESCUED_LIMIT:

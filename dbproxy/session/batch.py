@@ -1,6 +1,6 @@
 """What was sent to a server and can be sent again elsewhere, as long as none of its answer has been forwarded."""
 
-from dbproxy.sql.identity import Shape
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.framer import client_framer
 
 BATCH_LIMIT = 65536  # bytes that are kept
@@ -31,7 +31,9 @@ class Batch:
         return len(self.data)
 
     def failing(self, served: int) -> Shape:
-        """The read that is not answered, of a loan in which `served` requests were."""
+        """The read that is not answered, of a loan in which `served` requests were; NO_SHAPE if nothing was executed."""
+        if not self.reads:
+            return NO_SHAPE
         return self.reads[min(served - self.answered, len(self.reads) - 1)]
 
     def unanswered(self, served: int, ahead: bytes, max_message_size: int) -> bytes:

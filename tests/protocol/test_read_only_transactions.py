@@ -15,9 +15,12 @@ from tests.support.speech import (
     PARSE_COMPLETE,
     SYNC,
     bind,
+    columns,
     complete,
+    describe,
     error,
     execute,
+    parameter_types,
     parse,
     query,
     rows,
@@ -411,6 +414,22 @@ async def test_statement_that_was_parsed_and_refused_is_parsed_again_by_the_prim
         await primary.receives(parse(name, "SELECT f()"), bind(name), execute(), SYNC)
         primary.send(ran("SELECT 1"), INTRANS)
         await client.receives(ran("SELECT 1"), INTRANS)
+
+
+async def test_statement_that_a_standby_cannot_parse_yet_is_described_by_the_primary():
+    async with playing() as scene:
+        client, replica, primary = await begin(scene)
+        client.send(parse("mine", "SELECT a FROM young"), describe("mine"), SYNC)
+        parsed = await replica.receive()
+        name = str(parsed.body.name)
+        await replica.receives(describe(name), SYNC)
+        replica.send(error("42P01", 'relation "young" does not exist'), INERROR)
+        await replica.answers(*ROLLED_BACK, to=ROLLBACK)
+        await primary.answers(*BEGUN, to=BEGIN)
+        await primary.receives(parse(name, "SELECT a FROM young"), describe(name), SYNC)
+        primary.send(PARSE_COMPLETE, parameter_types(), columns("a"), INTRANS)
+        await client.receives(PARSE_COMPLETE, parameter_types(), columns("a"), INTRANS)
+        assert scene.rescues() == {rescue.BEHIND: 1}
 
 
 async def test_transaction_in_one_request_that_a_standby_refuses_is_the_primarys():

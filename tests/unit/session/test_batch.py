@@ -4,7 +4,7 @@ import pytest
 
 from dbproxy.session.batch import Batch
 from dbproxy.sql.cache import StatementCache
-from dbproxy.sql.identity import Shape
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire import build
 from tests.support import speech
 
@@ -56,6 +56,12 @@ def test_requests_of_the_loan_before_the_batch_do_not_count():
 def test_read_that_fails_is_the_first_that_is_not_answered(served: int, column: str):
     """The last one if a request had fewer statements than was thought."""
     assert made(("a", A), ("b", B), answered=7).failing(served) is read(column)
+
+
+def test_request_that_executes_nothing_is_no_statement():
+    batch = Batch()
+    batch.begin((), build.parse("", "SELECT a FROM t") + speech.SYNC, 3)
+    assert batch.failing(3) is NO_SHAPE
 
 
 def test_size_is_of_all_that_is_kept():
