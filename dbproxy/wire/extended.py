@@ -20,7 +20,12 @@ BIND_HEADERS = [pack_header(b"B", length) for length in range(1024)]
 
 
 def cut(chunk: bytes, start: int, stop: int) -> bytes:
-    """`chunk[start:stop]` at a fifth of the price, for bounds that are known to be in it."""
+    """`chunk[start:stop]` at a fifth of the price, for bounds that are known to be in it.
+
+    Empty if `stop` lies ahead: a message may be too short for what it must have.
+    """
+    if stop <= start:
+        return b""
     buffer = chunk
     return buffer[start:stop]
 

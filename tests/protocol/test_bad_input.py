@@ -88,6 +88,8 @@ async def test_longest_message_is_allowed(enter):
 async def test_malformed_body_is_postgresqls_to_judge(house: House):
     client, server = await house.pair()
     for body in (
+        header("P", 4),
+        header("B", 4),
         header("P", 6) + b"xx",
         header("B", 6) + b"xx",
         header("D", 5) + b"S",
@@ -98,6 +100,15 @@ async def test_malformed_body_is_postgresqls_to_judge(house: House):
         server.send(error("08P01", "invalid string in message"), IDLE)
         await client.fails("08P01", "invalid string")
         await client.receives(IDLE)
+
+
+async def test_query_without_a_text_is_postgresqls_to_judge(house: House):
+    client, server = await house.pair()
+    client.send(header("Q", 4))
+    await server.receives_bytes(header("Q", 4))
+    server.send(error("08P01", "invalid string in message"), IDLE)
+    await client.fails("08P01", "invalid string")
+    await client.receives(IDLE)
 
 
 # --- floods and stalls --------------------------------------------------------------------------------------
