@@ -136,7 +136,6 @@ class Binder:
                 return self.fail(server, name, CHANGED, chunk, at, start, end, stop)
         told = prepared.described.get(name, 0)
         again = not told or asks_again(name, chunk, stop) or prepared.is_describing(name)
-        series.bound = None
         if told == 0 or (told != statement.full and told != statement.columns):
             series.bound = Portal(name, statement)
         if not again and (

@@ -14,8 +14,9 @@ class Series:
         self.begun = False  # a Parse, Bind or Describe lacks its Sync: to PostgreSQL a transaction is open
         self.executes = False  # a transaction may be open that the next Sync ends, and a Query does not
         self.waits = False  # the message at hand waits for an answer, or for the hub, and comes again
-        self.bound: Portal | None = None  # whose columns a Describe of the portal at hand tells anew
-        self.restores: list[str] | None = None  # SQL that goes behind the next Execute, which is a RESET
+        # Of the Bind that came last.
+        self.bound: Portal | None = None  # whose columns a Describe of its portal tells anew
+        self.restores: list[str] | None = None  # SQL that goes behind its Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
         # For the log, where the text of the request at hand is: at which Parse of a chunk; -1: this is a Parse's body.
         self.seen: bytes = b""

@@ -12,7 +12,6 @@ from dbproxy.session.series cimport Series
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.due cimport Due
 from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_describe, write_parse
 from dbproxy.wire.pipeline cimport Pipeline
 
@@ -28,6 +27,7 @@ cdef class Translator:
     cdef readonly object names
     cdef readonly Binder binder
 
+    @cython.locals(series=Series)
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(prepared=Vocabulary, shape=Shape)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)

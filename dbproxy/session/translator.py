@@ -50,7 +50,10 @@ class Translator:
 
     def translate(self, server: Server, kind: int, chunk: bytes, at: int, stop: int) -> bytes | None:
         """What to send instead of a Parse, Bind, Describe or Close; None: the message as it is."""
-        self.series.begun |= kind != ord("C")
+        series = self.series
+        series.begun |= kind != ord("C")
+        if kind == ord("B"):
+            series.bound = series.restores = None  # what was noted for the Bind before
         if server.dialogue.given.names or server.dialogue.given.contested or self.prepared.by_sql:
             new = self.names.translate(self.binder, server, kind, chunk, at, stop)
             if new is not None:

@@ -7,9 +7,9 @@ from dbproxy.session.binding import asks_again, shows_names
 from dbproxy.session.client import Client
 from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
-from dbproxy.wire.pipeline import PARSE_COMPLETE
+from dbproxy.wire.pipeline import CLOSE_COMPLETE, PARSE_COMPLETE
 from tests.support import speech
-from tests.unit.session.fakes import ask, make_client, make_server, sent
+from tests.unit.session.fakes import OK, ask, make_client, make_server, sent
 from tests.unit.session.test_translator import RAN, RUN, kinds, prepare
 
 DESCRIBED = speech.parameter_types() + speech.columns("a")
@@ -104,6 +104,31 @@ def test_setting_that_was_asked_for_at_login_comes_back_behind_a_reset():
     data = sent(server)
     assert b"1MB" in data[data.index(speech.execute()) :]
     assert client.translator.series.restores is None
+
+
+def test_reset_that_was_bound_and_not_run_is_followed_by_nothing():
+    client = make_client(start={"work_mem": "1MB"})
+    server = make_server(client.pool)
+    ask(client, build.parse("", "RESET work_mem"), speech.bind(), speech.SYNC)
+    server.data_received(speech.complete("SELECT 1") + speech.IDLE)
+    server.data_received(PARSE_COMPLETE + speech.BIND_COMPLETE + speech.IDLE)
+    sent(server)
+    ask(client, build.parse("", "SELECT 1"), speech.bind(), speech.execute(), speech.SYNC)
+    assert b"1MB" not in sent(server)
+
+
+def test_columns_of_what_was_answered_are_not_those_of_the_statement_before(client: Client):
+    server = make_server(client.pool)
+    behind = speech.bind("s") + speech.describe_portal() + speech.execute()
+    ask(client, build.parse("s", "SELECT a FROM t"), behind, speech.SYNC)
+    server.data_received(PARSE_COMPLETE + speech.BIND_COMPLETE + speech.columns("a") + OK)
+    told = client.prepared.described[b"s"]
+    parse = build.parse("", f"SELECT pg_cancel_backend({client.identity.pid})")
+    ask(client, parse, speech.bind(), speech.describe_portal(), speech.execute(), speech.SYNC)
+    assert kinds(sent(server)).endswith("PCPBDES")
+    server.data_received(PARSE_COMPLETE + CLOSE_COMPLETE + PARSE_COMPLETE + speech.BIND_COMPLETE)
+    server.data_received(speech.columns("pg_cancel_backend"))
+    assert client.prepared.described[b"s"] == told
 
 
 def test_name_that_is_too_long_to_be_read_ends_the_connection(client: Client):
