@@ -31,7 +31,7 @@ class Batch:
         return len(self.data)
 
     def failing(self, served: int) -> Shape:
-        """The read that is not answered, of a loan in which `served` requests were; NO_SHAPE if nothing was executed."""
+        """The read that is not answered, of a loan in which `served` requests were; NO_SHAPE if there is none."""
         if not self.reads:
             return NO_SHAPE
         return self.reads[min(served - self.answered, len(self.reads) - 1)]

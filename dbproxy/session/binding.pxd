@@ -9,8 +9,9 @@ from dbproxy.session.series cimport Series
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.due cimport Due
 from dbproxy.wire.extended cimport bind_name, cut, is_described, length_at, write_bind, write_close, write_describe, write_parse
+
+cdef int NO_TEXT
 
 
 @cython.final

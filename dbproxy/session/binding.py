@@ -9,7 +9,7 @@ from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Portal, 
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.preparation import compare, spell_prepare
 from dbproxy.pool.prepared import CHANGED, NOWHERE, Statement
-from dbproxy.pool.request import Refusal
+from dbproxy.pool.request import NO_TEXT, Refusal
 from dbproxy.pool.server import Server
 from dbproxy.session.names import FLUSH, Names
 from dbproxy.session.readings import Readings
@@ -73,6 +73,9 @@ class Binder:
     def bind_unnamed(self, server: Server, chunk: bytes, at: int, start: int, stop: int) -> bytes | None:
         unnamed, series = self.prepared.unnamed, self.series
         shape = unnamed.shape
+        if unnamed.body is not None:
+            series.seen = unnamed.body
+            series.seen_at = NO_TEXT
         ahead = self.begin_harmful(server, shape, chunk, at, stop)
         if series.waits:
             return ahead
@@ -129,7 +132,7 @@ class Binder:
                    end: int, stop: int) -> bytes:  # fmt: skip
         prepared, series = self.prepared, self.series
         series.seen = statement.body
-        series.seen_at = -1
+        series.seen_at = NO_TEXT
         if statement.scope is not prepared.plain and statement.scope is not prepared.scope:
             statement = prepared.part(name, statement)
             if self.is_lost(server, statement):

@@ -5,6 +5,7 @@ See "Extended Query" in PostgreSQL's documentation of the message flow.
 
 from dbproxy.pool.dues import Portal
 from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.request import NO_TEXT
 
 
 class Series:
@@ -18,9 +19,9 @@ class Series:
         self.bound: Portal | None = None  # whose columns a Describe of its portal tells anew
         self.restores: list[str] | None = None  # SQL that goes behind its Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
-        # For the log, where the text of the request at hand is: at which Parse of a chunk; -1: this is a Parse's body.
+        # For the log, the text of the request at hand: where its Parse is in a chunk; NO_TEXT: this is a Parse's body.
         self.seen: bytes = b""
-        self.seen_at = -1
+        self.seen_at = NO_TEXT
 
     def end(self) -> None:
         """No transaction is open that a Sync would end."""

@@ -21,7 +21,9 @@ class Unnamed:
         self.scope: Scope = scope
         self.told = 0  # its columns, as the client was told
         self.changed = False  # it has others on the server at hand
-        self.portal_columns: bytes = b""  # a RowDescription or NoData: what the client was told by its portal
+        self.portal_columns = (
+            b""  # a RowDescription or NoData: what the client was told by its portal; empty: nothing
+        )
 
     def become(self, body: bytes | None, shape: Shape, scope: Scope) -> None:
         """It is this one now, of which the client was told nothing."""
@@ -29,6 +31,7 @@ class Unnamed:
         self.shape = shape
         self.scope = scope
         self.told = 0
+        self.portal_columns = b""
 
     def learn(self, columns: int, full: int, renewed: bool) -> None:
         """It was described, to the client or (`renewed`) to us, where it was prepared again.
@@ -41,5 +44,5 @@ class Unnamed:
             return
         told = self.told
         if told == BY_PORTAL:
-            told = columns_key(b"", self.portal_columns, 0)
+            told = columns_key(b"", self.portal_columns, 0) if self.portal_columns else 0
         self.changed = told not in (0, columns, full)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dbproxy.pool.request import NO_TEXT
 from dbproxy.session.client import Client
 from dbproxy.session.series import Series
 from dbproxy.wire import build
@@ -61,4 +62,9 @@ def test_text_of_the_request_is_where_it_was_seen_last(client: Client, series: S
     ask(client, parse)
     assert (series.seen, series.seen_at) == (parse, 0)
     ask(client, speech.bind("s"))
-    assert (series.seen, series.seen_at) == (b"SELECT 1\0\0\0", -1)
+    assert (series.seen, series.seen_at) == (b"SELECT 1\0\0\0", NO_TEXT)
+
+
+def test_text_of_an_unnamed_statement_that_is_bound_again_is_its_own(client: Client, series: Series):
+    ask(client, build.parse("", "SELECT 1"), build.parse("s", "SELECT 2"), speech.bind("s"), speech.bind())
+    assert (series.seen, series.seen_at) == (b"SELECT 1\0\0\0", NO_TEXT)

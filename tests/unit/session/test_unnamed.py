@@ -93,6 +93,15 @@ def test_what_it_was_told_by_a_portal_counts():
         assert own.changed is changed
 
 
+def test_portal_that_failed_ahead_of_its_describe_has_told_nothing():
+    own = make_client().prepared.unnamed
+    own.portal_columns = speech.columns("a")
+    own.become(b"SELECT 1\0\0\0", own.shape, own.scope)
+    own.told = BY_PORTAL
+    own.learn(7, 8, renewed=True)
+    assert not own.changed
+
+
 def test_what_the_client_itself_asked_is_what_it_knows():
     own = make_client().prepared.unnamed
     own.changed = True
