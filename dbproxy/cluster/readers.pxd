@@ -14,6 +14,7 @@ cdef class Readers:
     cdef object balance
     cdef bint weighs_cost
 
-    @cython.locals(picked=Member)
     cpdef Member pick(self, double now, long long lsn=*, Member avoid=*)
-    cdef tuple _fresh(self, long long lsn, Member avoid)
+    @cython.locals(picked=Member)
+    cdef Member _pick_from(self, tuple members, double now, bint shares)
+    cdef tuple _fresh(self, long long lsn, avoided)

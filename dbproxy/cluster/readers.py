@@ -1,5 +1,7 @@
 """The members that reads may go to, kept ready: choosing one is part of every read."""
 
+from collections.abc import Collection
+
 from dbproxy.cluster.balancer import PICKS, chance, peak_ewma
 from dbproxy.cluster.member import Member
 from dbproxy.config import RoutingSettings
@@ -46,10 +48,18 @@ class Readers:
         """A replica that has replayed `lsn`, by load and weight; None if the primary is to answer."""
         members = self.members
         if lsn > self.slowest or avoid is not None:
-            members = self._fresh(lsn, avoid)
+            members = self._fresh(lsn, (avoid,))
+        return self._pick_from(members, now, avoid is not self.primary)
+
+    def pick_other(self, now: float, lsn: int, avoided: Collection[Member]) -> Member | None:
+        """The same, but none of those."""
+        return self._pick_from(self._fresh(lsn, avoided), now, self.primary not in avoided)
+
+    def _pick_from(self, members: tuple[Member, ...], now: float, shares: bool) -> Member | None:
+        """`shares`: the primary takes what replicas cannot take yet."""
         if not members:
             return None
-        if self.warmth < 1.0 and self.primary is not None and chance() >= self.warmth:
+        if self.warmth < 1.0 and shares and self.primary is not None and chance() >= self.warmth:
             return None  # all replicas are still starting: the primary goes on with what they cannot take yet
         if len(members) == 1:
             picked = members[0]
@@ -60,10 +70,10 @@ class Readers:
         picked.reads += 1
         return picked if picked is not self.primary else None
 
-    def _fresh(self, lsn: int, avoid: Member | None) -> tuple[Member, ...]:
-        """Those that have replayed `lsn`; the primary always has."""
+    def _fresh(self, lsn: int, avoided: Collection[Member | None]) -> tuple[Member, ...]:
+        """Those that have replayed `lsn`, which the primary always has; none of `avoided`."""
         found = [member for member in self.members if member.lsn >= lsn or member is self.primary]
-        return tuple([member for member in found if member is not avoid])
+        return tuple([member for member in found if member not in avoided])
 
 
 def _share(member: Member, primary: Member | None, routing: RoutingSettings, now: float) -> float:

@@ -277,15 +277,17 @@ class Router:
 
     def pick(self, now: float, lsn: int, avoided: Member | None) -> Destination | None:
         """A replica that this user can connect to, as far as is known; one that refused just now is not waited for."""
-        for _ in range(2):
-            host = self.readers.pick(now, lsn, avoided)
-            if host is None:
-                return None
-            found = self.reach(host)
-            if not found.pool.is_shut(now):
-                return found
-            avoided = host
-        return None
+        host = self.readers.pick(now, lsn, avoided)
+        if host is None:
+            return None
+        found = self.reach(host)
+        return self.pick_other(now, lsn, avoided) if found.pool.is_shut(now) else found
+
+    def pick_other(self, now: float, lsn: int, avoided: Member | None) -> Destination | None:
+        """None of those that have just refused this user."""
+        shut = [found.host for found in self.destinations if found.pool.is_shut(now)]
+        host = self.readers.pick_other(now, lsn, [*shut, avoided] if avoided is not None else shut)
+        return self.reach(host) if host is not None else None
 
     def count_none(self, reader: Reader, lsn: int, mode: int) -> None:
         """No replica answers; one that gets as far as `lsn` in time may be waited for."""

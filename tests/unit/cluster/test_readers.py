@@ -53,6 +53,21 @@ def test_the_one_to_avoid_is_avoided():
     assert readers(one).pick(100.0, 0, one) is None
 
 
+def test_of_several_that_are_avoided_none_is_picked():
+    one, two, three = member("a"), member("b"), member("c")
+    found = readers(one, two, three)
+    assert {found.pick_other(100.0, 0, [one, two]) for _ in range(50)} == {three}
+    assert found.pick_other(100.0, 0, [one, two, three]) is None
+
+
+def test_primary_that_is_avoided_does_not_take_what_starting_replicas_cannot_yet():
+    leader, starting = primary(), member("a", state="starting", started_at=99.9)
+    found = readers(leader, starting, leader=leader, slow_start="100s")
+    assert tally(found)["nobody"] > 0
+    assert {found.pick(100.0, 0, leader) for _ in range(50)} == {starting}
+    assert {found.pick_other(100.0, 0, [leader]) for _ in range(50)} == {starting}
+
+
 def test_the_primary_takes_no_reads_unless_it_is_given_a_weight():
     leader = primary()
     assert tally(readers(leader, member("a"), leader=leader)) == {"a": 1000}

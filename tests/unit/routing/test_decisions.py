@@ -22,6 +22,7 @@ from dbproxy.routing.router import (
 )
 from dbproxy.sql.statement import Statement
 from tests.unit.routing.test_explain import router, settings
+from tests.unit.session.fakes import make_router
 
 
 def judge(own: Router, text: bytes, reader: Reader | None = None, settings: Parameters = NOTHING) -> str:
@@ -85,6 +86,21 @@ def test_why_the_primary_answers_is_told_apart() -> None:
     own.cluster.disable("replica2", 101.0)
     ask(own, b"SELECT 1")
     assert own.decisions["primary", NO_REPLICA] == 1
+
+
+def test_replica_that_cannot_be_connected_to_does_not_bring_back_the_one_that_is_avoided() -> None:
+    own = make_router(primary_reads_weight="1000000")
+    _, one, two = own.cluster.members
+    own.pool_of(one).retry_at = 200.0
+    reader = Reader(read_only=True)
+    assert {ask(own, b"SELECT 1", reader) for _ in range(50)} == {
+        two
+    }  # never the primary, whatever its weight
+    reader = Reader()
+    reader.avoided = two
+    own.apply(settings().routing)
+    own.cluster.apply(settings(), 100.0)
+    assert {ask(own, b"SELECT 1", reader) for _ in range(50)} == {None}
 
 
 def test_other_settings_hold_at_once_for_sessions_that_are_known() -> None:
