@@ -253,6 +253,8 @@ class Router:
         """The LSN that a replica must have replayed; UNKNOWN: no replica will do."""
         wishes = reader.wishes
         if self.readers.positions:
+            if wishes.sees and not self.commits.asks:  # for a while the primary told none
+                self.commits.want(now)
             lsn = needed(wishes, reader, self.commits)
             return max(lsn, settle(wishes.token)) if wishes.token else lsn
         if wishes.token or too_soon(wishes, reader, self.settings.primary_after_write, now):

@@ -78,6 +78,17 @@ def test_a_read_that_no_replica_is_fresh_enough_for_is_nobodys_pick() -> None:
     assert not sum(member.reads for member in own.cluster.members)
 
 
+def test_commits_of_a_time_without_positions_are_not_taken_for_known() -> None:
+    own = router()
+    reader = writer(position=0x1000)
+    assert ask(own, b"SELECT 1", reader) is not None
+    own.commits.sample(0x3000060, 90.0)
+    own.commits.asks = False  # the primary tells no positions, and then it does
+    reader.wrote_at = 99.0
+    assert ask(own, b"SELECT 1", reader) is None
+    assert own.commits.asks
+
+
 def test_why_the_primary_answers_is_told_apart() -> None:
     own = router(primary_reads_weight="1000000")
     ask(own, b"SELECT 1")
