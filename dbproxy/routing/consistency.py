@@ -40,5 +40,8 @@ def is_placed(reader: Reader, commits: Commits) -> bool:
 
 
 def too_soon(wishes: Wishes, reader: Reader, hold: float, now: float) -> bool:
-    """Whether the session has to stay on the primary for what it wrote, or others may have: there are no positions."""
+    """Whether the session has to stay on the primary for what it wrote: there are no positions.
+
+    What others wrote is not waited for, also where it is to be seen (`global`).
+    """
     return wishes.sees > 0 and now - reader.wrote_at < hold

@@ -16,7 +16,7 @@ class Reader:
         self.wishes = NO_WISHES
         self.version = 0
         self.wanted_host = ""  # by a hint
-        # Until the end of the loan.
+        # Until the request is over, and with it the loan.
         self.avoided: Member | None = None  # a request was rescued from it
         self.waited = False  # for a replica to be fresh enough, already
         self.awaits = 0  # the position that a replica is to be waited for; 0: for none
@@ -37,6 +37,6 @@ class Reader:
         self.committed(UNKNOWN, epoch)
 
     def forget_detours(self) -> None:
-        """The loan is over."""
+        """The request is over."""
         self.avoided = None
         self.waited = False

@@ -111,6 +111,7 @@ class Client(Connection):
                 self.route.replace(host, error)
             else:
                 self.route.leave_host()
+                self.route.forget_detours()
                 self.intake.drop_request(error)
         except Exception as failure:
             self.fail(failure)

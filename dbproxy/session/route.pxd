@@ -43,6 +43,7 @@ cdef class Route:
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(client=Connection, server=Server, framer=Framer, idle=bint, reads=bint)
     cdef Py_ssize_t stays(self) except -1
+    cdef Py_ssize_t stays_unread(self, Server server, Framer framer) except -1
     cdef keep(self, Framer framer, Py_ssize_t index, int answered)
     cpdef leave_host(self, double seconds=*, double now=*)
     cdef forget_detours(self)

@@ -111,21 +111,22 @@ class Route:
         if not idle and self.mover.opening is not None:
             return self.mover.stays_open(server, self.mover.opening)
         reads = idle and self.judge.judge(framer, 0) is READS and self.batch.size() <= BATCH_LIMIT
-        if self.host is None and not reads:
-            self.note_write(server)
-        elif (
-            not client.routed and reads and server.dialogue.only_ours()
-        ):  # all is answered but a question of ours
-            self.keep(framer, 0, server.loan.served)
-            return framer.end
-        if self.host is None and not client.routed:
-            return framer.end
-        if not reads:  # a pinned replica that is done has to do
-            return framer.end if server.dialogue.pipeline.empty() else framer.mark_at(0) >> 8
+        if not reads:
+            return self.stays_unread(server, framer)
         if client.routed:
             self.batch.add(self.judge.judged, framer.bytes_from(0))
             if self.mover.opening is not None:
                 self.mover.note(framer, 0)
+        elif server.dialogue.only_ours():  # all is answered but a question of ours
+            self.keep(framer, 0, server.loan.served)
+        return framer.end
+
+    def stays_unread(self, server: Server, framer: Framer) -> int:
+        """`stays` of what is no read: with a replica only if that is pinned, and done."""
+        if self.host is None:
+            self.note_write(server)
+        elif not server.dialogue.pipeline.empty():
+            return framer.mark_at(0) >> 8
         return framer.end
 
     def note_write(self, server: Server) -> None:
@@ -162,7 +163,7 @@ class Route:
             end(host, seconds, now)
 
     def forget_detours(self) -> None:
-        """The loan is over, all having been answered."""
+        """The request has been answered, or is refused."""
         self.detours = 0
         self.reader.forget_detours()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.errors import AdminShutdown, ServerLost, ServerRefused, ServerUnavailable
+from dbproxy.errors import AdminShutdown, QueryWaitTimeout, ServerLost, ServerRefused, ServerUnavailable
 from dbproxy.session.client import Client
 from dbproxy.session.wait import MOVE, NOT
 from dbproxy.sql.statement import WRITES
@@ -271,6 +271,17 @@ def test_host_that_could_not_be_had_is_avoided_and_the_request_goes_on(stage: tu
     client.refuse(ServerUnavailable("down"))
     assert client.route.reader.avoided is host
     assert sent(primary) == READ
+
+
+def test_request_that_is_refused_leaves_no_detour_to_the_next(stage: tuple):
+    client, primary, replica = stage
+    ask(client, READ)
+    primary.close("gone")
+    replica.close("connection lost")  # the client waits for the primary
+    assert client.route.detours == 1
+    client.pool.leave(client)
+    client.refuse(QueryWaitTimeout("no server"))
+    assert (client.route.detours, client.route.reader.avoided) == (0, None)
 
 
 def test_loan_that_is_over_leaves_nothing_to_be_sent_again(stage: tuple):
