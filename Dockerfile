@@ -17,14 +17,14 @@ RUN /opt/dbproxy/bin/pip install --no-cache-dir --disable-pip-version-check . \
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin dbproxy
 COPY --from=builder /opt/dbproxy /opt/dbproxy
-# In a container every address is behind the container's own network: listen on all of them.
+# In a container every address is behind the container's own network: clients are listened to on all of them. Metrics
+# stay inside it until they are asked for, with a token: -e DBPROXY_HTTP__HOST=0.0.0.0 -e DBPROXY_HTTP__TOKEN=…
 ENV PATH=/opt/dbproxy/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    DBPROXY_LISTEN__HOST=0.0.0.0 \
-    DBPROXY_HTTP__HOST=0.0.0.0
+    DBPROXY_LISTEN__HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /etc/dbproxy
-EXPOSE 6432 9127
+EXPOSE 6432
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as http; http.urlopen('http://127.0.0.1:' + os.environ.get('DBPROXY_HTTP__PORT', '9127') + '/health', timeout=2)"]

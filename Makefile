@@ -10,7 +10,7 @@ HOT      := $(PXD) $(PXD:.pxd=.py)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 BUILDERS := 'setuptools>=77' 'Cython>=3.1'
 TWICE    := $(wildcard $(sort $(patsubst dbproxy/%/,tests/unit/%,$(dir $(PXD)))) tests/unit/test_package.py tests/protocol)
-CODE     := $(wildcard dbproxy tests benchmarks examples setup.py)
+CODE     := $(wildcard dbproxy tests benchmarks examples deploy setup.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv installed-and-compiled demo test soak compat chaos check format bench instructions clean

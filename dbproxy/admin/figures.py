@@ -10,9 +10,15 @@ from dbproxy.admin.features import feature_figures
 from dbproxy.admin.hosts import host_figures, route_figures
 from dbproxy.admin.house import House, list_hosts
 from dbproxy.errors import ConfigurationError
-from dbproxy.observe.figures import DatabaseFigures, HubFigures, PoolFigures, ProxyFigures
+from dbproxy.observe.figures import (
+    DatabaseFigures,
+    HostPoolFigures,
+    HubFigures,
+    PoolFigures,
+    ProxyFigures,
+)
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, TESTED
+from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, NAMES, TESTED
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
 
@@ -31,6 +37,11 @@ def read_figures(house: House, now: float) -> ProxyFigures:
     totals = total_clients(house, clients)
     return ProxyFigures(
         pools=pools,
+        host_pools=[
+            host_pool_figures(house, pool, now)
+            for primary in house.pools.values()
+            for pool in list_hosts(house, primary)
+        ],
         databases=databases,
         hubs=[hub_figures(hub) for hub in house.hubs.values()],
         hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
@@ -109,7 +120,21 @@ def pool_figures(
         sv_login=sum(pool.opening for pool in pools),
         maxwait_us=int(1e6 * max(longest_wait(pool, now) for pool in pools)),
         pins=pins,
+        refusals=dict(pool.tenant.refusals),
         pool_mode=pool.settings.mode,
+    )
+
+
+def host_pool_figures(house: House, pool: Pool, now: float) -> HostPoolFigures:
+    servers = {NAMES[state]: len(pool.lists[state]) for state in (ACTIVE, IDLE, TESTED, BEING_CANCELED)}
+    return HostPoolFigures(
+        database=pool.database,
+        user=pool.user,
+        host=house.host_of(pool),
+        size=pool.settings.size,
+        waiting=len(pool.waiting),
+        longest_wait_s=longest_wait(pool, now),
+        servers={**servers, "login": pool.opening},
     )
 
 

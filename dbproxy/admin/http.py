@@ -1,18 +1,20 @@
-"""`/metrics` for Prometheus and `/health` for load balancers and orchestrators, over HTTP."""
+"""What is served over HTTP: `/metrics` for Prometheus, and what `admin.probes` tells of the proxy's health."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from aiohttp import web
 
 from dbproxy import __version__, compiled
-from dbproxy.admin.figures import place, read_figures, total_servers
-from dbproxy.admin.health import find_fault
+from dbproxy.admin.figures import read_figures
+from dbproxy.admin.guard import OPEN, is_trusted
 from dbproxy.admin.house import House
+from dbproxy.admin.probes import Probes
 from dbproxy.errors import ConfigurationError
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.figures import ProxyFigures
-from dbproxy.observe.metrics import CONTENT_TYPE, ProxyCollector, build_registry, expose
-from dbproxy.pool.pool import Pool
+from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 from dbproxy.pool.stats import BOUNDS_US
 
 STOP_TIMEOUT = 1.0  # seconds for requests under way
@@ -21,12 +23,16 @@ STOP_TIMEOUT = 1.0  # seconds for requests under way
 class Endpoints:
     """`start` and `stop`; with `http.port` 0 both do nothing."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, exemplars: Exemplars | None = None) -> None:
         self.house = house
         self.figures = ProxyFigures()
         self.registry = build_registry(
-            ProxyCollector(lambda: self.figures, BOUNDS_US, __version__, compiled=compiled())
+            ProxyCollector(
+                lambda: self.figures, BOUNDS_US, __version__, compiled=compiled(), exemplars=exemplars
+            )
         )
+        self.probes = Probes(house, self.trusts)
+        self.bound_to = house.settings.http.host
         self.runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -34,8 +40,9 @@ class Endpoints:
         http = self.house.settings.http
         if not http.port:
             return
-        application = web.Application()
-        application.add_routes([web.get("/metrics", self.metrics), web.get("/health", self.health)])
+        self.bound_to = http.host
+        application = web.Application(middlewares=[self.guard])
+        application.add_routes([web.get("/metrics", self.metrics), *self.probes.routes()])
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT)
         await self.runner.setup()
         try:
@@ -46,42 +53,31 @@ class Endpoints:
                 f"cannot listen on {http.host} port {http.port}: {error.strerror or error}",
                 hint="Change http.port (DBPROXY_HTTP__PORT); 0 turns the HTTP endpoints off.",
             ) from error
+        self.probes.start()
 
     async def stop(self) -> None:
         if self.runner is not None:
             await self.runner.cleanup()
             self.runner = None
+            await self.probes.stop()
+
+    @web.middleware
+    async def guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Turn away who may not see what is asked for; what does not exist, too, is not told to strangers."""
+        if request.path not in OPEN and not self.trusts(request):
+            answer = {"error": "Authorization: Bearer with the token of http.token is needed"}
+            return web.json_response(answer, status=401, headers={"WWW-Authenticate": "Bearer"})
+        return await handler(request)
+
+    def trusts(self, request: web.Request) -> bool:
+        authorization = request.headers.get("Authorization", "")
+        return is_trusted(self.house.settings, self.bound_to, authorization)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The figures are read here; writing them down takes milliseconds and is left to a thread."""
         self.figures = read_figures(self.house, monotonic())
-        body = await asyncio.to_thread(expose, self.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
-
-    async def health(self, request: web.Request) -> web.Response:
-        now = monotonic()
-        fault = find_fault(stopping=self.house.stopping, pools=primary_pools(self.house), now=now)
-        figures = read_figures(self.house, now)
-        answer = {
-            "status": "failing" if fault else "ok",
-            "reason": fault,
-            "version": __version__,
-            "uptime_s": round(figures.uptime_s, 3),
-            "paused": self.house.paused,
-            "clients": figures.clients,
-            "servers": total_servers(figures.pools),
-            "differing_settings": differing_settings(self.house),
-        }
-        return web.json_response(answer, status=503 if fault else 200)
-
-
-def primary_pools(house: House) -> list[Pool]:
-    """Pools of databases that live on the primary, not on a host of their own."""
-    primary = house.settings.primary.url
-    where = (primary.host, primary.port) if primary is not None else None
-    return [pool for pool in house.pools.values() if place(house, pool.database)[:2] == where]
-
-
-def differing_settings(house: House) -> dict[str, list[str]]:
-    """By host: what replicas show of their own configuration."""
-    return {member.name: sorted(member.differing) for member in house.cluster.members if member.differing}
+        accept = request.headers.get("Accept", "")
+        body, content_type = await asyncio.to_thread(expose, self.registry, accept)
+        return web.Response(body=body, headers={"Content-Type": content_type})

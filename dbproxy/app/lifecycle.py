@@ -38,7 +38,7 @@ class Lifecycle:
     async def run(self) -> int:
         proxy, settings = self.proxy, self.proxy.settings
         proxy.reload = self.reload
-        endpoints = Endpoints(proxy)
+        endpoints = Endpoints(proxy, proxy.slowlog.exemplars)
         self.watch_signals()
         try:
             await self.listen(settings)

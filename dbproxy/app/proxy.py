@@ -17,8 +17,10 @@ from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
 from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.slowlog import SlowLog
 from dbproxy.pool.request import Request
+from dbproxy.pool.stats import BOUNDS_US
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client
@@ -41,7 +43,7 @@ class Proxy(Pools):
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
-        self.slowlog = SlowLog(0, structlog.get_logger())
+        self.slowlog = SlowLog(0, structlog.get_logger(), exemplars=Exemplars(BOUNDS_US))
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
         self.stopping = False

@@ -18,6 +18,7 @@ HONOURED = {
     "PGBOUNCER_RESERVE_POOL_SIZE": "pool.reserve_size",
     "SLOW_QUERY_THRESHOLD_MS": "slow_query.threshold",
     "QUERY_MONITORING_ENABLED": "slow_query.enabled",
+    "DETAILED_HEALTH_CHECK_ENABLED": "http.detailed_health",
 }
 MILLISECONDS = {"DATABASE_REPLICA_HEALTH_CHECK_INTERVAL", "SLOW_QUERY_THRESHOLD_MS"}
 # Kubernetes gives pods such names for a service that is called "dbproxy"; DBPROXY_PURE belongs to the build.

@@ -4,10 +4,19 @@ A class's docstring and its keys' sentences are the text of docs/configuration.m
 reload cannot change.
 """
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    model_validator,
+)
 
 from dbproxy.config.reset import check_reset
 from dbproxy.config.routing import RoutingKeys
@@ -46,6 +55,18 @@ def find_file(value: object) -> Path | None:
     return Path(value)
 
 
+def check_token(token: SecretStr) -> SecretStr:
+    """What an HTTP header can carry as one word."""
+    text = token.get_secret_value()
+    if not text.isascii() or any(character <= " " or character == "\x7f" for character in text):
+        raise ValueError("must be ASCII without blanks, such as `openssl rand -hex 32` writes")
+    return token
+
+
+def show_secret(secret: SecretStr) -> str:
+    return HIDDEN if secret.get_secret_value() else ""
+
+
 def show_url(host: Host | None) -> str:
     return str(host) if host else ""
 
@@ -53,6 +74,7 @@ def show_url(host: Host | None) -> str:
 ServerUrl = Annotated[
     Host | None, PlainValidator(parse_url), PlainSerializer(show_url), Unit("URL", show_url)
 ]
+Secret = Annotated[SecretStr, AfterValidator(check_token), Unit("text", show_secret)]
 ExistingFile = Annotated[Path | None, BeforeValidator(find_file), Unit("path", str)]
 
 
@@ -97,8 +119,36 @@ class ListenSettings(Section):
 class HttpSettings(Section):
     """Where metrics and health are served over HTTP."""
 
-    host: str = setting("127.0.0.1", "Address to listen on.", restart=True)
+    host: str = setting(
+        "127.0.0.1", "Address to listen on; one that others reach, too, needs a `token`.", restart=True
+    )
     port: Port = setting(9127, "TCP port; 0 turns the HTTP endpoints off.", restart=True)
+    token: Secret = setting(
+        "",
+        "What `Authorization: Bearer …` must carry for everything but `/health` and `/health/ready`; empty asks for "
+        "nothing.",
+    )
+    detailed_health: bool = setting(
+        default=True,
+        description="Whether there is `/health/detailed`; also `DETAILED_HEALTH_CHECK_ENABLED`.",
+    )
+
+    @model_validator(mode="after")
+    def is_guarded(self) -> Self:
+        if self.port and not is_loopback(self.host) and not self.token.get_secret_value():
+            raise ValueError(
+                "HTTP beyond this machine needs a token: set http.token (DBPROXY_HTTP__TOKEN) to a long random text, "
+                "or http.host to 127.0.0.1, or http.port to 0"
+            )
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches what listens there; a name other than localhost may be any address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class AuthSettings(Section):

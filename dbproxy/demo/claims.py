@@ -73,7 +73,7 @@ def judge(figures: Figures) -> list[Claim]:
         judge_replicas(figures),
         judge_reads(figures),
         Claim("psql gets an answer from the proxy", figures.greeting == "1", f"SELECT 1: {figures.greeting}"),
-        Claim("metrics and health answer", figures.health == "ok", f"/health: {figures.health}"),
+        Claim("metrics and health answer", figures.health == "ok", f"/health/ready: {figures.health}"),
     ]
 
 

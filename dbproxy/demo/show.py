@@ -76,7 +76,7 @@ def measure(stage: Stage, interrupts: Interrupts) -> Figures:
         rows=int(stage.primary.psql(ROWS, DATABASE)),
         balance=int(stage.primary.psql("SELECT sum(balance) FROM accounts", DATABASE)),
         greeting=ask_psql(stage),
-        health=json.loads(fetch(stage.proxy.http_address, "/health"))["status"],
+        health=json.loads(fetch(stage.proxy.http_address, "/health/ready"))["status"],
     )
 
 

@@ -75,7 +75,21 @@ class PoolFigures:
     sv_login: int = 0
     maxwait_us: int = 0
     pins: Mapping[str, int] = field(default_factory=dict)  # clients that pin now, by reason
+    refusals: Mapping[str, int] = field(default_factory=dict)  # since start, by SQLSTATE
     pool_mode: str = "transaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPoolFigures:
+    """A pool's connections to one host: `size` is what it may have of them, without the reserve."""
+
+    database: str
+    user: str
+    host: str = ""
+    size: int = 0
+    waiting: int = 0
+    longest_wait_s: float = 0.0
+    servers: Mapping[str, int] = field(default_factory=dict)  # by state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +173,7 @@ class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
     pools: Sequence[PoolFigures] = ()
+    host_pools: Sequence[HostPoolFigures] = ()
     databases: Sequence[DatabaseFigures] = ()
     hubs: Sequence[HubFigures] = ()
     hosts: Sequence[HostFigures] = ()

@@ -6,14 +6,9 @@ that were made for PgBouncer.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from types import MappingProxyType
 
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,8 +16,11 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar as Example
 
+from dbproxy.observe.exemplars import Exemplar, Exemplars
 from dbproxy.observe.figures import (
     FeatureFigures,
     HostFigures,
@@ -34,17 +32,25 @@ from dbproxy.observe.figures import (
 )
 from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
 from dbproxy.observe.pgbouncer_names import pgbouncer_metrics
+from dbproxy.observe.pools import host_pool_metrics, refusal_metrics
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+Bucket = tuple[str, float] | tuple[str, float, Example]
 
 
 class ProxyCollector(Collector):
     """Asks `read` for the figures at each scrape; `bounds_us` are the upper bounds of the pools' buckets."""
 
     def __init__(
-        self, read: Callable[[], ProxyFigures], bounds_us: Sequence[int], version: str, *, compiled: bool
+        self,
+        read: Callable[[], ProxyFigures],
+        bounds_us: Sequence[int],
+        version: str,
+        *,
+        compiled: bool,
+        exemplars: Exemplars | None = None,
     ) -> None:
         self.read = read
+        self.exemplars = exemplars or Exemplars(bounds_us)
         self.bounds = [*(repr(bound / 1e6) for bound in bounds_us), "+Inf"]
         self.build = {"version": version, "compiled": str(compiled).lower()}
 
@@ -60,6 +66,8 @@ class ProxyCollector(Collector):
         yield from _process_metrics(figures)
         yield from _pool_counters(figures.pools)
         yield from _pin_metrics(figures.pools)
+        yield from refusal_metrics(figures.pools)
+        yield from host_pool_metrics(figures.host_pools)
         yield from self._histograms(figures.pools)
         yield from _hub_metrics(figures.hubs)
         yield from _host_metrics(figures.hosts)
@@ -70,16 +78,27 @@ class ProxyCollector(Collector):
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
         query = _histogram("query", "Time from a request to the end of its answer, waiting included")
         xact = _histogram("transaction", "Time that a server was lent for a transaction")
-        wait = _histogram("wait", "Time that a client waited for a server")
+        wait = _histogram("wait", "Time that a client waited for a server; 0 where it did not")
         for pool in pools:
             labels, stats = pool_labels(pool), pool.stats
-            query.add_metric(labels, self._cumulate(stats.query_buckets), stats.query_time_us / 1e6)
+            buckets = self._cumulate(stats.query_buckets, self.exemplars.find(pool.database, pool.user))
+            query.add_metric(labels, buckets, stats.query_time_us / 1e6)
             xact.add_metric(labels, self._cumulate(stats.xact_buckets), stats.xact_time_us / 1e6)
             wait.add_metric(labels, self._cumulate(stats.wait_buckets), stats.wait_time_us / 1e6)
         yield from (query, xact, wait)
 
-    def _cumulate(self, buckets: Sequence[int]) -> list[tuple[str, float]]:
-        return list(zip(self.bounds, accumulate(map(float, buckets)), strict=True))
+    def _cumulate(
+        self, buckets: Sequence[int], exemplars: Mapping[int, Exemplar] = MappingProxyType({})
+    ) -> list[Bucket]:
+        counted = zip(self.bounds, accumulate(map(float, buckets)), strict=True)
+        return [
+            (bound, count, _example(exemplars[i])) if i in exemplars else (bound, count)
+            for i, (bound, count) in enumerate(counted)
+        ]
+
+
+def _example(exemplar: Exemplar) -> Example:
+    return Example({"trace_id": exemplar.trace_id}, exemplar.seconds, exemplar.at)
 
 
 def build_registry(collector: ProxyCollector) -> CollectorRegistry:
@@ -91,9 +110,10 @@ def build_registry(collector: ProxyCollector) -> CollectorRegistry:
     return registry
 
 
-def expose(registry: CollectorRegistry) -> bytes:
-    """The body of `/metrics`, of content type `CONTENT_TYPE`."""
-    return generate_latest(registry)
+def expose(registry: CollectorRegistry, accept: str = "") -> tuple[bytes, str]:
+    """The body of `/metrics` and its content type: OpenMetrics if that header asks for it, else Prometheus' text."""
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
 
 
 def _histogram(what: str, help_text: str) -> HistogramMetricFamily:
@@ -102,17 +122,23 @@ def _histogram(what: str, help_text: str) -> HistogramMetricFamily:
 
 def _process_metrics(figures: ProxyFigures) -> Iterator[Metric]:
     yield _by_key(
-        GaugeMetricFamily("dbproxy_clients", "Client connections", labels=["state"]), figures.clients
+        GaugeMetricFamily("dbproxy_clients", "Clients: `active` ones hold a server", labels=["state"]),
+        figures.clients,
     )
     yield _by_key(
-        GaugeMetricFamily("dbproxy_servers", "Server connections", labels=["state"]), figures.servers
+        GaugeMetricFamily("dbproxy_servers", "Server connections: `active` ones are lent", labels=["state"]),
+        figures.servers,
     )
-    lost = CounterMetricFamily("dbproxy_disconnects", "Connections ended", labels=["side", "reason"])
+    lost = CounterMetricFamily(
+        "dbproxy_disconnects", "Client connections that ended", labels=["side", "reason"]
+    )
     for side, reasons in (("client", figures.client_disconnects), ("server", figures.server_disconnects)):
         for reason, count in reasons.items():
             lost.add_metric((side, label(reason)), count)
     yield lost
-    failures = CounterMetricFamily("dbproxy_login_failures", "Client logins refused", labels=["reason"])
+    failures = CounterMetricFamily(
+        "dbproxy_login_failures", "Client logins refused, by SQLSTATE", labels=["reason"]
+    )
     yield _by_key(failures, figures.login_failures)
 
 
@@ -125,11 +151,17 @@ def _by_key(
 
 
 _COUNTERS: dict[str, tuple[str, Callable[[PoolStats], int]]] = {
-    "dbproxy_slow_queries": ("Queries over the slow-query threshold", lambda stats: stats.slow_query_count),
-    "dbproxy_errors": ("ErrorResponse messages that servers sent", lambda stats: stats.error_count),
+    "dbproxy_slow_queries": ("Queries over `slow_query.threshold`", lambda stats: stats.slow_query_count),
+    "dbproxy_errors": ("Errors that servers answered with", lambda stats: stats.error_count),
     "dbproxy_logins": ("Client logins", lambda stats: stats.login_count),
-    "dbproxy_audits": ("Questions what a transaction left behind", lambda stats: stats.audit_count),
-    "dbproxy_replays": ("Loans that began by giving the server settings", lambda stats: stats.replay_count),
+    "dbproxy_audits": (
+        "How often a server was asked what a transaction left behind",
+        lambda stats: stats.audit_count,
+    ),
+    "dbproxy_replays": (
+        "Loans that began by giving the server the client's settings",
+        lambda stats: stats.replay_count,
+    ),
     "dbproxy_received_bytes": ("Bytes received from clients", lambda stats: stats.bytes_received),
     "dbproxy_sent_bytes": ("Bytes sent to clients", lambda stats: stats.bytes_sent),
 }
@@ -146,10 +178,14 @@ def _pool_counters(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
 def _pin_metrics(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
     labels = [*POOL_LABELS, "reason"]
     held = GaugeMetricFamily(
-        "dbproxy_pins", "Clients that keep a server beyond their transaction", labels=labels
+        "dbproxy_pins",
+        "Clients that keep their server beyond the transaction; one with two reasons counts for both",
+        labels=labels,
     )
-    begun = CounterMetricFamily("dbproxy_pins", "Pins that began", labels=labels)
-    refused = CounterMetricFamily("dbproxy_refused_pins", "Statements refused for their pin", labels=labels)
+    begun = CounterMetricFamily("dbproxy_pins_begun", "How often a pin began", labels=labels)
+    refused = CounterMetricFamily(
+        "dbproxy_refused_pins", "Statements refused because of `pool.refuse_pins`", labels=labels
+    )
     for pool in pools:
         counts = ((held, pool.pins), (begun, pool.stats.pin_counts), (refused, pool.stats.refused_pin_counts))
         for family, by_reason in counts:
@@ -159,14 +195,20 @@ def _pin_metrics(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
 
 
 _HUB_GAUGES: dict[str, tuple[str, Callable[[HubFigures], int]]] = {
-    "dbproxy_listen_connections": ("Server connections to hear notifications", lambda hub: hub.connections),
-    "dbproxy_listen_channels": ("Channels listened to", lambda hub: hub.channels),
+    "dbproxy_listen_connections": (
+        "Server connections to hear notifications on",
+        lambda hub: hub.connections,
+    ),
+    "dbproxy_listen_channels": ("Channels that are heard", lambda hub: hub.channels),
     "dbproxy_listeners": ("Clients that listen", lambda hub: hub.listeners),
 }
 _HUB_COUNTERS: dict[str, tuple[str, Callable[[HubFigures], int]]] = {
     "dbproxy_notifications_received": ("Notifications from servers", lambda hub: hub.notifications),
     "dbproxy_notifications_delivered": ("Notifications to clients", lambda hub: hub.delivered),
-    "dbproxy_listen_losses": ("Listening connections lost in use", lambda hub: hub.losses),
+    "dbproxy_listen_losses": (
+        "Listening connections that were lost while clients listened: notifications may have been, too",
+        lambda hub: hub.losses,
+    ),
 }
 
 
@@ -182,11 +224,17 @@ def _hub_metrics(hubs: Sequence[HubFigures]) -> Iterator[Metric]:
 
 _HOST_GAUGES: dict[str, tuple[str, Callable[[HostFigures], float]]] = {
     "dbproxy_host_up": ("1 if the host may be given queries", lambda host: float(host.up)),
-    "dbproxy_host_lag_seconds": ("How long ago the primary was beyond it", lambda host: host.lag_seconds),
-    "dbproxy_host_lag_bytes": ("WAL of the primary not replayed yet", lambda host: host.lag_bytes),
+    "dbproxy_host_lag_seconds": (
+        "How far it is behind the primary, as last known",
+        lambda host: host.lag_seconds,
+    ),
+    "dbproxy_host_lag_bytes": (
+        "WAL of the primary that it has not replayed, as last known",
+        lambda host: host.lag_bytes,
+    ),
     "dbproxy_host_active_reads": ("Reads that run there", lambda host: host.active),
     "dbproxy_host_latency_seconds": (
-        "How long reads take there, peaks above all",
+        "How long reads take there: a moving average that jumps to each peak",
         lambda host: host.latency_s,
     ),
     "dbproxy_host_connections": ("Server connections to it", lambda host: host.servers),
@@ -199,8 +247,16 @@ def _host_metrics(hosts: Sequence[HostFigures]) -> Iterator[Metric]:
         for host in hosts:
             family.add_metric((label(host.name),), read(host))
         yield family
-    state = GaugeMetricFamily("dbproxy_host_state", "1: what it is now", labels=["host", "role", "state"])
-    reads = CounterMetricFamily("dbproxy_host_reads", "Reads that it was picked for", labels=["host"])
+    state = GaugeMetricFamily(
+        "dbproxy_host_state",
+        "1 for what it is now: the states are those of failover.md",
+        labels=["host", "role", "state"],
+    )
+    reads = CounterMetricFamily(
+        "dbproxy_host_reads",
+        "Reads that it was chosen for; while routing is observed, would have been",
+        labels=["host"],
+    )
     for host in hosts:
         state.add_metric((label(host.name), host.role, host.state), 1)
         reads.add_metric((label(host.name),), host.reads)
@@ -209,8 +265,12 @@ def _host_metrics(hosts: Sequence[HostFigures]) -> Iterator[Metric]:
 
 def _route_metrics(routes: Sequence[RouteFigures]) -> Iterator[Metric]:
     labels = [*POOL_LABELS, "host", "reason"]
-    decisions = CounterMetricFamily("dbproxy_route_decisions", "Where requests went, and why", labels=labels)
-    rescues = CounterMetricFamily("dbproxy_rescues", "Reads that a replica could not answer", labels=labels)
+    decisions = CounterMetricFamily(
+        "dbproxy_route_decisions", "Where requests went and why, as in SHOW ROUTES", labels=labels
+    )
+    rescues = CounterMetricFamily(
+        "dbproxy_rescues", "Reads that this replica could not answer: another host did", labels=labels
+    )
     for route in routes:
         for family, counts in ((decisions, route.decisions), (rescues, route.rescues)):
             for (host, reason), count in counts.items():
@@ -230,9 +290,17 @@ _ARM_COUNTERS: dict[str, tuple[str, Callable[[FeatureFigures], float]]] = {
 
 def _feature_metrics(arms: Sequence[FeatureFigures]) -> Iterator[Metric]:
     labels = [*POOL_LABELS, "feature"]
-    mode = GaugeMetricFamily("dbproxy_feature_mode", "1: how it stands now", labels=[*labels, "mode"])
-    percent = GaugeMetricFamily("dbproxy_feature_percent", "The share of sessions with it", labels=labels)
-    sessions = GaugeMetricFamily("dbproxy_feature_sessions", "Sessions in the arm", labels=[*labels, "arm"])
+    mode = GaugeMetricFamily(
+        "dbproxy_feature_mode", "1 for how it stands: off, observe or on", labels=[*labels, "mode"]
+    )
+    percent = GaugeMetricFamily(
+        "dbproxy_feature_percent", "The share of sessions for which it is there, in percent", labels=labels
+    )
+    sessions = GaugeMetricFamily(
+        "dbproxy_feature_sessions",
+        "Sessions with it (treated) and without it (control)",
+        labels=[*labels, "arm"],
+    )
     for arm in arms:
         own = (label(arm.database), label(arm.user), arm.feature)
         sessions.add_metric((*own, arm.name), arm.sessions)

@@ -1,6 +1,7 @@
-"""The same figures under the names that dashboards made for prometheus-community/pgbouncer_exporter ask for.
+"""The same figures under the names that dashboards ask for which were made for exporters of PgBouncer's.
 
-One table for each of its groups: the field of our figures (PgBouncer's column), the metric's name, its help.
+Those are prometheus-community/pgbouncer_exporter, and prometheus-pgbouncer-exporter on PyPI, whose names for the same
+are others. One table for each group: the field of our figures (PgBouncer's column), the metric's name, its help.
 """
 
 from collections import Counter
@@ -37,6 +38,20 @@ _STATS = [
     ("bind_count", "binds", "Prepared statements bound"),
     ("server_assignment_count", "server_assignments", "Times that a server was lent to a client"),
 ]
+# As the one on PyPI has them: in microseconds, and only these.
+_OTHER_STATS = [
+    ("xact_count", "transactions", "Transactions"),
+    ("query_count", "queries", "Queries"),
+    ("xact_time_us", "transactions_duration_microseconds", "Time that servers were in a transaction"),
+    ("query_time_us", "queries_duration_microseconds", "Time of queries"),
+    ("wait_time_us", "waiting_duration_microseconds", "Time that clients waited for a server"),
+]
+_OTHER_DATABASES = [
+    ("pool_size", "database_pool_size", "Most server connections of a pool"),
+    ("reserve_pool", "database_reserve_pool_size", "Further connections for clients that wait long"),
+    ("current_connections", "database_current_connections", "Server connections of the database"),
+    ("max_connections", "database_max_connections", "Most server connections of the database"),
+]
 _DATABASES = [
     ("pool_size", "pool_size", "Most server connections of a pool"),
     ("reserve_pool", "reserve_pool", "Further server connections for clients that wait long"),
@@ -46,7 +61,7 @@ _DATABASES = [
     ("disabled", "disabled", "1 if the database is disabled"),
 ]
 _DATABASE_LABELS = ("name", "host", "port", "database", "force_user", "pool_mode")
-_LISTS = [
+LISTS = [
     ("databases", "databases", "Databases"),
     ("users", "users", "Users"),
     ("pools", "pools", "Pools"),
@@ -67,7 +82,8 @@ def pgbouncer_metrics(figures: ProxyFigures, version: str) -> Iterator[Metric]:
     yield info
     yield GaugeMetricFamily("pgbouncer_up", "1: the pooler answered", 1)
     limit = figures.max_client_conn
-    yield GaugeMetricFamily("pgbouncer_config_max_client_connections", "Most client connections", limit)
+    for name in ("connections", "conn"):
+        yield GaugeMetricFamily(f"pgbouncer_config_max_client_{name}", "Most client connections", limit)
     yield from _lists(figures)
     yield from _databases(figures.databases)
     yield from _pools(figures.pools)
@@ -75,7 +91,7 @@ def pgbouncer_metrics(figures: ProxyFigures, version: str) -> Iterator[Metric]:
 
 
 def _lists(figures: ProxyFigures) -> Iterator[Metric]:
-    for row, name, help_text in _LISTS:
+    for row, name, help_text in LISTS:
         if row in figures.lists:
             yield GaugeMetricFamily(f"pgbouncer_{name}", help_text, figures.lists[row])
 
@@ -86,6 +102,12 @@ def _databases(databases: Sequence[DatabaseFigures]) -> Iterator[Metric]:
         for database in databases:
             labels = [label(str(getattr(database, key))) for key in _DATABASE_LABELS]
             family.add_metric(labels, getattr(database, field))
+        yield family
+    for field, name, help_text in _OTHER_DATABASES:
+        labels = ["database", "backend_database"]
+        family = GaugeMetricFamily(f"pgbouncer_databases_{name}", help_text, labels=labels)
+        for database in databases:
+            family.add_metric((label(database.name), label(database.database)), getattr(database, field))
         yield family
 
 
@@ -105,11 +127,21 @@ def _pools(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
 def _stats(pools: Sequence[PoolFigures]) -> Iterator[Metric]:
     """By database, all its users together; under the exporter's present prefix and the one dashboards use."""
     for field, name, help_text in _STATS:
-        totals: Counter[str] = Counter()
-        for pool in pools:
-            totals[label(pool.database)] += getattr(pool.stats, field)
+        totals = _total(pools, field)
         for prefix in ("pgbouncer_stats_totals", "pgbouncer_stats"):
             family = CounterMetricFamily(f"{prefix}_{name}", help_text, labels=["database"])
             for database, total in totals.items():
                 family.add_metric((database,), total / 1e6 if field.endswith("_us") else total)
             yield family
+    for field, name, help_text in _OTHER_STATS:
+        family = CounterMetricFamily(f"pgbouncer_stats_{name}", help_text, labels=["database"])
+        for database, total in _total(pools, field).items():
+            family.add_metric((database,), total)
+        yield family
+
+
+def _total(pools: Sequence[PoolFigures], field: str) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for pool in pools:
+        totals[label(pool.database)] += getattr(pool.stats, field)
+    return totals

@@ -5,8 +5,10 @@ costs at most `per_second` lines each second; how many more there were is told i
 """
 
 import sys
+from time import time
 from typing import Any
 
+from dbproxy.observe.exemplars import Exemplar, Exemplars, find_trace
 from dbproxy.sql.shape import redact
 
 OFF = sys.maxsize  # no duration reaches it
@@ -17,7 +19,10 @@ _TEXT_SHOWN = 2_000
 class SlowLog:
     """`logger` is structlog's; a threshold of `OFF` logs nothing; `suppressed` lines are not yet told of."""
 
-    def __init__(self, threshold_us: int, logger: Any, per_second: int = 20) -> None:
+    def __init__(
+        self, threshold_us: int, logger: Any, per_second: int = 20, *, exemplars: Exemplars | None = None
+    ) -> None:
+        self.exemplars = exemplars
         self.threshold_us = threshold_us
         self.logger = logger
         self.per_second = per_second
@@ -43,6 +48,8 @@ class SlowLog:
         if not self._may_log(now):
             self.suppressed += 1
             return
+        if self.exemplars is not None and (trace_id := find_trace(statement)):
+            self.exemplars.note(database, user, Exemplar(trace_id, (wait_us + run_us) / 1e6, time()))
         self.logger.warning(
             "slow query",
             duration_ms=(wait_us + run_us) / 1000,

@@ -4,22 +4,27 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbproxy.demo.postgres import Postgres
-from tests.support.postgres import Database, create_database
+from tests.support.postgres import Database, create_database, wait_for_replay
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
+
+POOL_SIZE = 2
 
 
 @pytest.fixture(scope="module")
 def proxy(module_database: Database) -> Iterator[Proxy]:
-    with serving(module_database, {"pool.size": 2}) as running:
+    with serving(module_database, {"pool.size": POOL_SIZE, "pool.reserve_size": 0}) as running:
         yield running
 
 
@@ -33,9 +38,9 @@ def scrape(proxy: Proxy) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     }
 
 
-def health(proxy: Proxy) -> tuple[int, dict]:
+def health(proxy: Proxy, path: str = "/health/ready") -> tuple[int, dict[str, Any]]:
     try:
-        with urlopen(f"{proxy.http_url}/health", timeout=10) as answer:
+        with urlopen(f"{proxy.http_url}{path}", timeout=10) as answer:
             return answer.status, json.load(answer)
     except HTTPError as error:
         return error.code, json.load(error)
@@ -77,6 +82,23 @@ def test_clients_that_left_are_counted_by_reason(proxy: Proxy) -> None:
     until(lambda: scrape(proxy).get(left, 0) >= 1)
 
 
+def test_slow_query_leaves_its_trace_with_the_bucket_that_counts_it(module_database: Database) -> None:
+    trace = "5bd66ef5095369c7b0d1f8f4bd33716a"
+    with (
+        serving(module_database, {"slow_query.threshold": "50ms"}) as proxy,
+        psycopg.connect(proxy.dsn(), autocommit=True) as client,
+    ):
+        client.execute(f"SELECT pg_sleep(0.1) /*traceparent='00-{trace}-c532cb4098ac3dd2-01'*/")
+        request = Request(f"{proxy.http_url}/metrics", headers={"Accept": "application/openmetrics-text"})
+        with urlopen(request, timeout=10) as answer:
+            assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+            families = list(openmetrics.text_string_to_metric_families(answer.read().decode()))
+    (query,) = (family for family in families if family.name == "dbproxy_query_duration_seconds")
+    (found,) = (sample for sample in query.samples if sample.exemplar)
+    assert found.exemplar.labels == {"trace_id": trace}
+    assert 0.1 <= found.exemplar.value <= float(found.labels["le"])
+
+
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -97,8 +119,73 @@ def test_health_follows_the_primary(own_primary: Postgres) -> None:
         waiting = pool.submit(client.execute, "SELECT 1")
         try:
             until(lambda: health(proxy)[0] == 503)
-            assert f"127.0.0.1:{own_primary.port}" in health(proxy)[1]["reason"]
+            assert str(own_primary.port) in health(proxy)[1]["reason"]
+            assert health(proxy, "/health")[0] == 200
+            until(lambda: degraded(proxy) >= {("host primary", "down")})
+            (told,) = health(proxy, "/health/detailed")[1]["hosts"]
+            assert (told["name"], told["state"], told["role"]) == ("primary", "down", "unknown")
         finally:
             own_primary.start()
         assert waiting.result(20).fetchone() == (1,)
-        assert health(proxy)[1]["status"] == "ok"
+        until(lambda: health(proxy)[1]["status"] == "ok")
+        until(lambda: degraded(proxy) == set())
+
+
+def degraded(proxy: Proxy) -> set[tuple[str, str]]:
+    return {(one["what"], one["kind"]) for one in health(proxy, "/health/detailed")[1]["degraded"]}
+
+
+def test_primary_that_becomes_a_standby_serves_reads_alone(own_primary: Postgres) -> None:
+    with (
+        own_primary.create_replica("standby") as standby,
+        create_database(own_primary) as database,
+    ):
+        wait_for_replay(own_primary, standby)
+        url = standby.dsn(database.name, database.user, database.password)
+        with serving(database, url=url) as proxy:
+            assert health(proxy, "/health/ready?for=read")[0] == 200
+            status, answer = health(proxy)
+            assert (status, answer["read"]["ready"]) == (503, True)
+            assert answer["reason"] == "no host takes writes (primary is a replica)"
+            standby.promote()
+            until(lambda: health(proxy, "/health/ready?for=write")[0] == 200)
+
+
+def test_clients_that_wait_are_seen_with_their_pool(proxy: Proxy, module_database: Database) -> None:
+    holders = [psycopg.connect(proxy.dsn()) for _ in range(POOL_SIZE)]
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        for holder in holders:
+            stack.enter_context(holder)
+            holder.execute("SELECT 1")
+        waiter = stack.enter_context(psycopg.connect(proxy.dsn(), autocommit=True))
+        answer = pool.submit(waiter.execute, "SELECT 1")
+        what = f"pool {module_database.name}/app on primary"
+        until(lambda: (what, "waiting") in degraded(proxy))
+        told = health(proxy, "/health/detailed")[1]
+        assert (told["status"], told["queues"]["clients"]["server"]) == ("degraded", 1)
+        assert told["pools"]["listed"][0]["waiting"] == 1
+        for holder in holders:
+            holder.rollback()
+        assert answer.result(20).fetchone() == (1,)
+
+
+def test_http_beyond_this_machine_without_a_token_is_refused_at_start(module_database: Database) -> None:
+    with pytest.raises(AssertionError, match="did not start \\(exit code 2\\)") as raised:
+        Proxy(module_database.dsn, settings={"http.host": "0.0.0.0"}).__enter__()
+    assert "needs a token: set http.token (DBPROXY_HTTP__TOKEN)" in str(raised.value)
+
+
+def test_secret_of_http_is_asked_for_and_shown_nowhere(module_database: Database) -> None:
+    token = "correct-horse-battery"
+    given = {"http.host": "0.0.0.0", "http.token": token, "auth.admin_users": "app"}
+    with serving(module_database, given) as proxy:
+        assert health(proxy, "/metrics-of-old")[0] == health(proxy, "/health/detailed")[0] == 401
+        assert health(proxy)[0] == 200
+        request = Request(f"{proxy.http_url}/metrics", headers={"Authorization": f"Bearer {token}"})
+        with urlopen(request, timeout=10) as answer:
+            assert token not in answer.read().decode()
+        with psycopg.connect(proxy.dsn("dbproxy"), autocommit=True) as console:
+            rows = console.execute("SHOW CONFIG").fetchall()
+        assert [row[1] for row in rows if row[0] == "http.token"] == ["***"]
+        assert token not in str(rows)
+        assert token not in proxy.log()

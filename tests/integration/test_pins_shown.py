@@ -76,7 +76,7 @@ def test_metrics_count_pins_audits_and_replays(proxy: Proxy, client: psycopg.Con
         until(lambda: ("dbproxy_pins", "lock") in scrape(proxy, "dbproxy_pins"))
         client.execute("SELECT pg_advisory_unlock(7)")
         until(lambda: ("dbproxy_pins", "lock") not in scrape(proxy, "dbproxy_pins"))
-    assert scrape(proxy, "dbproxy_pins") == {("dbproxy_pins_total", "lock"): 2}
+    assert scrape(proxy, "dbproxy_pins") == {("dbproxy_pins_begun_total", "lock"): 2}
     assert scrape(proxy, "dbproxy_audits")["dbproxy_audits_total", ""] - before == 4
 
 

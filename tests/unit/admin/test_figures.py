@@ -64,6 +64,21 @@ def test_servers_are_counted_by_state() -> None:
     assert (figures.sv_being_canceled, figures.sv_active_cancel, figures.sv_login) == (1, 1, 1)
 
 
+def test_pools_of_one_tenant_are_told_apart_by_host() -> None:
+    house = FakeHouse(settings(DATABASE_READ_REPLICAS="postgresql://app:secret@r.example/app"))
+    primary, now = house.add_pool(), monotonic()
+    replica = house.add_router(primary).reach(house.cluster.member("replica1")).pool
+    house.add_server(replica)
+    house.queue(house.add_client(primary), now)
+    primary.tenant.refusals["53300"] += 1
+    figures = read_figures(house, now + 2)
+    at_primary, at_replica = figures.host_pools
+    assert (at_primary.host, at_primary.waiting, at_primary.longest_wait_s) == ("primary", 1, 2.0)
+    assert (at_replica.host, at_replica.waiting, at_replica.servers["idle"]) == ("replica1", 0, 1)
+    assert at_replica.size == house.settings.pool.size
+    assert figures.pools[0].refusals == {"53300": 1}
+
+
 def test_process_counts_who_logs_in_and_who_is_on_the_console() -> None:
     house = FakeHouse()
     house.add_client(house.add_pool())

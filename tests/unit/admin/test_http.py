@@ -1,15 +1,20 @@
-"""The endpoints start, stop, and say which setting to change."""
+"""The endpoints start, stop, say which setting to change, and show what they may to whom."""
 
 import asyncio
 import json
 import socket
+from time import monotonic
+from typing import Any
 
 import aiohttp
 import pytest
 
+from dbproxy import __version__
 from dbproxy.admin.http import Endpoints
+from dbproxy.cluster.finding import Finding
+from dbproxy.cluster.monitor import Probe
 from dbproxy.demo.postgres import free_port
-from dbproxy.errors import ConfigurationError, ServerUnavailable
+from dbproxy.errors import ConfigurationError
 from tests.unit.admin.house import FakeHouse, settings
 
 
@@ -28,15 +33,15 @@ async def test_port_0_turns_them_off() -> None:
     await endpoints.stop()
 
 
-async def fetch(house: FakeHouse, path: str) -> tuple[int, str, str]:
+async def fetch(house: FakeHouse, path: str, token: str = "", method: str = "GET") -> tuple[int, str, str]:
     """Status, content type and text of one request."""
     endpoints = Endpoints(house)
     await endpoints.start()
     try:
         async with (
             asyncio.timeout(10),
-            aiohttp.ClientSession() as client,
-            client.get(f"http://127.0.0.1:{house.settings.http.port}{path}") as answer,
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {}) as client,
+            client.request(method, f"http://127.0.0.1:{house.settings.http.port}{path}") as answer,
         ):
             return answer.status, answer.headers["Content-Type"], await answer.text()
     finally:
@@ -57,28 +62,131 @@ async def test_metrics_are_prometheus_text(house: FakeHouse) -> None:
     assert 'dbproxy_clients{state="active"} 1.0' in text
 
 
-async def test_health_says_that_all_is_well(house: FakeHouse) -> None:
+async def ask(house: FakeHouse, path: str, token: str = "") -> tuple[int, dict[str, Any]]:
+    status, _, text = await fetch(house, path, token)
+    return status, json.loads(text)
+
+
+@pytest.fixture(autouse=True)
+def primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is there whenever it is asked."""
+
+    async def probe(probe: Probe) -> None:
+        probe.cluster.learn(probe.member, Finding("primary"), monotonic())
+
+    monkeypatch.setattr(Probe, "probe", probe)
+
+
+def lose_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probe(probe: Probe) -> None:
+        probe.cluster.failed(probe.member, "refuses", monotonic())
+
+    monkeypatch.setattr(Probe, "probe", probe)
+
+
+async def test_health_is_well_as_long_as_there_is_an_answer(
+    house: FakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_primary(monkeypatch)
     status, kind, text = await fetch(house, "/health")
     assert (status, kind) == (200, "application/json; charset=utf-8")
     assert json.loads(text)["status"] == "ok"
-
-
-async def test_health_says_what_is_wrong(house: FakeHouse) -> None:
     house.stopping = True
-    status, _, text = await fetch(house, "/health")
-    assert status == 503
-    assert (json.loads(text)["status"], json.loads(text)["reason"]) == (
-        "failing",
-        "the proxy is shutting down",
+    status, answer = await ask(house, "/health")
+    assert (status, answer["status"]) == (200, "stopping")
+
+
+async def test_ready_says_that_all_is_well(house: FakeHouse) -> None:
+    status, answer = await ask(house, "/health/ready")
+    assert (status, answer["status"], answer["reason"]) == (200, "ok", "")
+    assert answer["write"] == answer["read"] == {"ready": True, "reason": ""}
+
+
+async def test_ready_says_what_is_wrong_with_what_is_asked_for(
+    house: FakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_primary(monkeypatch)
+    for path in ("/health/ready", "/health/ready?for=write", "/health/ready?for=read"):
+        status, answer = await ask(house, path)
+        assert (status, answer["status"]) == (503, "failing")
+        assert answer["reason"].endswith(
+            "no host takes writes (primary is down): primary (primary.example:5433): refuses"
+        )
+    assert (await ask(house, "/health/ready?for=lunch"))[0] == 400
+
+
+async def test_detailed_health_tells_of_what_is_degraded(
+    house: FakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, answer = await ask(house, "/health/detailed")
+    assert (status, answer["status"], answer["degraded"]) == (200, "ok", [])
+    assert answer["versions"]["dbproxy"] == __version__
+    house.pause("app")
+    status, answer = await ask(house, "/health/detailed")
+    assert (status, answer["status"]) == (200, "degraded")
+    assert [(one["what"], one["kind"]) for one in answer["degraded"]] == [("database app", "paused")]
+    lose_primary(monkeypatch)
+    status, answer = await ask(house, "/health/detailed")
+    assert (status, answer["status"], answer["write"]["ready"]) == (200, "failing", False)
+    (host,) = answer["hosts"]
+    assert (host["state"], host["failures"], host["last_error"]) == ("down", 1, "refuses")
+
+
+async def test_detailed_health_can_be_turned_off() -> None:
+    house = FakeHouse(settings(DBPROXY_HTTP__PORT=str(free_port()), DETAILED_HEALTH_CHECK_ENABLED="false"))
+    status, answer = await ask(house, "/health/detailed")
+    assert status == 404
+    assert "DETAILED_HEALTH_CHECK_ENABLED" in answer["error"]
+
+
+# --- the guard ---
+
+TOKEN = "correct-horse-battery"
+PRIVATE = ("/metrics", "/health/detailed", "/no/such/page")
+
+
+@pytest.fixture
+def guarded() -> FakeHouse:
+    return FakeHouse(
+        settings(DBPROXY_HTTP__HOST="0.0.0.0", DBPROXY_HTTP__PORT=str(free_port()), DBPROXY_HTTP__TOKEN=TOKEN)
     )
 
 
-async def test_database_on_a_host_of_its_own_does_not_make_the_primary_look_lost() -> None:
-    elsewhere = "postgresql://app:secret@elsewhere.example/reports"
-    house = FakeHouse(
-        settings(DBPROXY_HTTP__PORT=str(free_port()), DBPROXY_DATABASES__REPORTS__PRIMARY__URL=elsewhere)
-    )
-    pool = house.add_pool("reports")
-    house.queue(house.add_client(pool), 0.0)
-    pool.open_failed(ServerUnavailable("cannot connect"), 0.0)
-    assert (await fetch(house, "/health"))[0] == 200
+@pytest.mark.parametrize("token", ["", "wrong"])
+async def test_who_has_no_token_is_told_only_whether_it_is_well(
+    guarded: FakeHouse, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_primary(monkeypatch)
+    for path in PRIVATE:
+        assert (await ask(guarded, path, token))[0] == 401
+    assert await ask(guarded, "/health", token) == (200, {"status": "ok"})
+    status, answer = await ask(guarded, "/health/ready", token)
+    assert (status, answer["reason"]) == (503, "no host takes writes (primary is down)")
+    assert "primary.example" not in str(answer)
+
+
+async def test_who_has_the_token_sees_all(guarded: FakeHouse) -> None:
+    statuses = [(await fetch(guarded, path, TOKEN))[0] for path in PRIVATE]
+    assert statuses == [200, 200, 404]
+    assert "uptime_s" in (await ask(guarded, "/health", TOKEN))[1]
+
+
+async def test_token_that_a_reload_takes_away_opens_nothing(guarded: FakeHouse) -> None:
+    endpoints = Endpoints(guarded)
+    await endpoints.start()
+    try:
+        port = guarded.settings.http.port
+        guarded.apply(settings(DBPROXY_HTTP__PORT=str(port)))  # on 127.0.0.1, after the next start
+        async with (
+            aiohttp.ClientSession() as client,
+            client.get(f"http://127.0.0.1:{port}/metrics") as answer,
+        ):
+            assert answer.status == 401
+    finally:
+        await endpoints.stop()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+async def test_health_and_metrics_can_only_be_read(house: FakeHouse, method: str) -> None:
+    for path in ("/metrics", "/health", "/health/ready", "/health/detailed"):
+        assert (await fetch(house, path, method=method))[0] == 405

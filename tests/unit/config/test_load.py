@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dbproxy.config import load
-from dbproxy.config.keys import walk_keys
+from dbproxy.config.keys import list_entries, walk_keys
 from dbproxy.config.written import Assignment, Written
 from dbproxy.errors import ConfigurationError
 
@@ -229,6 +229,16 @@ def test_a_demand_for_encryption_is_a_mistake_that_names_what_to_do():
     [found] = mistakes(None, {"DATABASE_URL": "postgresql://app:pw@h/db?sslmode=verify-full"})
     assert found.startswith('DATABASE_URL: primary.url = "***": asks for encryption')
     assert "use sslmode=prefer" in found
+
+
+def test_no_mistake_and_no_entry_shows_a_token(write: Write):
+    with pytest.raises(ConfigurationError) as raised:
+        load(write('[http]\ntoken = "wholly wrong"'), {})
+    assert 'http.token = "***": must be ASCII' in str(raised.value)
+    assert "wholly" not in str(raised.value)
+    good = load(write('[http]\ntoken = "battery"'), {})
+    assert "battery" not in repr(good)
+    assert [entry.shown for entry in list_entries(good) if entry.key == "http.token"] == ["***"]
 
 
 def test_an_unreadable_file_is_a_mistake(tmp_path: Path):

@@ -138,3 +138,22 @@ def test_unused_parameters_of_a_url_are_warned_of():
 def test_nobody_able_to_log_in_is_warned_of():
     assert "nobody can log in" in settings(primary={"url": "postgresql://app@h/d"}).warnings()[0]
     assert settings(primary={"url": "postgresql://app@h/d"}, auth={"type": "trust"}).warnings() == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::", "proxy.internal", ""])
+def test_http_beyond_this_machine_needs_a_token(host: str):
+    with pytest.raises(ValueError, match=r"needs a token: set http\.token \(DBPROXY_HTTP__TOKEN\)"):
+        settings(http={"host": host})
+    assert settings(http={"host": host, "token": "x" * 32}).http.host == host
+    assert settings(http={"host": host, "port": 0}).http.port == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_http_for_this_machine_needs_none(host: str):
+    assert settings(http={"host": host}).http.token.get_secret_value() == ""
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "größe", "\x7f"])
+def test_a_token_is_what_a_header_can_carry(token: str):
+    with pytest.raises(ValueError, match="must be ASCII without blanks"):
+        settings(http={"token": token})

@@ -1,15 +1,20 @@
 """`/metrics` shows the figures as they are, under our names and PgBouncer's."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from dbproxy.observe.exemplars import Exemplar, Exemplars
 from dbproxy.observe.figures import (
     DatabaseFigures,
     FeatureFigures,
     HostFigures,
+    HostPoolFigures,
     HubFigures,
     PoolFigures,
     ProxyFigures,
@@ -18,6 +23,10 @@ from dbproxy.observe.figures import (
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 
 BOUNDS = [1000, 2000]
+OPENMETRICS = (
+    "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"  # as Prometheus asks
+)
+TRACE = "5bd66ef5095369c7b0d1f8f4bd33716a"
 
 
 @dataclass
@@ -56,8 +65,20 @@ def figures() -> ProxyFigures:
                 sv_active=2,
                 maxwait_us=1_500_000,
                 pins={"temp": 2},
+                refusals={"53300": 14},
             ),
             PoolFigures(database="app", user='b"\udcff', stats=Stats()),
+        ],
+        host_pools=[
+            HostPoolFigures(
+                database="app",
+                user="a",
+                host="replica1",
+                size=50,
+                waiting=3,
+                longest_wait_s=1.5,
+                servers={"active": 2, "idle": 1},
+            )
         ],
         databases=[
             DatabaseFigures(name="app", host="h", port=5432, database="app", pool_size=50, paused=True)
@@ -115,12 +136,17 @@ def figures() -> ProxyFigures:
     )
 
 
-@pytest.fixture
-def registry() -> CollectorRegistry:
+def make_registry() -> CollectorRegistry:
     return build_registry(ProxyCollector(figures, BOUNDS, "0.1.0", compiled=True))
 
 
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return make_registry()
+
+
 APP_A = {"database": "app", "user": "a"}
+ON_REPLICA = {**APP_A, "host": "replica1"}
 ROUTING = {**APP_A, "feature": "routing"}
 
 
@@ -140,8 +166,13 @@ ROUTING = {**APP_A, "feature": "routing"}
         ("dbproxy_audits_total", APP_A, 10),
         ("dbproxy_replays_total", APP_A, 11),
         ("dbproxy_pins", {**APP_A, "reason": "temp"}, 2),
-        ("dbproxy_pins_total", {**APP_A, "reason": "temp"}, 12),
+        ("dbproxy_pins_begun_total", {**APP_A, "reason": "temp"}, 12),
         ("dbproxy_refused_pins_total", {**APP_A, "reason": "lock"}, 13),
+        ("dbproxy_refusals_total", {**APP_A, "sqlstate": "53300"}, 14),
+        ("dbproxy_pool_size", ON_REPLICA, 50),
+        ("dbproxy_pool_waiting_clients", ON_REPLICA, 3),
+        ("dbproxy_pool_longest_wait_seconds", ON_REPLICA, 1.5),
+        ("dbproxy_pool_servers", {**ON_REPLICA, "state": "active"}, 2),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.001"}, 1),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "0.002"}, 3),
         ("dbproxy_query_duration_seconds_bucket", {**APP_A, "le": "+Inf"}, 6),
@@ -198,13 +229,43 @@ def test_databases_carry_pgbouncers_labels(registry: CollectorRegistry) -> None:
     assert registry.get_sample_value("pgbouncer_databases_paused", labels) == 1
 
 
-def test_the_page_is_valid_whatever_a_client_calls_itself(registry: CollectorRegistry) -> None:
-    families = list(text_string_to_metric_families(expose(registry).decode()))
-    names = [(family.name, family.type) for family in families]  # the parser cuts _total off
+@pytest.mark.parametrize(
+    ("accept", "content_type", "parse"),
+    [
+        ("", "text/plain; version=0.0.4", text_string_to_metric_families),
+        ("text/plain;q=0.5, */*;q=0.1", "text/plain; version=0.0.4", text_string_to_metric_families),
+        (
+            OPENMETRICS,
+            "application/openmetrics-text; version=1.0.0",
+            openmetrics.text_string_to_metric_families,
+        ),
+    ],
+)
+def test_the_page_is_valid_whatever_a_client_calls_itself(
+    registry: CollectorRegistry, accept: str, content_type: str, parse: Callable[[str], Iterable[Metric]]
+) -> None:
+    body, kind = expose(registry, accept)
+    assert kind.startswith(content_type)
+    families = list(parse(body.decode()))
+    names = [family.name for family in families]  # the parser cuts _total off
     assert len(names) == len(set(names))
-    assert ("process_cpu_seconds", "counter") in names
+    assert all(family.documentation for family in families)
+    assert "process_cpu_seconds" in names
     users = {s.labels["user"] for f in families if f.name == "dbproxy_errors" for s in f.samples}
     assert users == {"a", 'b"?'}
+
+
+def test_a_bucket_shows_the_trace_of_a_request_that_it_counts() -> None:
+    exemplars = Exemplars(BOUNDS)
+    exemplars.note("app", "a", Exemplar(TRACE, 0.0015, 1_700_000_000.25))
+    exemplars.note("app", "a", Exemplar("f" * 32, 90.0, 1_700_000_001.0))
+    registry = build_registry(ProxyCollector(figures, BOUNDS, "0.1.0", compiled=True, exemplars=exemplars))
+    families = openmetrics.text_string_to_metric_families(expose(registry, OPENMETRICS)[0].decode())
+    (query,) = (family for family in families if family.name == "dbproxy_query_duration_seconds")
+    found = {s.labels["le"]: s.exemplar for s in query.samples if s.exemplar and s.labels["user"] == "a"}
+    assert set(found) == {"0.002", "+Inf"}
+    assert (found["0.002"].labels, found["0.002"].value) == ({"trace_id": TRACE}, 0.0015)
+    assert TRACE not in expose(registry)[0].decode()
 
 
 def test_a_scrape_shows_the_ints_of_that_moment() -> None:

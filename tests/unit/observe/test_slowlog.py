@@ -4,6 +4,7 @@ from typing import Any
 
 from structlog.testing import CapturingLogger
 
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.slowlog import SlowLog, show_statement
 
 
@@ -83,3 +84,13 @@ def test_a_huge_literal_is_not_shown_where_the_statement_is_cut() -> None:
 
 def test_any_bytes_can_be_shown() -> None:
     assert show_statement(b"SELECT \xff, E'\\'") == "SELECT \ufffd, $?"
+
+
+def test_a_slow_query_with_a_trace_is_an_example_for_its_bucket() -> None:
+    exemplars = Exemplars([100_000, 200_000])
+    slow = SlowLog(100_000, CapturingLogger(), exemplars=exemplars)
+    record(slow, 10.0, b"SELECT 1")
+    assert exemplars.find("d", "u") == {}
+    record(slow, 10.0, b"SELECT 1 /*traceparent='00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01'*/")
+    (found,) = exemplars.find("d", "u").items()
+    assert (found[0], found[1][:2]) == (1, ("5bd66ef5095369c7b0d1f8f4bd33716a", 0.12175))

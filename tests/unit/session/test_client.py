@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.errors import AdminShutdown, ServerLost
+from dbproxy.errors import AdminShutdown, QueryWaitTimeout, ServerLost
 from dbproxy.net.link import PARKED
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.server import Server
@@ -158,6 +158,13 @@ def test_error_fails_the_request_and_no_more(client: Client):
     assert sent(client).endswith(speech.IDLE)
     query(client, "SELECT 2")
     assert client.inbound.wait == wait.SERVER
+
+
+def test_what_fails_without_a_server_is_counted_by_its_sqlstate(client: Client):
+    ask(client, READ)
+    error = QueryWaitTimeout("no server")
+    refuse(client, error)
+    assert client.pool.tenant.refusals == {"53300": 1}
 
 
 def test_fatal_one_ends_the_connection(client: Client):

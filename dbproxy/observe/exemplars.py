@@ -1,0 +1,52 @@
+"""Examples for the buckets of the latency histogram: the trace of a request that was counted there.
+
+Whoever knows a request's trace tells `note` of it, beside the data path: the log of slow queries does, from the
+`traceparent` that an application put into a comment; so may what exports traces. /metrics shows the last one of each
+bucket to who asks for OpenMetrics.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+# https://www.w3.org/TR/trace-context/: version, trace, parent, flags; sqlcommenter puts it between quotes.
+_TRACEPARENT = re.compile(rb"traceparent='[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}'")
+_NO_TRACE = "0" * 32
+_READ = 4096  # bytes at either end of a text: that is where comments stand
+MOST_POOLS = 1000  # for which some are kept
+
+
+class Exemplar(NamedTuple):
+    """A request of this trace took so long, and ended then (seconds since the epoch)."""
+
+    trace_id: str
+    seconds: float
+    at: float
+
+
+class Exemplars:
+    """By database and user, the last for each bucket; `bounds_us` are the upper bounds of the buckets."""
+
+    def __init__(self, bounds_us: Sequence[int]) -> None:
+        self.bounds = bounds_us
+        self.by_pool: dict[tuple[str, str], dict[int, Exemplar]] = {}
+
+    def note(self, database: str, user: str, exemplar: Exemplar) -> None:
+        """A request that the histogram has counted."""
+        key = database, user
+        if key not in self.by_pool and len(self.by_pool) >= MOST_POOLS:
+            del self.by_pool[next(iter(self.by_pool))]
+        bucket = bisect_right(self.bounds, int(exemplar.seconds * 1e6))
+        self.by_pool.setdefault(key, {})[bucket] = exemplar
+
+    def find(self, database: str, user: str) -> Mapping[int, Exemplar]:
+        """By the index of the bucket; a copy, to be read in another thread."""
+        return dict(self.by_pool.get((database, user), {}))
+
+
+def find_trace(text: bytes) -> str:
+    """The trace that a statement's comments name, as 32 hexadecimal digits, or ""."""
+    found = _TRACEPARENT.search(text[:_READ]) or _TRACEPARENT.search(text[-_READ:])
+    trace_id = found[1].decode() if found is not None else ""
+    return "" if trace_id == _NO_TRACE else trace_id

@@ -1,0 +1,33 @@
+"""Whom HTTP tells what."""
+
+import pytest
+
+from dbproxy.admin.guard import is_trusted
+from tests.unit.admin.house import settings
+
+TOKEN = "correct-horse-battery"
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "trusted"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False)]
+)
+def test_without_a_token_only_this_machine_is_trusted(bound_to: str, trusted: bool) -> None:
+    assert is_trusted(settings(), bound_to, "") is trusted
+
+
+@pytest.mark.parametrize(
+    ("header", "trusted"),
+    [
+        (f"Bearer {TOKEN}", True),
+        (f"bearer  {TOKEN} ", True),
+        (f"Basic {TOKEN}", False),
+        (TOKEN, False),
+        (f"Bearer {TOKEN}x", False),
+        ("Bearer ", False),
+        ("Bearer \udcff", False),
+        ("", False),
+    ],
+)
+@pytest.mark.parametrize("bound_to", ["127.0.0.1", "0.0.0.0"])
+def test_token_that_is_set_is_asked_for_everywhere(header: str, trusted: bool, bound_to: str) -> None:
+    assert is_trusted(settings(DBPROXY_HTTP__TOKEN=TOKEN), bound_to, header) is trusted
