@@ -13,7 +13,7 @@ TWICE    := $(wildcard $(sort $(patsubst dbproxy/%/,tests/unit/%,$(dir $(PXD))))
 CODE     := $(wildcard dbproxy tests benchmarks examples deploy setup.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv installed-and-compiled demo test soak compat chaos check format bench instructions clean
+.PHONY: help venv installed-and-compiled demo test soak compat chaos check format bench instructions pictures clean
 
 help:  ## This list
 	@echo "make TARGET [PYTHON=python3.12] [WORKERS=4]"
@@ -74,6 +74,9 @@ bench: venv  ## Direct, PgBouncer and dbproxy side by side; then what routing co
 
 instructions: venv  ## Instructions for each query, by valgrind; CHECK=1: whether within benchmarks/budget.toml
 	$(BIN)/python -m benchmarks.instructions $(if $(CHECK),--check)
+
+pictures: venv  ## Draw docs/top.svg anew: dbproxy top before a small busy installation
+	$(BIN)/python -m tests.pictures
 
 clean:  ## Remove .venv and everything built
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""The command line: `dbproxy serve`, `check`, `explain`, `demo`.
+"""The command line: `dbproxy serve`, `check`, `explain`, `admin`, `top`, `demo`.
 
 Exit codes: 0 done, 1 failed, 2 bad usage or configuration. What a command needs is imported when it runs, so
 that `--help` and a mistyped option answer at once.
@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbproxy.errors import ConfigurationError, ProxyError
+from dbproxy.terminal.format import Format
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from dbproxy.config import Settings
+    from dbproxy.terminal.address import Address
 
 FAILED, BAD_CONFIGURATION = 1, 2
+PIPE_WIDTH = 160  # characters
 
 # Neither may show local variables: they hold passwords.
 app = typer.Typer(
@@ -49,6 +54,17 @@ ConfigFile = Annotated[
         callback=judge_path,
     ),
 ]
+# Of commands that ask a running proxy: where, and as whom.
+Settled = Annotated[
+    Path | None,
+    typer.Option("--config", help="The proxy's settings' file: where it listens, and who may ask.",
+                 callback=judge_path, show_default=False),
+]  # fmt: skip
+ConsoleHost = Annotated[
+    str, typer.Option("--host", help="Where the console is; a folder is a Unix socket's.")
+]
+ConsolePort = Annotated[int, typer.Option("--port", help="Its port.", show_default=False)]
+ConsoleUser = Annotated[str, typer.Option("--user", help="Of auth.admin_users or auth.stats_users.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,7 +75,8 @@ Overrides = Annotated[
 
 def main() -> None:
     words = sys.argv[1:]
-    if words[:1] != ["explain"] and any(map(is_stray_url, words, ["", *words])):
+    strays = is_url if words[:1] == ["admin"] else is_stray_url
+    if words[:1] != ["explain"] and any(map(strays, words, ["", *words])):
         typer.echo(f"dbproxy: the configuration {NO_FILE}", err=True)
         sys.exit(BAD_CONFIGURATION)
     app()
@@ -69,6 +86,11 @@ def is_stray_url(word: str, before: str) -> bool:
     """Whether no option takes this word, which a message of bad usage would repeat with its password."""
     taken = before == "--set" or word.startswith("--set=")
     return not taken and re.match(r"[a-z]+:/|\w*host\w*=|.*password", word, re.IGNORECASE) is not None
+
+
+def is_url(word: str, _before: str) -> bool:
+    """The same of what may be SQL, such as EXPLAIN ROUTE SELECT password."""
+    return re.match(r"[a-z]+:/", word, re.IGNORECASE) is not None
 
 
 def show_version(wanted: bool) -> None:
@@ -126,6 +148,54 @@ def explain(
 
 
 @app.command()
+def admin(
+    commands: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help='In quotes, such as "SHOW POOLS".')
+    ],
+    chosen: Annotated[Format, typer.Option("--format", help="How tables are printed.")] = Format.TABLE,
+    config: Settled = None,
+    host: ConsoleHost = "",
+    port: ConsolePort = 0,
+    user: ConsoleUser = "",
+) -> None:
+    """Ask the console of a running proxy, or have it do something."""
+    with reporting():
+        from dbproxy.terminal.command import run_commands
+
+        for text, notices in run_commands(find_console(config, host, port, user), commands, chosen):
+            typer.echo(text, nl=False)
+            for notice in notices:
+                typer.echo(notice, err=True)
+
+
+@app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Show it once, and end.")] = False,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="How often it looks.")
+    ] = 2.0,
+    config: Settled = None,
+    host: ConsoleHost = "",
+    port: ConsolePort = 0,
+    user: ConsoleUser = "",
+) -> None:
+    """Show what a running proxy does: hosts, pools, traffic, queries, who holds and who waits. `q` ends it."""
+    with reporting():
+        from rich.console import Console
+
+        from dbproxy.terminal.top import show_once, watch
+
+        screen = Console(highlight=False)
+        address = find_console(config, host, port, user)
+        if once:
+            show_once(address, wide(screen))
+        elif screen.is_terminal:
+            watch(address, screen, interval)
+        else:
+            raise typer.BadParameter("standard output is no terminal", param_hint="without --once")
+
+
+@app.command()
 def demo(
     check: Annotated[bool, typer.Option("--check", help="Verify what it claims, then stop.")] = False,
 ) -> None:
@@ -146,7 +216,8 @@ def reporting() -> Iterator[None]:
         typer.echo(f"dbproxy: the configuration is wrong\n{indent(lines)}", err=True)
         raise typer.Exit(BAD_CONFIGURATION) from None
     except ProxyError as error:
-        typer.echo(f"dbproxy: {error.message}" + (f"\n{indent(error.hint)}" if error.hint else ""), err=True)
+        more = "".join(f"\n{indent(text)}" for text in (error.detail, error.hint) if text)
+        typer.echo(f"dbproxy: {error.message}{more}", err=True)
         raise typer.Exit(FAILED) from None
 
 
@@ -167,6 +238,21 @@ def load_settings(path: Path | None, overrides: dict[str, str]) -> "Settings":
     if settings.primary.url is None:
         raise ConfigurationError(NO_PRIMARY)
     return settings
+
+
+def find_console(config: Path | None, host: str, port: int, user: str) -> "Address":
+    """The console of the proxy with these settings; what is given counts more than they do."""
+    from dbproxy.config import load
+    from dbproxy.terminal.address import find_address
+
+    return find_address(load(config, os.environ, {}), os.environ, host=host, port=port, user=user)
+
+
+def wide(screen: "Console") -> "Console":
+    """What is read by a script has no width of its own."""
+    if not screen.is_terminal and "COLUMNS" not in os.environ:
+        screen.width = PIPE_WIDTH
+    return screen
 
 
 def describe(settings: "Settings") -> list[str]:

@@ -60,6 +60,13 @@ class UnknownDatabase(ProxyError):
     severity = "FATAL"
 
 
+class DatabaseDisabled(ProxyError):
+    """An administrator has disabled the database; the words and the SQLSTATE are PgBouncer's."""
+
+    sqlstate = "08P01"
+    severity = "FATAL"
+
+
 class FeatureNotSupported(ProxyError):
     sqlstate = "0A000"
 

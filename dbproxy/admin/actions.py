@@ -1,15 +1,17 @@
-"""What administrators may do: RELOAD, PAUSE, RESUME, KILL, RECONNECT, as PgBouncer does them, and orders about hosts.
+"""What administrators may do: RELOAD, PAUSE, KILL and others, as PgBouncer does them, and orders about hosts.
 
 An action returns when it is done, and raises what to tell the administrator if it cannot be. `database` is
 `""` for all of them; `name` is a host's in the cluster (SHOW HOSTS).
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
 import structlog
 
+from dbproxy.admin.absent import decline_suspend
 from dbproxy.admin.house import House, list_pools
 from dbproxy.errors import AdminShutdown, CommandFailed, ConfigurationError, ProxyError, QueryCanceled
 from dbproxy.session.startup import CONSOLES
@@ -24,11 +26,13 @@ Action = Callable[[House, str], Awaitable[None]]
 async def reload(house: House, argument: str) -> None:
     """Read the settings again; the old ones stay if the new are bad."""
     try:
-        house.reload()
+        house.process.reload()
     except ProxyError as error:
         log.error("reload failed", error=error.message, hint="The settings in force stay.")
         raise CommandFailed(
-            "RELOAD failed", detail=error.message, sqlstate=ConfigurationError.sqlstate
+            "RELOAD failed, see logs for additional details",
+            detail=error.message,
+            sqlstate=ConfigurationError.sqlstate,
         ) from error
 
 
@@ -44,6 +48,8 @@ async def pause(house: House, database: str) -> None:
 
 
 async def resume(house: House, database: str) -> None:
+    if house.stopping and not database:
+        raise CommandFailed("pooler is shutting down")
     if database and database not in house.paused_databases:
         find(house, database, "resume")
         raise CommandFailed(f"database {database} is not paused")
@@ -65,6 +71,46 @@ async def kill(house: House, database: str) -> None:
     for pool in list_pools(house, database):
         for server in pool.servers():
             server.close("KILL")
+
+
+async def kill_client(house: House, number: str) -> None:
+    """Disconnect the client with this number, the `id` of SHOW CLIENTS."""
+    if not re.match(r"\d", number):
+        raise CommandFailed("invalid client pointer supplied")
+    for login in house.registry:
+        if login.client is not None and str(login.identity.id) == number:
+            login.client.disconnect("KILL_CLIENT", AdminShutdown("admin forced disconnect"))
+            return
+    raise CommandFailed("client not found")
+
+
+async def disable_database(house: House, database: str) -> None:
+    """Let nobody else log in there; who is there goes on."""
+    require(database)
+    find(house, database, "disable")
+    house.registry.disabled.add(database)
+
+
+async def enable_database(house: House, database: str) -> None:
+    require(database)
+    find(house, database, "enable")
+    house.registry.disabled.discard(database)
+
+
+async def wait_close(house: House, database: str) -> None:
+    """Return when every server that is to be replaced (RECONNECT, changed settings) has been closed."""
+    find(house, database, "wait in")
+    while any(  # noqa: ASYNC110  # plain numbers of all pools: nothing to await
+        server.upkeep.generation != pool.generation
+        for pool in list_pools(house, database)
+        for server in pool.servers()
+    ):
+        await asyncio.sleep(LOOK_INTERVAL)
+
+
+async def shutdown(house: House, awaited: str) -> None:
+    """End the process: at once, or when no server is open any more, or no client connected."""
+    house.process.shut_down(SHUTDOWNS[awaited.lower()])
 
 
 async def reconnect(house: House, database: str) -> None:
@@ -94,17 +140,30 @@ async def probe(house: House, argument: str) -> None:
 
 
 ACTIONS: dict[str, Action] = {
+    "disable": disable_database,
     "disable host": disable,
     "drain host": drain,
+    "enable": enable_database,
     "enable host": enable,
     "kill": kill,
+    "kill_client": kill_client,
     "pause": pause,
     "probe": probe,
     "reconnect": reconnect,
     "reload": reload,
     "resume": resume,
+    "shutdown": shutdown,
+    "suspend": decline_suspend,
+    "wait_close": wait_close,
 }
-WITHOUT_ARGUMENT = frozenset({"probe", "reload"})
+SHUTDOWNS = {"": "", "wait_for_clients": "clients", "wait_for_servers": "servers"}
+# What may stand behind a verb, in lower case; behind all others anything may.
+ARGUMENTS = {"probe": {""}, "reload": {""}, "suspend": {""}, "shutdown": SHUTDOWNS.keys()}
+
+
+def require(database: str) -> None:
+    if not database:
+        raise CommandFailed("a database is required")
 
 
 def refuse_if_paused(house: House) -> None:

@@ -12,6 +12,7 @@ _WORD = r'(?:"(?:[^"]|"")*"|[0-9a-z_]+)'
 _STRING = r"'(?:[^']|'')*'"
 _COMMAND = re.compile(rf"\s*({_WORD})(?:\s+({_WORD}))?\s*", re.IGNORECASE | re.ASCII)
 _ORDER = re.compile(rf"\s*(disable|drain|enable)\s+host\s+({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII)
+_UNNAMED = re.compile(r"\s*(disable|enable)\s+host\s*", re.IGNORECASE | re.ASCII)  # no database of this name
 _QUESTION = re.compile(rf"\s*explain\s+route\s+(?:for\s+({_WORD})\s+)?(\S.*)", re.IGNORECASE | re.DOTALL)
 _SET = re.compile(
     rf"\s*set\s+({_WORD}(?:\.{_WORD})?)\s*(?:=|to\b)\s*({_WORD}|{_STRING})\s*", re.IGNORECASE | re.ASCII
@@ -56,6 +57,8 @@ def parse(statement: str) -> Command | Assignment | Question:
         return Command(f"{match[1].lower()} host", _unquote(match[2]), statement)
     if match := _QUESTION.fullmatch(statement):
         return Question(_unquote(match[1] or ""), match[2])
+    if _UNNAMED.fullmatch(statement):
+        raise invalid(statement)
     if match := _COMMAND.fullmatch(statement):
         argument = _unquote(match[2] or "")
         if len(argument) > MAX_ARGUMENT:

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 import structlog
 
 from dbproxy import __version__
-from dbproxy.admin.actions import ACTIONS, WITHOUT_ARGUMENT
+from dbproxy.admin.actions import ACTIONS, ARGUMENTS
 from dbproxy.admin.assignment import assign
 from dbproxy.admin.command import Assignment, Command, Question, invalid, parse, split
 from dbproxy.admin.house import House
 from dbproxy.admin.question import explain
-from dbproxy.admin.show import FAKES, SHOWS, fake
-from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError
+from dbproxy.admin.show import FAKES, FOR_ADMINISTRATORS, SHOWS, fake
+from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError, QueryCanceled
 from dbproxy.net.link import PARKED, Link
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
@@ -40,13 +40,21 @@ PARAMETERS = {
 }
 HELP = """
 \tSHOW CLIENTS|CONFIG|DATABASES|HELP|LISTENS|LISTS|PINS|POOLS|PREPARED|SERVERS|STATE|USERS|VERSION
-\tSHOW HOSTS|HOST_POOLS|ROUTES|RESCUES|SHAPES|FEATURES
+\tSHOW HOSTS|HOST_POOLS|ROUTES|RESCUES|SHAPES|FEATURES|WAITS|HOLDERS
 \tSHOW STATS|STATS_AVERAGES|STATS_TOTALS|TOTALS
+\tSHOW SOCKETS|ACTIVE_SOCKETS|MEM|PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES
+\tSET key = arg
 \tRELOAD
 \tPAUSE [<db>]
 \tRESUME [<db>]
 \tRECONNECT [<db>]
 \tKILL [<db>]
+\tKILL_CLIENT <client_id>
+\tDISABLE <db>
+\tENABLE <db>
+\tWAIT_CLOSE [<db>]
+\tSHUTDOWN
+\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
 \tDISABLE|DRAIN|ENABLE HOST <host>
 \tPROBE
 \tSET routing = off|observe|on
@@ -69,6 +77,8 @@ class Console(Link):
         self.writable = asyncio.Event()
         self.writable.set()
         self.pausing: str | None = None
+        self.ending: str | None = None  # a SHUTDOWN, with what it waits for
+        self.action: asyncio.Future[None] | None = None
         self.task = asyncio.get_running_loop().create_task(self.run())
 
     # --- asyncio.Protocol ---
@@ -135,6 +145,8 @@ class Console(Link):
         except ProxyError as error:
             self.write(build.error_response(error))
         self.write(READY)
+        if self.ending is not None:
+            await ACTIONS["shutdown"](self.house, self.ending)
 
     async def breathe(self) -> None:
         """Let others have their turn, and the client read what there is."""
@@ -147,9 +159,12 @@ class Console(Link):
             return self.set(command)
         if isinstance(command, Question):
             return explain(self.house, command).pieces("EXPLAIN")
+        argument = command.argument.lower()
         if command.verb in ("show", "select"):
+            if argument in FOR_ADMINISTRATORS:
+                self.require_admin()
             return show(self.house, command)
-        if command.verb not in ACTIONS or (command.argument and command.verb in WITHOUT_ARGUMENT):
+        if command.verb not in ACTIONS or argument not in ARGUMENTS.get(command.verb, {argument}):
             raise invalid(statement)
         return await self.act(command)
 
@@ -159,16 +174,24 @@ class Console(Link):
         self.require_admin()
         done = assign(self.house, assignment)
         log.info("console command", command=f"SET {assignment.key}", **self.identity.describe())
-        return build.notice_response(done), build.command_complete("SET")
+        return build.notice_response(done), build.command_complete(f"SET {assignment.key}={assignment.value}")
 
     async def act(self, command: Command) -> Iterable[bytes]:
         self.require_admin()
         log.info("console command", command=command.text, **self.identity.describe())
+        if command.verb == "shutdown":  # it ends this session, too: answered first
+            self.ending = command.argument
+            return (build.command_complete("SHUTDOWN"),)
         self.pausing = command.argument if command.verb == "pause" else None
+        action = self.action = asyncio.ensure_future(ACTIONS[command.verb](self.house, command.argument))
         try:
-            await ACTIONS[command.verb](self.house, command.argument)
+            await action
+        except asyncio.CancelledError:
+            if self.closed:
+                raise
+            raise QueryCanceled("canceling statement due to user request") from None
         finally:
-            self.pausing = None
+            self.pausing = self.action = None
         return (build.command_complete(command.verb.upper()),)
 
     def require_admin(self) -> None:
@@ -176,10 +199,12 @@ class Console(Link):
             raise CommandFailed("admin access needed")
 
     def cancel(self) -> None:
-        """A cancel request, as Ctrl-C in psql sends it: a PAUSE that still waits is taken back."""
+        """A cancel request, as Ctrl-C in psql sends it: what waits is over, and a PAUSE is taken back."""
         if self.pausing is not None:
             log.info("console command", command="cancel", **self.identity.describe())
             self.house.resume(self.pausing)
+        elif self.action is not None:
+            self.action.cancel()
 
     # --- the end ---
 

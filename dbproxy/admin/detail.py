@@ -18,18 +18,9 @@ from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.observe.figures import ProxyFigures
 from dbproxy.pool.pool import Pool
-from dbproxy.session.wait import ANSWER, HUB, MOVE, NOT, REPLICA, RETRY, SERVER, TASK
+from dbproxy.session.wait import NAMES, NOT
 
 MOST_POOLS = 200  # those for which most clients wait come first
-WAITS = {
-    SERVER: "server",
-    REPLICA: "replica",
-    ANSWER: "answer",
-    HUB: "hub",
-    MOVE: "move",
-    RETRY: "retry",
-    TASK: "task",
-}
 Json = dict[str, Any]
 
 
@@ -103,10 +94,10 @@ def describe_pool(house: House, pool: Pool, now: float) -> Json:
 
 def describe_queues(house: House, figures: ProxyFigures, now: float) -> Json:
     """Who waits for what: logins, and clients by what ends their wait."""
-    waits: Counter[str] = Counter(dict.fromkeys(WAITS.values(), 0))
+    waits: Counter[str] = Counter(dict.fromkeys((name for name in NAMES.values() if name), 0))
     for login in house.registry:
         if login.client is not None and login.client.inbound.wait != NOT:
-            waits[WAITS[login.client.inbound.wait]] += 1
+            waits[NAMES[login.client.inbound.wait]] += 1
     return {
         "logins": figures.clients["login"],
         "clients": dict(waits),

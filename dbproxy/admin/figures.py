@@ -213,6 +213,7 @@ def database_figures(house: House, name: str, servers: int, clients: int) -> Dat
         current_connections=servers,
         current_client_connections=clients,
         paused=house.is_paused(name),
+        disabled=name in house.registry.disabled,
     )
 
 

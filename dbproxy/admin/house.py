@@ -1,6 +1,6 @@
 """What the console and the HTTP endpoints need of the proxy; app.proxy has it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from dbproxy.admin.averages import Averages
@@ -13,6 +13,16 @@ from dbproxy.session.hub import Hub
 from dbproxy.session.identity import Identity
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
+
+
+class Process(Protocol):
+    """The run of the proxy (app.lifecycle)."""
+
+    def reload(self) -> None:
+        """Read the settings again; ProxyError if they are bad."""
+
+    def shut_down(self, awaited: str) -> None:
+        """End: at once, or when "servers" are free, or "clients" have left."""
 
 
 class House(Protocol):
@@ -43,7 +53,7 @@ class House(Protocol):
     @property
     def paused_databases(self) -> set[str]: ...
     @property
-    def reload(self) -> Callable[[], None]: ...
+    def process(self) -> Process: ...
     def apply(self, settings: Settings) -> None: ...
     def host_of(self, pool: Pool) -> str: ...
     def is_paused(self, database: str) -> bool: ...

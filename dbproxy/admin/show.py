@@ -6,6 +6,14 @@ from operator import attrgetter
 from time import monotonic
 
 from dbproxy import __version__
+from dbproxy.admin.absent import (
+    decline_fds,
+    show_dns_hosts,
+    show_dns_zones,
+    show_peer_pools,
+    show_peers,
+)
+from dbproxy.admin.aliases import list_aliases
 from dbproxy.admin.connections import show_clients, show_servers
 from dbproxy.admin.features import show_features
 from dbproxy.admin.figures import read_figures, user_names
@@ -13,8 +21,10 @@ from dbproxy.admin.house import House, list_hosts
 from dbproxy.admin.pins import show_pins
 from dbproxy.admin.routes import show_host_pools, show_hosts, show_rescues, show_routes
 from dbproxy.admin.shapes import show_shapes
+from dbproxy.admin.sockets import show_active_sockets, show_mem, show_sockets
 from dbproxy.admin.statistics import show_stats, show_stats_averages, show_stats_totals, show_totals
 from dbproxy.admin.table import Columns, Table, Value, columns
+from dbproxy.admin.waits import show_holders, show_waits
 from dbproxy.config import list_entries
 from dbproxy.config.settings import given
 from dbproxy.observe.slowlog import show_statement
@@ -75,7 +85,7 @@ def show_databases(house: House) -> Table:
             0,
             database.current_client_connections,
             int(database.paused),
-            0,
+            int(database.disabled),
         )
         for database in read_figures(house, monotonic()).databases
     )
@@ -105,8 +115,10 @@ def show_lists(house: House) -> Table:
 
 
 def show_config(house: House) -> Table:
+    """By our names, then by PgBouncer's."""
     entries = list_entries(house.settings)
-    return Table(CONFIG, ((e.key, e.shown, e.default, "no" if e.restart else "yes") for e in entries))
+    ours = [(e.key, e.shown, e.default, "no" if e.restart else "yes") for e in entries]
+    return Table(CONFIG, [*ours, *list_aliases(house.settings)])
 
 
 def show_state(house: House) -> Table:
@@ -148,14 +160,22 @@ def show_listens(house: House) -> Table:
 
 
 SHOWS: dict[str, Callable[[House], Table]] = {
+    "active_sockets": show_active_sockets,
     "clients": show_clients,
     "config": show_config,
     "databases": show_databases,
+    "dns_hosts": show_dns_hosts,
+    "dns_zones": show_dns_zones,
+    "fds": decline_fds,
     "features": show_features,
+    "holders": show_holders,
     "host_pools": show_host_pools,
     "hosts": show_hosts,
     "listens": show_listens,
     "lists": show_lists,
+    "mem": show_mem,
+    "peer_pools": show_peer_pools,
+    "peers": show_peers,
     "pins": show_pins,
     "pools": show_pools,
     "prepared": show_prepared,
@@ -163,6 +183,7 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "routes": show_routes,
     "servers": show_servers,
     "shapes": show_shapes,
+    "sockets": show_sockets,
     "state": show_state,
     "stats": show_stats,
     "stats_averages": show_stats_averages,
@@ -170,7 +191,10 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "totals": show_totals,
     "users": show_users,
     "version": show_version,
+    "waits": show_waits,
 }
+
+FOR_ADMINISTRATORS = frozenset({"fds"})
 
 # Some drivers ask for these, or set them, without being told to.
 FAKES = {

@@ -34,10 +34,11 @@ class Lifecycle:
         self.listeners: list[Listener] = []
         self.stop = asyncio.Event()
         self.stop_now = asyncio.Event()
+        self.awaited = ""  # by SHUTDOWN: "servers" or "clients"
 
     async def run(self) -> int:
         proxy, settings = self.proxy, self.proxy.settings
-        proxy.reload = self.reload
+        proxy.process = self
         endpoints = Endpoints(proxy, proxy.slowlog.exemplars)
         self.watch_signals()
         try:
@@ -110,6 +111,13 @@ class Lifecycle:
             self.stop_now.set()
         self.stop.set()
 
+    def shut_down(self, awaited: str) -> None:
+        """SHUTDOWN on the console: at once, or when all "servers" are free or all "clients" have left."""
+        self.awaited = awaited
+        if not awaited:
+            self.stop_now.set()
+        self.stop.set()
+
     def reload_on_signal(self) -> None:
         try:
             self.reload()
@@ -138,8 +146,11 @@ class Lifecycle:
             clients=len(proxy.registry),
             shutdown_timeout=proxy.settings.pool.shutdown_timeout,
         )
-        while len(proxy.registry) and monotonic() < deadline and not self.stop_now.is_set():
-            self.dismiss(idle_only=True)
+        if self.awaited == "servers":
+            proxy.pause("")
+        while self.waits(deadline) and not self.stop_now.is_set():
+            if not self.awaited:
+                self.dismiss(idle_only=True)
             await self.pause()
         if len(proxy.registry):
             log.warning("transactions cut off", clients=len(proxy.registry))
@@ -150,6 +161,14 @@ class Lifecycle:
             for server in pool.servers():
                 server.close("the proxy stops")
         await asyncio.sleep(0)  # the transports write their last words
+
+    def waits(self, deadline: float) -> bool:
+        """Whether there is somebody to wait for, and time; PgBouncer's SHUTDOWN WAIT_FOR_… has no limit."""
+        if self.awaited == "servers":
+            return any(pool.size() for pool in self.proxy.all_pools())
+        if self.awaited == "clients":
+            return any(login.client is not None for login in self.proxy.registry)
+        return len(self.proxy.registry) > 0 and monotonic() < deadline
 
     async def pause(self) -> None:
         try:

@@ -10,6 +10,7 @@ import structlog
 
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
+from dbproxy.admin.house import Process
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.scram import Keys
@@ -38,7 +39,7 @@ class Proxy(Pools):
     Implements `session.startup.LoginHouse` and `admin.house.House`.
     """
 
-    reload: Callable[[], None]  # app.lifecycle's
+    process: Process  # app.lifecycle's
 
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings, read_users(settings))

@@ -25,6 +25,14 @@ class Borrower(Link):
         """Whether notifications come to it by the hub, not by the server it is lent."""
         return False
 
+    def introduce(self) -> tuple[int, str]:
+        """Its number in the log, and what it calls itself; 0 is an errand of our own."""
+        return 0, "dbproxy"
+
+    def text_at_hand(self) -> bytes:
+        """The SQL of what it has sent in part; b"" if that is nothing, or has none."""
+        return b""
+
     def serve(self, server: Any, now: float) -> None:
         """The wait is over: this server is lent."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """Deadlines of pools: one sweep, a few times a second, compares numbers, so that no query needs a timer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
 
@@ -8,10 +8,13 @@ import structlog
 
 from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.holders import NAMED, explain_wait, list_holders
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import IDLE, TESTED
 
 log = structlog.get_logger()
+
+LISTED = 20  # clients that one log line names
 
 
 @contextmanager
@@ -41,16 +44,38 @@ def refuse(pool: Pool, client: Borrower, error: ProxyError) -> None:
         client.refuse(error)
 
 
+def account(pool: Pool, limit: str, clients: Sequence[Borrower], now: float) -> str:
+    """Why these are refused: who holds the servers that they wait for. Logged once for all of a sweep."""
+    if not clients:
+        return ""
+    with isolated(database=pool.database, user=pool.user):
+        holders = list_holders(pool, now, NAMED)
+        numbers = [client.introduce()[0] for client in clients[:LISTED]]
+        log.warning(
+            limit,
+            database=pool.database,
+            user=pool.user,
+            host=pool.host.name if pool.host is not None else "",
+            refused=len(clients),
+            clients=[number for number in numbers if number],
+            waiting=len(pool.waiting),
+            holders=[holder.tell() for holder in holders],
+        )
+        return explain_wait(pool, holders)
+    return ""  # a bug of ours costs no client its answer
+
+
 def refuse_late_waiters(pool: Pool, now: float) -> None:
     timeout = pool.settings.query_wait_timeout
     late = takewhile(lambda waiting: now - waiting[1] >= timeout > 0, pool.waiting.items())
-    for client, _ in list(late):
+    clients = [client for client, _ in late]
+    detail = account(pool, "query_wait_timeout", clients, now)
+    for client in clients:
         refuse(
             pool,
             client,
             QueryWaitTimeout(
-                f"query_wait_timeout: no server connection became free within {timeout:g} s",
-                detail=describe(pool),
+                f"query_wait_timeout: no server connection became free within {timeout:g} s", detail=detail
             ),
         )
 
@@ -58,27 +83,18 @@ def refuse_late_waiters(pool: Pool, now: float) -> None:
 def refuse_newest_waiters(pool: Pool, now: float) -> None:
     """Refuse the clients beyond `max_waiting`: who came first keeps its place."""
     most = pool.settings.max_waiting
-    for client in list(islice(pool.waiting, most, None)) if most else ():
+    clients = list(islice(pool.waiting, most, None)) if most else []
+    detail = account(pool, "max_waiting", clients, now)
+    for client in clients:
         refuse(
             pool,
             client,
             TooManyWaiting(
                 f"max_waiting: {most} clients wait for a server connection already",
-                detail=describe(pool),
+                detail=detail,
                 hint="Try again later.",
             ),
         )
-
-
-def describe(pool: Pool) -> str:
-    """Why there is no server, for who has waited."""
-    if pool.paused:
-        why = "paused by an administrator"
-    elif pool.last_error is not None and pool.size() == pool.opening:
-        why = f"no connection is open: {pool.last_error.message}"
-    else:
-        why = f"{pool.settings.size} connections, none of them free"
-    return f"pool {pool.database}/{pool.user}: {why}"
 
 
 def close_old_servers(pool: Pool, now: float) -> None:

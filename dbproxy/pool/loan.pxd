@@ -11,6 +11,7 @@ cdef class Loan:
     cdef public double answered_at
     cdef public double heard_at
     cdef public double xact_start
+    cdef public object request
     cdef readonly bint changed
     cdef public bint told
     cdef public bint keeps_ready

@@ -4,6 +4,7 @@ Each server has one such object, begun anew at each checkout. How a loan went is
 """
 
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.request import Request
 
 
 class Loan:
@@ -16,6 +17,7 @@ class Loan:
         self.answered_at = 0.0  # when the last of them was; `since` before the first
         self.heard_at = 0.0  # when the client had got all that it gets without sending more
         self.xact_start = 0.0
+        self.request: Request | None = None  # the last one behind which it was asked what was left
         self.changed = False  # lent to another than the last time
         self.told = False  # the client has PostgreSQL's own last words
         # The client is told only later that its transaction has ended (session.ear).

@@ -19,6 +19,7 @@ from dbproxy.pool.inquiry import conclude, inquire
 from dbproxy.pool.parameters import BE_YOURSELF, NOTHING, Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.relay import Relay
+from dbproxy.pool.request import Request
 from dbproxy.pool.statements import ServerStatements
 from dbproxy.pool.states import CLOSED, TESTED, Member
 from dbproxy.sql.statement import ADVANCES
@@ -183,6 +184,8 @@ class Server(Member):
         if traces.sequences.advanced and self.pool.host is None and self.pool.tenant.recall.asks:
             traces.effects |= ADVANCES
         if traces.effects:
+            if isinstance(dialogue.pipeline.ended, Request):
+                self.loan.request = dialogue.pipeline.ended
             self.relay.framer.look_at_rows()
             self.write(inquire(dialogue, self.pool.tenant))
             return True

@@ -31,6 +31,7 @@ from dbproxy.session.state import SessionState
 from dbproxy.session.translator import Translator
 from dbproxy.session.vocabulary import Previous, Vocabulary
 from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
+from dbproxy.wire.extended import statement_text
 
 
 class Client(Connection):
@@ -153,6 +154,14 @@ class Client(Connection):
         self.state.house.log_slow(self.identity, request, number, wait, run)
 
     # --- how it is doing ---
+
+    def introduce(self) -> tuple[int, str]:
+        return self.id, self.news.reported.get("application_name", self.identity.application_name)
+
+    def text_at_hand(self) -> bytes:
+        begun = self.intake.unfinished is not None
+        series = self.translator.series
+        return statement_text(series.seen, series.seen_at) if begun else b""
 
     def is_idle(self) -> bool:
         """Whether nothing is open: no transaction, no reply due, no server waited for."""

@@ -29,6 +29,7 @@ class Registry(Generic[Login]):
         self.by_pid: dict[int, Login] = {}
         self.disconnects: Counter[str] = Counter()
         self.login_failures: Counter[str] = Counter()
+        self.disabled: set[str] = set()  # databases where nobody may log in
 
     def __len__(self) -> int:
         return len(self.by_pid)

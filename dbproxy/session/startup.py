@@ -17,6 +17,7 @@ from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.errors import (
     AdminShutdown,
+    DatabaseDisabled,
     FeatureNotSupported,
     InvalidAuthorization,
     InvalidParameterValue,
@@ -222,6 +223,8 @@ class Login(Link):
         house = self.house
         if house.stopping:
             raise AdminShutdown("the proxy is shutting down")
+        if self.identity.database in house.registry.disabled:
+            raise DatabaseDisabled(f"database does not allow connections: {self.identity.database}")
         most = house.settings.pool.max_client_conn
         if len(house.registry) > most and self.identity.user not in house.settings.auth.admin_users:
             raise TooManyConnections(f"sorry, too many clients already (max_client_conn is {most})")

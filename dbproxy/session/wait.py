@@ -24,6 +24,17 @@ HUB = 4 << 6 | HEARD
 MOVE = 5 << 6 | ANSWERED
 RETRY = 6 << 6 | ANSWERED
 TASK = 7 << 6 | DONE | REFUSED
+# As operators are shown them.
+NAMES = {
+    NOT: "",
+    SERVER: "server",
+    REPLICA: "replica",
+    ANSWER: "answer",
+    HUB: "hub",
+    MOVE: "move",
+    RETRY: "retry",
+    TASK: "task",
+}
 
 WAITS = (NOT, SERVER, REPLICA, ANSWER, HUB, MOVE, RETRY, TASK)
 EVENTS = (SERVED, REFUSED, REPLAYED, ANSWERED, HEARD, DONE)

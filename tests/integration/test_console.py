@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from dbproxy.admin.show import SHOWS
 from dbproxy.demo.installation import installations
 from tests.support.postgres import PASSWORD, Database, create_database
 from tests.support.proxy import Proxy
@@ -78,6 +79,21 @@ def test_numbers_arrive_as_numbers(console: psycopg.Connection[Row], client: psy
     assert isinstance(pool["sv_idle"], int)
     (stats,) = show(console, "STATS")
     assert stats["total_query_count"] == int(stats["total_query_count"])
+
+
+def test_drivers_read_every_table_by_its_types(
+    proxy: Proxy, console: psycopg.Connection[Row], client: psycopg.Connection
+) -> None:
+    with client.transaction(), ThreadPoolExecutor(2) as pool:
+        client.execute("SELECT 1")
+        others = [pool.submit(run, proxy.dsn(), "SELECT pg_sleep(0.5)") for _ in range(2)]
+        until(lambda: show(console, "WAITS"))
+        for what in SHOWS.keys() - {"fds"}:
+            console.execute(f"SHOW {what}").fetchall()  # psycopg makes numbers of what is said to be one
+    for other in others:
+        other.result(10)
+    done = psql(proxy, *(f"SHOW {what}" for what in SHOWS.keys() - {"fds"}))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_pools_count_those_who_work_and_those_who_wait(

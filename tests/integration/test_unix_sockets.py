@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.integration.test_terminal import run
 from tests.support.postgres import PASSWORD, Database
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
@@ -34,13 +35,16 @@ def test_only_a_unix_socket(database: Database, tmp_path: Path):
         def _listens(self) -> bool:
             return (tmp_path / f".s.PGSQL.{self.port}").exists()
 
-    with WithoutTcp(database.dsn, settings={"listen.unix_socket_dir": tmp_path, "listen.host": ""}) as proxy:
+    settings = {"listen.unix_socket_dir": tmp_path, "listen.host": "", "auth.admin_users": "app"}
+    with WithoutTcp(database.dsn, settings=settings) as proxy:
         with psycopg.connect(
             host=str(tmp_path), port=proxy.port, dbname=database.name, user="app", password=PASSWORD
         ) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
         with pytest.raises(psycopg.OperationalError, match="refused"):
             psycopg.connect(proxy.dsn())
+        done = run(proxy, "admin", "SHOW STATE", "--format", "csv")
+        assert (done.returncode, done.stdout.splitlines()[1]) == (0, "active,yes"), done.stderr
 
 
 def test_server_is_reached_by_a_unix_socket(database: Database):

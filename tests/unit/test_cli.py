@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 from typer.testing import CliRunner, Result
 
-from dbproxy.cli import app
+from dbproxy.cli import app, main
 from dbproxy.config import Settings
 from dbproxy.errors import ServerUnavailable
 
@@ -182,6 +182,10 @@ def test_url_in_the_files_place_is_not_repeated(command: str):
         ["check", "dbproxy.toml", "password=hunter2"],
         ["check", "--url=postgresql://app:hunter2@h/db"],
         ["check", "--set=postgresql://app:hunter2@h/db"],
+        ["admin", "postgresql://app:hunter2@h/db"],
+        ["admin", "SHOW STATE", "postgresql://app:hunter2@h/db"],
+        ["top", "postgresql://app:hunter2@h/db"],
+        ["admin", "SHOW STATE", "--config", "postgresql://app:hunter2@h/db"],
     ],
 )
 def test_no_message_of_bad_usage_repeats_a_password(words: list[str]):
@@ -200,3 +204,11 @@ def test_check_and_the_start_show_no_part_of_a_raw_password(password: str):
         assert result.exit_code == 2
         assert "percent-encoded" in result.stderr
         assert "hunter" not in result.output
+
+
+def test_sql_for_the_console_may_hold_any_word(monkeypatch: pytest.MonkeyPatch):
+    told: list[str] = []
+    monkeypatch.setattr("dbproxy.cli.app", lambda: told.append("ran"))
+    monkeypatch.setattr(sys, "argv", ["dbproxy", "admin", "EXPLAIN ROUTE SELECT password FROM users"])
+    main()
+    assert told == ["ran"]

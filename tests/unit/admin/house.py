@@ -87,12 +87,14 @@ class FakeHouse:
     stopping: bool = False
     paused: bool = False
     paused_databases: set[str] = field(default_factory=set)
+    shutdowns: list[str] = field(default_factory=list)
     reloads: int = 0
     bad_settings: ProxyError | None = None
 
     def __post_init__(self) -> None:
         self.averages = Averages(self.started_at)
         self.cluster = Cluster(self.settings)
+        self.process = self
 
     def apply(self, settings: Settings) -> None:
         self.settings = settings
@@ -130,6 +132,9 @@ class FakeHouse:
         self.reloads += 1
         if self.bad_settings is not None:
             raise self.bad_settings
+
+    def shut_down(self, awaited: str) -> None:
+        self.shutdowns.append(awaited)
 
     # --- putting things there -----------------------------------------------------------------------------------
 

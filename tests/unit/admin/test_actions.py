@@ -1,13 +1,14 @@
-"""RELOAD, PAUSE, RESUME, KILL, RECONNECT do what PgBouncer's do, or say why not."""
+"""RELOAD, PAUSE, KILL and the others do what PgBouncer's do, or say why not."""
 
 import asyncio
 
 import pytest
 
 from dbproxy.admin.actions import ACTIONS
+from dbproxy.admin.show import SHOWS
 from dbproxy.errors import CommandFailed, ConfigurationError, QueryCanceled
 from dbproxy.pool.states import TESTED
-from tests.unit.admin.house import FakeHouse
+from tests.unit.admin.house import FakeHouse, records
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_resume_of_what_is_not_paused_is_an_error(house: FakeHouse) -> Non
         await perform(house, "resume", "app")
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume", "kill", "reconnect"])
+@pytest.mark.parametrize("verb", ["pause", "resume", "kill", "reconnect", "disable", "enable"])
 @pytest.mark.parametrize("console", ["dbproxy", "pgbouncer"])
 async def test_console_is_no_database_to_act_upon(house: FakeHouse, verb: str, console: str) -> None:
     with pytest.raises(CommandFailed, match=f"cannot {verb} admin db: {console}"):
@@ -126,3 +127,54 @@ async def test_bad_settings_fail_a_reload_with_every_mistake(house: FakeHouse) -
         await perform(house, "reload")
     assert (raised.value.sqlstate, raised.value.severity) == ("F0000", "ERROR")
     assert raised.value.detail == house.bad_settings.message
+
+
+async def test_client_that_is_killed_is_told_and_no_other_is(house: FakeHouse) -> None:
+    pool = house.add_pool()
+    first, other = house.add_client(pool), house.add_client(pool)
+    await perform(house, "kill_client", str(first.id))
+    assert b"57P01" in first.transport.written
+    assert b"admin forced disconnect" in first.transport.written
+    assert (first.closed, other.closed) == (True, False)
+
+
+async def test_console_session_is_no_client_to_kill(house: FakeHouse) -> None:
+    login = house.add_login("admin", "pgbouncer")
+    with pytest.raises(CommandFailed, match="client not found"):
+        await perform(house, "kill_client", str(login.identity.id))
+
+
+async def test_disabled_database_is_shown_and_enabled_again(house: FakeHouse) -> None:
+    house.add_pool()
+    await perform(house, "disable", "app")
+    assert [row["disabled"] for row in records(SHOWS["databases"](house))] == [1]
+    await perform(house, "enable", "app")
+    assert [row["disabled"] for row in records(SHOWS["databases"](house))] == [0]
+
+
+async def test_wait_close_returns_when_the_last_that_is_to_be_replaced_is_closed(house: FakeHouse) -> None:
+    pool, other = house.add_pool(), house.add_pool("other")
+    server, elsewhere = house.lend(house.add_client(pool)), house.lend(house.add_client(other))
+    await asyncio.wait_for(perform(house, "wait_close"), 5)  # nothing is to be replaced
+    await perform(house, "reconnect")
+    waiting = asyncio.ensure_future(perform(house, "wait_close", "app"))
+    await asyncio.wait([waiting], timeout=0.1)
+    assert not waiting.done()
+    house.answer(server)
+    await asyncio.wait_for(waiting, 5)
+    assert not elsewhere.closed
+
+
+@pytest.mark.parametrize(
+    ("argument", "awaited"), [("", ""), ("WAIT_FOR_CLIENTS", "clients"), ("wait_for_servers", "servers")]
+)
+async def test_shutdown_is_left_to_the_proxy(house: FakeHouse, argument: str, awaited: str) -> None:
+    await perform(house, "shutdown", argument)
+    assert house.shutdowns == [awaited]
+
+
+async def test_proxy_that_shuts_down_is_not_resumed(house: FakeHouse) -> None:
+    await perform(house, "pause")
+    house.stopping = True
+    with pytest.raises(CommandFailed, match="pooler is shutting down"):
+        await perform(house, "resume")

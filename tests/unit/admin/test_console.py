@@ -101,8 +101,9 @@ async def test_error_ends_the_query_and_not_the_session(session: Session) -> Non
         "SELECT 1 + 1",
         "VACUUM",
         "BEGIN",
-        "DISABLE app",
         "DISABLE HOST",
+        "enable host",
+        "DRAIN app",
         "PROBE replica1",
         "EXPLAIN ROUTE",
         "EXPLAIN SELECT 1",
@@ -128,8 +129,28 @@ async def test_settings_that_drivers_set_are_ignored_with_a_notice(session: Sess
     assert complete.body.tag == "SET"
 
 
-async def test_other_settings_are_not_set_here(session: Session) -> None:
-    assert (await session.error("SET pool_size = 3"))["M"] == "SET failed"
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pool_size",
+        "listen.port",
+        "pool.statement_cache_size",
+        "primary.url",
+        "auth.admin_users",
+        "routing.plugin",
+    ],
+)
+async def test_other_settings_are_not_set_here(session: Session, key: str) -> None:
+    assert (await session.error(f"SET {key} = 3"))["M"] == "SET failed"
+
+
+async def test_pools_settings_are_set_by_both_names(session: Session) -> None:
+    notice, complete = await session.ask("SET default_pool_size = 7")
+    assert dict(notice.body.fields)["M"] == "pool.size is 7 until the next RELOAD; it was 50"
+    assert complete.body.tag == "SET default_pool_size=7"
+    await session.ask("SET pool.query_wait_timeout TO '3s'; SET slow_query.threshold = '1s'")
+    found = session.house.settings
+    assert (found.pool.size, found.pool.query_wait_timeout, found.slow_query.threshold) == (7, 3.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +182,7 @@ async def test_stats_user_may_only_look(house: FakeHouse, query: str) -> None:
 async def test_routing_is_set_until_the_next_reload(session: Session) -> None:
     notice, complete = await session.ask("SET routing = 'observe'")
     assert dict(notice.body.fields)["M"] == "routing.mode is observe until the next RELOAD; it was on"
-    assert complete.body.tag == "SET"
+    assert complete.body.tag == "SET routing=observe"
     assert session.house.settings.routing.mode == "observe"
     await session.ask("SET routing.percent = 5; SET routing.slow_start = '60s'")
     assert session.house.settings.routing.percent == 5
@@ -213,7 +234,7 @@ async def test_right_to_act_is_that_of_the_settings_now(session: Session) -> Non
 async def test_bug_in_a_command_ends_this_session_alone(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session.house, "reload", None)
+    monkeypatch.setattr(session.house, "process", None)
     session.console.data_received(build.query("RELOAD"))
     await session.until(lambda: session.console.closed)
     (error,) = split_messages(session.transport.written)
@@ -281,6 +302,17 @@ async def test_pause_that_waits_is_taken_back_by_a_cancel_request(session: Sessi
     fields = await asking
     assert fields["C"] == "57014"
     assert not house.paused
+
+
+async def test_wait_close_that_waits_is_over_with_a_cancel_request(session: Session) -> None:
+    house = session.house
+    house.lend(house.add_client(house.add_pool()))
+    await session.ask("RECONNECT")
+    asking = asyncio.ensure_future(session.error("WAIT_CLOSE"))
+    await session.until(lambda: session.console.action is not None)
+    session.console.cancel()
+    assert (await asking)["C"] == "57014"
+    assert tags(await session.ask("SHOW STATE")) == ["SHOW"]
 
 
 async def test_cancel_request_at_rest_changes_nothing(session: Session) -> None:

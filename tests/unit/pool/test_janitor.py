@@ -57,21 +57,21 @@ def test_only_those_who_waited_too_long_are_refused():
 
 def test_who_waited_in_vain_is_told_why_there_is_no_server():
     for why in (
-        "1 connections, none of them free",
-        "no connection is open: refused",
+        "1 connection, all in use",
+        "no connection can be opened: refused",
         "paused by an administrator",
     ):
         fake = FakePool(size=1, query_wait_timeout=10)
-        if "free" in why:
+        if "in use" in why:
             opened(fake, 1)
             fake.lend(FakeClient())
         client = FakeClient()
         fake.lend(client, 0.0)
-        if "open" in why:
+        if "opened" in why:
             fake.pool.open_failed(ServerUnavailable("refused"), 9.0)
         fake.pool.paused = "paused" in why
         sweep(fake.pool, 10.0)
-        assert client.refusal.detail == f"pool {fake.pool.database}/{fake.pool.user}: {why}"
+        assert client.refusal.detail.startswith(f"pool {fake.pool.database}/{fake.pool.user}: {why}")
 
 
 def test_who_waits_again_at_once_is_not_refused_in_the_same_sweep():
@@ -96,7 +96,7 @@ def test_bug_met_as_one_is_refused_costs_the_others_nothing():
     assert isinstance(late.refusal, QueryWaitTimeout)
     assert not fake.pool.waiting
     assert old.closed_for == "server_lifetime"
-    assert lines[0]["event"] == "internal error"
+    assert [line["event"] for line in lines][:2] == ["query_wait_timeout", "internal error"]
 
 
 def test_query_wait_timeout_of_nothing_is_for_ever():
