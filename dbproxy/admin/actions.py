@@ -16,7 +16,7 @@ from dbproxy.admin.house import House, list_pools
 from dbproxy.errors import AdminShutdown, CommandFailed, ConfigurationError, ProxyError, QueryCanceled
 from dbproxy.session.startup import CONSOLES
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL = 0.02  # seconds between looks at the servers that a PAUSE waits for
 

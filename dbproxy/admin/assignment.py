@@ -4,36 +4,31 @@ A RELOAD or a restart brings back what the configuration says. PgBouncer's names
 means the same.
 """
 
-from typing import Any
-
 import structlog
 from pydantic import ValidationError
 
 from dbproxy.admin.aliases import SETTABLE
 from dbproxy.admin.command import Assignment
 from dbproxy.admin.house import House
-from dbproxy.config import PoolSettings, RoutingSettings, compare
+from dbproxy.config import Settings, compare
+from dbproxy.config.keys import needs_restart
 from dbproxy.config.mistakes import advise
 from dbproxy.config.section import Section
-from dbproxy.config.sections import SlowQuerySettings
 from dbproxy.errors import CommandFailed
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
-SECTIONS: dict[str, type[Section]] = {
-    "pool": PoolSettings,
-    "routing": RoutingSettings,
-    "slow_query": SlowQuerySettings,
-}
-UNFIT = {"routing.plugin", "routing.rules"}  # they name code, or are no one value
-ALIASES = {"routing": "routing.mode"}
+# And the key that is meant by the section's name alone; "": none is.
+SECTIONS = {"log": "level", "pool": "", "routing": "mode", "slow_query": "threshold"}
+UNFIT = frozenset({"routing.plugin", "routing.rules"})  # they name code, or are no one value
 
 
 def assign(house: House, assignment: Assignment) -> str:
     """Change one setting, and say what was changed. `SET routing` is `SET routing.mode`."""
     section, name = find_setting(assignment.key)
     old = house.settings
-    new = old.model_copy(update={section: change(getattr(old, section), name, assignment.value)})
+    changed = change(getattr(old, section), f"{section}.{name}", name, assignment.value)
+    new = old.model_copy(update={section: changed})
     changes = compare(old, new)
     if not changes:
         return f"{section}.{name} has this value already"
@@ -44,36 +39,34 @@ def assign(house: House, assignment: Assignment) -> str:
 
 def list_settable() -> list[str]:
     """What can be SET, by dotted key: what a reload can change of these sections."""
-    return sorted(
-        f"{section}.{name}"
-        for section, model in SECTIONS.items()
-        for name, field in model.model_fields.items()
-        if not _needs_restart(field.json_schema_extra) and f"{section}.{name}" not in UNFIT
+    fields = (
+        (f"{section}.{name}", field)
+        for section in SECTIONS
+        for name, field in type(getattr(Settings(), section)).model_fields.items()
     )
-
-
-def _needs_restart(extra: Any) -> bool:
-    return bool(extra and extra.get("restart"))
+    return sorted(key for key, field in fields if key not in UNFIT and not needs_restart(field))
 
 
 def find_setting(key: str) -> tuple[str, str]:
     """Its section and its name there."""
-    found = ALIASES.get(key) or SETTABLE.get(key) or key
+    found = SETTABLE.get(key) or key
+    if SECTIONS.get(found):
+        found = f"{found}.{SECTIONS[found]}"
     known = list_settable()
     if found not in known:
+        alone = ", ".join(f"{section} is {section}.{name}" for section, name in SECTIONS.items() if name)
         raise CommandFailed(
             "SET failed",
             hint=f"{key}: change the configuration and RELOAD. What can be SET: {', '.join(known)}; "
-            f"routing is routing.mode; and by PgBouncer's names: {', '.join(SETTABLE)}.",
+            f"{alone}; and by PgBouncer's names: {', '.join(SETTABLE)}.",
         )
     section, _, name = found.partition(".")
     return section, name
 
 
-def change(settings: Section, name: str, value: str) -> Section:
-    section = next(section for section, model in SECTIONS.items() if type(settings) is model)
+def change(section: Section, key: str, name: str, value: str) -> Section:
     try:
-        judged = SECTIONS[section].model_validate({name: value})
+        judged = type(section).model_validate({name: value})
     except ValidationError as error:
-        raise CommandFailed(f"SET {section}.{name} failed: {advise(error.errors()[0])}") from error
-    return settings.model_copy(update={name: getattr(judged, name)})
+        raise CommandFailed(f"SET {key} failed: {advise(error.errors()[0])}") from error
+    return section.model_copy(update={name: getattr(judged, name)})

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from dbproxy.errors import CommandFailed
+from dbproxy.observe.masking import mask
 
 _WORD = r'(?:"(?:[^"]|"")*"|[0-9a-z_]+)'
 _STRING = r"'(?:[^']|'')*'"
@@ -70,7 +71,7 @@ def parse(statement: str) -> Command | Assignment | Question:
 
 
 def invalid(statement: str) -> CommandFailed:
-    return CommandFailed(f"invalid command '{statement}', use SHOW HELP;")
+    return CommandFailed(f"invalid command '{mask(statement)}', use SHOW HELP;")
 
 
 def _unquote(word: str) -> str:

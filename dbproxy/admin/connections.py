@@ -12,6 +12,7 @@ from dbproxy.admin.figures import client_state
 from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
 from dbproxy.net.transport import Transport
+from dbproxy.observe.masking import mask
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import NAMES, Member
 from dbproxy.session.client import Client
@@ -74,7 +75,7 @@ def client_row(login: Login, host: str) -> tuple[Value, ...]:
         server_pointer(server) if server is not None else "",
         0,
         "",
-        who.application_name,
+        mask(who.application_name),
         len(client.prepared) if client is not None else 0,
         who.id,
         link_time(server),
@@ -102,7 +103,7 @@ def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
         client_pointer(server.loan.client.identity) if isinstance(server.loan.client, Client) else "",
         server.backend.pid,
         "",
-        server.backend.parameters.get("application_name", ""),
+        mask(server.backend.parameters.get("application_name", "")),
         len(server.dialogue.statements.prepared),
         server.id,
         link_time(server if isinstance(server.loan.client, Client) else None),

@@ -25,7 +25,7 @@ from dbproxy.wire.codes import HEADER
 from dbproxy.wire.framer import Framer, Rules
 from dbproxy.wire.messages import decode
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 QUEUE_LIMIT = 16  # messages that may wait for the one under way before the connection is no longer read
 READY = build.ready_for_query(ord("I"))
@@ -59,6 +59,7 @@ HELP = """
 \tPROBE
 \tSET routing = off|observe|on
 \tSET routing.percent = <number>
+\tSET log[.<area>] = debug|info|warning|error
 \tEXPLAIN ROUTE [FOR <db>] <statement>"""
 
 

@@ -17,6 +17,7 @@ from dbproxy.observe.figures import (
     PoolFigures,
     ProxyFigures,
 )
+from dbproxy.observe.logs import count_unwritten
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, NAMES, TESTED
 from dbproxy.session.client import Client
@@ -52,6 +53,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         servers=total_servers(pools),
         client_disconnects=dict(house.registry.disconnects),
         login_failures=dict(house.registry.login_failures),
+        log_lines=count_unwritten(),
         max_client_conn=house.settings.pool.max_client_conn,
         uptime_s=now - house.started_at,
     )

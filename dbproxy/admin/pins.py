@@ -6,6 +6,7 @@ from time import monotonic
 from dbproxy.admin.connections import show_time, wall_clock
 from dbproxy.admin.house import House
 from dbproxy.admin.table import Table, Value, columns
+from dbproxy.observe.masking import mask
 from dbproxy.session.client import Client
 
 PINS = columns(
@@ -22,7 +23,7 @@ def pin_rows(client: Client, now: float) -> Iterator[tuple[Value, ...]]:
     who, server = client.identity, client.server
     if server is None:
         return
-    name = client.news.reported.get("application_name", who.application_name)
+    name = mask(client.news.reported.get("application_name", who.application_name))
     link = (who.database, who.user, client.id, name, server.id, server.backend.pid)
     for reason, since in sorted(client.state.pins.items()):
         yield *link, reason, show_time(wall_clock(since)), int(now - since)

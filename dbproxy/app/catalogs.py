@@ -15,7 +15,7 @@ from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 AGE = 300.0  # seconds until a catalog is read again, whatever the looks say
 RETRY = 1.0  # seconds between attempts, and after DDL
@@ -82,6 +82,7 @@ async def read(router: Router) -> None:
         tell_failure(router, error)
         return
     texts = [[value.decode() for value in row] for row in rows]
+    log.debug("catalog read", database=router.primary.database, user=router.primary.user, entries=len(texts))
     router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))
     router.freshness.mark, router.freshness.busy_at = mark.decode(), monotonic()
     router.freshness.queries = router.primary.stats.query_count

@@ -20,7 +20,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.startup import Login
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # Of the connection beside the pools: in a database that nobody drops, or where there is none for us in the login's own.
 STARTUP = {"application_name": "dbproxy defaults"}

@@ -18,7 +18,7 @@ from dbproxy.routing.room import Room
 from dbproxy.routing.router import Router
 from dbproxy.routing.wishes import EVENTUAL
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 GONE = ("down", "fenced", "disabled")  # states of a host whose connections are of no use any more
 

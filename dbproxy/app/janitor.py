@@ -7,6 +7,7 @@ from time import monotonic
 
 from dbproxy.app import catalogs
 from dbproxy.app.proxy import Proxy
+from dbproxy.observe import logs
 from dbproxy.pool.janitor import isolated, sweep
 from dbproxy.pool.routines import REFRESH
 from dbproxy.session.deadlines import sweep_hub, sweep_logins
@@ -70,7 +71,8 @@ class Janitor:
 
     def sample(self, now: float) -> None:
         self.proxy.averages.sample(self.proxy.pools.values(), now)
-        self.proxy.slowlog.sweep(now)
+        self.proxy.slow.sweep(now)
+        logs.sweep(now)
 
     def sweep_logins(self, now: float) -> None:
         self.behind = sweep_logins(self.proxy.registry, self.proxy.settings, now)

@@ -1,6 +1,7 @@
 """From start to stop (`serve`): listening, signals, reload, and a shutdown that lets every transaction end."""
 
 import asyncio
+import math
 import signal
 from collections.abc import Callable
 from time import monotonic
@@ -19,7 +20,7 @@ from dbproxy.net.loop import Loop
 from dbproxy.observe import logs
 from dbproxy.session.startup import Login
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 RESERVED_FILES = 200  # descriptors for servers, listeners and the log, beside one for each client
 DRAIN_INTERVAL = 0.02  # seconds between looks at who is still in a transaction
@@ -39,7 +40,7 @@ class Lifecycle:
     async def run(self) -> int:
         proxy, settings = self.proxy, self.proxy.settings
         proxy.process = self
-        endpoints = Endpoints(proxy, proxy.slowlog.exemplars)
+        endpoints = Endpoints(proxy, proxy.slow.exemplars)
         self.watch_signals()
         try:
             await self.listen(settings)
@@ -54,6 +55,7 @@ class Lifecycle:
             self.stop_listening()
             await endpoints.stop()
             await self.end_tasks()
+        logs.sweep(math.inf)
         log.info("proxy stopped")
         return 0
 
@@ -202,7 +204,8 @@ class Lifecycle:
 def serve(load: Callable[[], Settings]) -> int:
     """Run the proxy until it is told to stop. Raises ConfigurationError if it cannot start as it is told to."""
     settings = load()
-    logs.configure(settings.log.format, settings.log.level)
+    logs.configure(settings.log.format)
+    logs.adjust(settings.log.level, settings.log.areas(), settings.log.flood_limit)
     make_loop = Loop if settings.listen.event_loop == "dbproxy" else uvloop.new_event_loop
     with asyncio.Runner(loop_factory=make_loop) as runner:
         return runner.run(Lifecycle(load, Proxy(settings)).run())

@@ -147,7 +147,7 @@ class Pools:
             database,
             user,
             limits,
-            slow_after=slow_after(self.settings),
+            slow_after=slow_after(self.settings, database, user),
             classifier=self.find_classifier(database),
             forget_statements=lambda: self.forget_statements(database),
             commits=self.hosts.commits,
@@ -262,6 +262,7 @@ class Pools:
                 pool.resume(monotonic())
 
 
-def slow_after(settings: Settings) -> float:
-    """Seconds from which on a query is slow."""
-    return settings.slow_query.threshold if settings.slow_query.enabled else NEVER
+def slow_after(settings: Settings, database: str, user: str) -> float:
+    """Seconds from which on a query of theirs is slow."""
+    keys = settings.slow_query_for(database, user)
+    return keys.threshold if keys.enabled else NEVER

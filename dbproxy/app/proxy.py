@@ -12,25 +12,25 @@ from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
 from dbproxy.admin.house import Process
 from dbproxy.app.pools import Pools, slow_after
+from dbproxy.app.slow import SlowQueries
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
 from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
-from dbproxy.observe.exemplars import Exemplars
-from dbproxy.observe.slowlog import SlowLog
+from dbproxy.observe import logs
+from dbproxy.observe.masking import mask_words
 from dbproxy.pool.request import Request
-from dbproxy.pool.stats import BOUNDS_US
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
 from dbproxy.session.cancel import cancel_client
+from dbproxy.session.connection import Connection
 from dbproxy.session.hub import Hub, limit
 from dbproxy.session.identity import Identity
 from dbproxy.session.startup import Login
-from dbproxy.wire.extended import statement_text
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Proxy(Pools):
@@ -44,7 +44,7 @@ class Proxy(Pools):
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
-        self.slowlog = SlowLog(0, structlog.get_logger(), exemplars=Exemplars(BOUNDS_US))
+        self.slow = SlowQueries(settings, self.spawn)
         self.started_at = monotonic()
         self.averages = Averages(self.started_at)
         self.stopping = False
@@ -87,28 +87,16 @@ class Proxy(Pools):
             error = AdminShutdown("terminating connection due to administrator command")
             login.client.disconnect(reason, error)
 
-    def left(self, client: Identity, reason: str) -> None:
-        """The client, or the console session, is gone."""
+    def left(self, client: Identity, reason: str, asked: Mapping[str, Any] | None = None) -> None:
+        """The client, or the console session, is gone; `asked`: who it was, and the request that it leaves open."""
         self.registry.remove(client.pid)
-        self.registry.count_disconnect(reason)
+        self.registry.count_disconnect(mask_words(reason))
         if self.settings.log.connections:
             age = round(monotonic() - client.connected_at, 3)
-            log.info("client disconnected", reason=reason, age=age, **client.describe())
+            log.info("client disconnected", reason=reason, age=age, **(asked or client.describe()))
 
-    def log_slow(self, client: Identity, request: Request, number: int, wait: float, run: float) -> None:
-        """`number`: which of its pool's queries it is."""
-        self.slowlog.record(
-            monotonic(),
-            statement_text(request.chunk, request.at),
-            wait_us=int(wait * 1e6),
-            run_us=int(run * 1e6),
-            user=client.user,
-            database=client.database,
-            application_name=client.application_name,
-            client=f"{client.address}:{client.port}",
-            connection_id=client.id,
-            query_id=number,
-        )
+    def log_slow(self, client: Connection, request: Request, wait: float, run: float) -> None:
+        self.slow.note(client, request, wait, run)
 
     async def derive_keys(self) -> None:
         """Of every user, before the first login asks: one that had to wait for it would tell that there is the user."""
@@ -138,15 +126,19 @@ class Proxy(Pools):
         moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
+        logs.adjust(settings.log.level, settings.log.areas(), settings.log.flood_limit)
         self.hosts.apply(settings, plugin)
         self.hosts.watch(self.spawn)
+        self.slow.settings = settings
         for login in self.registry:
             self.give_router(login)
+            if login.client is not None:
+                login.client.translator.series.said.keeps = settings.log.parameters
         for pool in self.all_pools():
             limits = settings.pool_for(pool.database, pool.user)
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.tenant.settings = limits if own else limit(limits)
-            pool.tenant.slow_after = slow_after(settings)
+            pool.tenant.slow_after = slow_after(settings, pool.database, pool.user)
             pool.defaults.place = None
             pool.moves = pool.host is None and self.hosts.chooses(pool.database)
         for pool in moved:

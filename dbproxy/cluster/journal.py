@@ -6,7 +6,7 @@ import structlog
 
 from dbproxy.cluster.member import Member, State
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def tell_state(member: Member, before: State) -> None:

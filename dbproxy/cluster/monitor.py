@@ -17,7 +17,7 @@ from dbproxy.cluster.member import Member
 from dbproxy.cluster.questions import QUESTIONS, read
 from dbproxy.config import HealthSettings, Host, Settings
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 Connection = Any  # asyncpg publishes no types
 
@@ -112,6 +112,8 @@ class Probe:
             tell = self.cluster.refused if _is_refusal(error) else self.cluster.failed
             tell(self.member, self.describe(error), monotonic())
         else:
+            log.debug("probe answered", host=self.member.name, role=finding.role, lsn=finding.lsn,
+                      timeline=finding.timeline)  # fmt: skip
             self.cluster.learn(self.member, finding, monotonic())
 
     async def renew(self) -> None:

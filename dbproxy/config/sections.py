@@ -28,6 +28,10 @@ from dbproxy.config.url import Host, parse_url
 PoolMode = Literal["transaction", "session", "statement"]
 AuthType = Literal["scram-sha-256", "md5", "trust"]
 EventLoop = Literal["dbproxy", "uvloop"]
+Level = Literal["debug", "info", "warning", "error"]
+AreaLevel = Literal["", "debug", "info", "warning", "error"]
+AREAS = ("admin", "app", "cluster", "net", "observe", "pool", "routing", "session")  # packages that log
+Explain = Literal["off", "reads", "all"]
 
 
 PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
@@ -271,19 +275,32 @@ class PoolSettings(PoolKeys):
     )
 
 
-class SlowQuerySettings(Section):
-    """Which queries are logged as slow."""
+class SlowQueryKeys(Section):
+    """What can be set for one database or one user: which queries are logged as slow, and what with them."""
 
     enabled: bool = setting(default=True, description="Whether slow queries are logged.")
     threshold: Duration = setting("100ms", "A query that takes longer is logged; 0 logs every query.")
+    limit: Count = setting(
+        20,
+        "Lines a second for one database and user; of more slow queries a sample is logged, and how many there were; 0 "
+        "logs all.",
+    )
+    explain: Explain = setting(
+        "off",
+        "Whether the plan of a slow query is logged, too, once an hour for each statement: of `reads`, of `all` "
+        "(INSERT, UPDATE, DELETE and MERGE, too), or `off`. It is a plain EXPLAIN, which runs nothing, on a server "
+        "connection that nobody waits for.",
+    )
+
+
+class SlowQuerySettings(SlowQueryKeys):
+    """Which queries are logged as slow."""
 
 
 class LogSettings(Section):
-    """What is logged, and how."""
+    """What is logged, and how. `SET log.pool = 'debug'` on the console changes a level until the next RELOAD."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "The least important level that is logged."
-    )
+    level: Level = setting("info", "The least important level that is logged.")
     format: Literal["auto", "json", "console"] = setting(
         "auto",
         "JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere.",
@@ -292,6 +309,26 @@ class LogSettings(Section):
     connections: bool = setting(
         default=True, description="Whether each client's login and disconnect is logged."
     )
+    flood_limit: Count = setting(
+        50, "Lines a second of one kind of event; of more only the number is logged; 0 logs all."
+    )
+    parameters: bool = setting(
+        default=False,
+        description="Whether lines about slow queries show the values in them: literals and parameters. What is "
+        "known by its form is hidden all the same (passwords, tokens, e-mail and card numbers), the rest is not.",
+    )
+    admin: AreaLevel = setting("", "The level for the console and HTTP; where empty, `level`.")
+    app: AreaLevel = setting("", "The level for start, stop and reload.")
+    cluster: AreaLevel = setting("", "The level for hosts: their state, the primary, lag, probes.")
+    net: AreaLevel = setting("", "The level for listening.")
+    observe: AreaLevel = setting("", "The level for slow queries and their plans.")
+    pool: AreaLevel = setting("", "The level for server connections.")
+    routing: AreaLevel = setting("", "The level for where reads go.")
+    session: AreaLevel = setting("", "The level for clients: logins, pins, refused requests.")
+
+    def areas(self) -> dict[str, str]:
+        """The levels of areas that have their own."""
+        return {area: level for area in AREAS if (level := getattr(self, area))}
 
 
 class DatabaseSettings(Section):
@@ -306,6 +343,7 @@ class DatabaseSettings(Section):
     primary: PrimarySettings = Field(default_factory=PrimarySettings)
     pool: PoolKeys = Field(default_factory=PoolKeys)
     routing: RoutingKeys = Field(default_factory=RoutingKeys)
+    slow_query: SlowQueryKeys = Field(default_factory=SlowQueryKeys)
 
 
 class UserSettings(Section):
@@ -313,3 +351,4 @@ class UserSettings(Section):
 
     pool: PoolKeys = Field(default_factory=PoolKeys)
     routing: RoutingKeys = Field(default_factory=RoutingKeys)
+    slow_query: SlowQueryKeys = Field(default_factory=SlowQueryKeys)

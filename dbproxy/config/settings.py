@@ -16,6 +16,7 @@ from dbproxy.config.sections import (
     PoolSettings,
     PrimarySettings,
     ReplicaSettings,
+    SlowQueryKeys,
     SlowQuerySettings,
     UserSettings,
 )
@@ -87,6 +88,13 @@ class Settings(Section):
         for owner in self.owners(database, user):
             changes |= given(owner.routing)
         return self.routing.model_copy(update=changes)
+
+    def slow_query_for(self, database: str, user: str) -> SlowQuerySettings:
+        """Which queries of one database and user are slow: the user's word over the database's over that for all."""
+        changes: dict[str, Any] = {}
+        for owner in self.owners(database, user):
+            changes |= given(owner.slow_query)
+        return self.slow_query.model_copy(update=changes)
 
     def routings(self) -> list[RoutingSettings]:
         """For all, for each database and for each user that is listed."""
@@ -169,6 +177,6 @@ class Settings(Section):
         return ["nobody can log in: neither primary.url nor auth.file holds a user with a password"]
 
 
-def given(keys: PoolKeys | RoutingKeys) -> dict[str, Any]:
+def given(keys: PoolKeys | RoutingKeys | SlowQueryKeys) -> dict[str, Any]:
     """The keys that were really written, not the defaults."""
     return {name: getattr(keys, name) for name in sorted(keys.model_fields_set)}

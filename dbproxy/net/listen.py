@@ -13,7 +13,7 @@ import structlog
 from dbproxy.errors import ConfigurationError
 from dbproxy.net.transport import Transport
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 64  # connections
 PAUSE = 1.0  # seconds, when there are no descriptors left

@@ -5,15 +5,10 @@ Whoever knows a request's trace tells `note` of it, beside the data path: the lo
 bucket to who asks for OpenMetrics.
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-# https://www.w3.org/TR/trace-context/: version, trace, parent, flags; sqlcommenter puts it between quotes.
-_TRACEPARENT = re.compile(rb"traceparent='[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}'")
-_NO_TRACE = "0" * 32
-_READ = 4096  # bytes at either end of a text: that is where comments stand
 MOST_POOLS = 1000  # for which some are kept
 
 
@@ -43,10 +38,3 @@ class Exemplars:
     def find(self, database: str, user: str) -> Mapping[int, Exemplar]:
         """By the index of the bucket; a copy, to be read in another thread."""
         return dict(self.by_pool.get((database, user), {}))
-
-
-def find_trace(text: bytes) -> str:
-    """The trace that a statement's comments name, as 32 hexadecimal digits, or ""."""
-    found = _TRACEPARENT.search(text[:_READ]) or _TRACEPARENT.search(text[-_READ:])
-    trace_id = found[1].decode() if found is not None else ""
-    return "" if trace_id == _NO_TRACE else trace_id

@@ -185,5 +185,8 @@ class ProxyFigures:
     client_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
     server_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
     login_failures: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
+    log_lines: Mapping[str, int] = field(
+        default_factory=dict
+    )  # that were not written, by reason, since start
     max_client_conn: int = 0
     uptime_s: float = 0.0

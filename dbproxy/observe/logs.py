@@ -1,37 +1,53 @@
 """Log lines: structlog events and the libraries' `logging` records, on one stream in one format.
 
-An event is a short noun and verb with key-values: `log.info("client login", user=…, database=…)`.
-Logging never raises into the caller: a line that cannot be written is dropped and counted in `Sink.lost`.
+An event is a short noun and verb with key-values: `log.info("client login", user=…, database=…)`. A module's logger is
+`structlog.get_logger(__name__)`: its package is the line's *area*, which may have a level of its own.
+Logging never raises into the caller: a line that cannot be written is dropped and counted in `Log.lost`.
 """
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from time import monotonic
 from typing import Any, Literal, TextIO
 
 import structlog
 
+from dbproxy.observe.floods import Floods, describe, kind_of
 from dbproxy.observe.masking import mask_event
+from dbproxy.observe.traceback import format_traceback
 
 Format = Literal["auto", "json", "console"]
-_FIRST_KEYS = ("timestamp", "level", "event")
+UNLIMITED = frozenset({"slow query"})  # which has a limit of its own
+FLOOD_LIMIT = 50  # lines a second
+_FIRST_KEYS = ("timestamp", "level", "event", "area")
+_current: "Log | None" = None
 
 
 class Sink:
-    """The one place that writes; whatever level method structlog calls on it."""
+    """The one place that writes."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.lost = 0
 
-    def msg(self, line: str) -> None:
+    def write(self, line: str) -> None:
         try:
             self.stream.write(line + "\n")
             self.stream.flush()
         except (OSError, ValueError):  # disk full, pipe or file closed, characters the stream cannot encode
             self.lost += 1
 
-    debug = info = warning = warn = error = critical = exception = fatal = log = msg
+
+class Desk:
+    """Where the lines of one area are handed in; whatever level method structlog calls on it."""
+
+    def __init__(self, area: str, sink: Sink) -> None:
+        self.area = area
+        self.msg = sink.write
+
+    def __getattr__(self, level: str) -> Any:
+        return self.msg
 
 
 class SinkHandler(logging.Handler):
@@ -44,40 +60,121 @@ class SinkHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
+        except structlog.DropEvent:
+            return
         except Exception:  # a library's record may have arguments that do not fit its message
             self.sink.lost += 1
         else:
-            self.sink.msg(line)
+            self.sink.write(line)
 
 
-def configure(format: Format = "auto", level: str = "info", stream: TextIO | None = None) -> Sink:  # noqa: A002  # its name in the settings
-    """Sets logging up, again if called again (a reload); JSON unless the stream is a terminal."""
+class Log:
+    """The process's: levels by area, and what keeps a flood from filling the disk."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.floods = Floods(FLOOD_LIMIT)
+        self.least = logging.INFO
+        self.levels: dict[str, int] = {}
+
+    @property
+    def lost(self) -> int:
+        return self.sink.lost
+
+    def set_levels(self, level: str, areas: Mapping[str, str]) -> None:
+        """`areas`: those with a level of their own. KeyError, and nothing has changed, if there is no such level."""
+        numbers = logging.getLevelNamesMapping()
+        least, levels = numbers[level.upper()], {area: numbers[name.upper()] for area, name in areas.items()}
+        self.least, self.levels = least, levels
+
+    def filter(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """The structlog processor: raises DropEvent for what is below its area's level, or part of a flood."""
+        area = logger.area if isinstance(logger, Desk) else ""
+        level = "error" if method == "exception" else method
+        number = logging.getLevelNamesMapping().get(level.upper(), logging.CRITICAL)
+        if number < self.levels.get(area, self.least):
+            raise structlog.DropEvent
+        if area:
+            event["area"] = area
+        told = "more" in event or event.get("event") in UNLIMITED
+        kind = kind_of(area or str(event.get("logger", "")), level, event if area else {"event": "library"})
+        if not told and not self.floods.admit(kind, monotonic()):
+            raise structlog.DropEvent
+        return event
+
+    def tell_floods(self, now: float) -> None:
+        for kind, more in self.floods.take(now):
+            area, level, *_ = kind
+            getattr(structlog.get_logger(f"dbproxy.{area}"), level)(**describe(kind, more))
+
+
+def configure(
+    format: Format = "auto",  # noqa: A002  # its name in the settings
+    level: str = "info",
+    areas: Mapping[str, str] | None = None,
+    stream: TextIO | None = None,
+) -> Log:
+    """Sets logging up; JSON unless the stream is a terminal."""
+    global _current  # structlog and logging are the process's, too
     stream = stream or sys.stderr
-    sink = Sink(stream)
-    number = logging.getLevelNamesMapping()[level.upper()]
+    log = Log(Sink(stream))
+    log.set_levels(level, areas or {})
     last = _renderer(format, stream)
     structlog.configure(
-        processors=[*_common(), last],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: sink,
-        cache_logger_on_first_use=False,  # a reload must reach loggers that were used before
+        processors=[log.filter, *_common(), last],
+        logger_factory=lambda name="", *_: Desk(area_of(name), log.sink),
+        cache_logger_on_first_use=False,  # other levels must reach loggers that were used before
     )
-    _take_over_logging(sink, number, last)
-    return sink
+    _take_over_logging(log, last)
+    _current = log
+    _let_through(log)
+    return log
+
+
+def adjust(level: str, areas: Mapping[str, str], flood_limit: int) -> None:
+    """Other settings, at run time; nothing if logging was not set up."""
+    if _current is not None:
+        _current.set_levels(level, areas)
+        _current.floods.limit = flood_limit
+        _let_through(_current)
+
+
+def sweep(now: float) -> None:
+    """Once a second: tell of floods."""
+    if _current is not None:
+        _current.tell_floods(now)
+
+
+def count_unwritten() -> dict[str, int]:
+    """Lines that were not written, by reason, since start: part of a flood, or an error of the stream."""
+    return {"flood": _current.floods.summed, "error": _current.lost} if _current is not None else {}
+
+
+def area_of(name: str) -> str:
+    """The package of one of our modules; "" for others."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] if package == "dbproxy" else ""
+
+
+def _let_through(log: Log) -> None:
+    """What no area wants costs no more than a call."""
+    least = min(log.least, *log.levels.values()) if log.levels else log.least
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(least))
+    logging.getLogger().setLevel(log.least)
 
 
 def _common() -> list[Any]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # text without local variables, which may hold secrets
+        structlog.processors.ExceptionRenderer(format_traceback),
         mask_event,
         _order,
     ]
 
 
 def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """When, how bad and what come first: lines are read by people too."""
+    """When, how bad, what and where come first: lines are read by people too."""
     first = {key: event[key] for key in _FIRST_KEYS if key in event}
     return {**first, **event}
 
@@ -90,13 +187,13 @@ def _renderer(format: Format, stream: TextIO) -> Any:  # noqa: A002  # as above
     )
 
 
-def _take_over_logging(sink: Sink, level: int, last: Any) -> None:
-    handler = SinkHandler(sink)
+def _take_over_logging(log: Log, last: Any) -> None:
+    handler = SinkHandler(log.sink)
+    processors = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, log.filter, *_common(), last]
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_common(), last],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name], processors=processors
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.basicConfig(handlers=[handler], level=log.least, force=True)
     logging.captureWarnings(capture=True)

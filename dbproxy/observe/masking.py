@@ -1,4 +1,8 @@
-"""Hides secrets in whatever is about to be logged. When in doubt it hides too much, never too little."""
+"""Hides secrets in whatever is about to be logged. When in doubt it hides too much, never too little.
+
+By form: passwords, tokens and keys, e-mail addresses, card numbers. By place: what PostgreSQL's messages quote as a
+value (`invalid value for parameter "TimeZone": "…"`), and all that is under a key that names a secret.
+"""
 
 import re
 from collections.abc import Mapping, MutableMapping
@@ -13,7 +17,7 @@ _RULES = [
     # password=secret in a connection string or URL, password = "secret" in TOML, "password": "secret" in JSON
     (
         re.compile(
-            r"""((?:password|passwd|passphrase|pwd|secret|token)["']?\s*[=:]\s*)"""
+            r"""((?:password|passwd|passphrase|pwd|secret|token|credentials?|(?:api|access|private)[-_]?key)["']?\s*[=:]\s*)"""
             r"""(?:"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.|'')*(?:'|$)|(?:\\.|[^\s"'\\])(?:\\.|\S)*)""",
             re.IGNORECASE | re.DOTALL,
         ),
@@ -28,14 +32,72 @@ _RULES = [
     ),
     (re.compile(r"(SCRAM-SHA-\d+(?:-PLUS)?\$)[^\s'\"]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"\bmd5[0-9a-f]{32}", re.IGNORECASE), f"md5{MASK}"),
+    (
+        re.compile(
+            r"""(\bauthorization["']?\s*[=:]\s*["']?)(?:(?:basic|bearer|digest)\s+)?[\w.~+/=-]+""",
+            re.IGNORECASE,
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"(\bBearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{MASK}"),
+    # Tokens that say what they are: JSON Web Tokens, Stripe's, GitHub's, GitLab's, Slack's, AWS's, Google's
+    (
+        re.compile(
+            r"\b(?:eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|[spr]k_(?:live|test)_\w{8,}|gh[pousr]_\w{16,}|github_pat_\w{16,}"
+            r"|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,})"
+        ),
+        MASK,
+    ),
+    (re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*", re.DOTALL), rf"\1{MASK}"),
 ]
-_SECRET_KEY = re.compile(r"password|passwd|passphrase|secret|token|verifier", re.IGNORECASE)
+_EMAIL = re.compile(
+    r"(?<![\w.+%-])(?<!://)[\w.+%-]{1,64}?(?:@|%40)(?:[\w-]{1,63}\.)+[^\W\d_]{2,}", re.IGNORECASE
+)
+_DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){12,}(?!\w)")  # a card's, and perhaps its date behind them
+_GROUPS = re.compile(r"\d+")
+_CARD = range(13, 20)  # digits
+_SECRET_KEY = re.compile(
+    r"password|passwd|passphrase|secret|token|verifier|credential|api_?key", re.IGNORECASE
+)
+_NAMES = frozenset({"user", "database"})  # under these an e-mail address is a name
+_TRACE = frozenset({"traceparent", "trace_id"})  # hexadecimal digits, as sql.tags has seen to
+_WORDS = frozenset({"error", "reason", "message", "detail"})  # of PostgreSQL's, perhaps
+_QUOTED_VALUE = re.compile(r"(:\s?)(?:\"[^\"]*\"?|«[^»]*»?|„[^“]*“?)")
 
 
 def mask(text: str) -> str:
     """`text` without the secrets that can be told by their form."""
+    return _EMAIL.sub(MASK, mask_name(text))
+
+
+def mask_words(text: str) -> str:
+    """The same of PostgreSQL's words, which quote values."""
+    return _QUOTED_VALUE.sub(rf"\1{MASK}", mask(text))
+
+
+def mask_name(text: str) -> str:
+    """The same of somebody's name, which may be an e-mail address."""
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
+    return _DIGITS.sub(_mask_cards, text)
+
+
+def is_card(digits: str) -> bool:
+    """Whether it may be a payment card's number: its length, its issuer and its check digit (ISO/IEC 7812) fit."""
+    if len(digits) not in _CARD or digits[0] not in "23456":
+        return False
+    numbers = [int(digit) for digit in reversed(digits)]
+    return (sum(numbers[::2]) + sum(sum(divmod(2 * number, 10)) for number in numbers[1::2])) % 10 == 0
+
+
+def _mask_cards(found: re.Match[str]) -> str:
+    """A card's number may be written in groups, with others behind them."""
+    text = found[0]
+    groups = [(group.start(), group.end()) for group in _GROUPS.finditer(text)]
+    for first, (start, _) in enumerate(groups):
+        for _, end in reversed(groups[first:]):
+            if is_card(re.sub(r"\D", "", text[start:end])):
+                return text[:start] + MASK + _DIGITS.sub(_mask_cards, text[end:])
     return text
 
 
@@ -62,6 +124,12 @@ def mask_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 def _mask_item(key: str, value: Any, depth: int) -> Any:
     if _SECRET_KEY.search(key) and value and not isinstance(value, bool):
         return MASK
+    if isinstance(value, str) and key in _NAMES:
+        return mask_name(value)
+    if key in _TRACE:
+        return value
+    if isinstance(value, str) and key in _WORDS:
+        return mask_words(value)
     return mask_value(value, depth)
 
 

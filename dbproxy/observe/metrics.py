@@ -140,6 +140,12 @@ def _process_metrics(figures: ProxyFigures) -> Iterator[Metric]:
         "dbproxy_login_failures", "Client logins refused, by SQLSTATE", labels=["reason"]
     )
     yield _by_key(failures, figures.login_failures)
+    unwritten = CounterMetricFamily(
+        "dbproxy_log_lines_not_written",
+        "Log lines summed, or lost as they could not be written",
+        labels=["reason"],
+    )
+    yield _by_key(unwritten, figures.log_lines)
 
 
 def _by_key(

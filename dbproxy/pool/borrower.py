@@ -88,6 +88,13 @@ class Borrower(Link):
     def slow(self, request: Request, wait: float, run: float) -> None:
         """A query took longer than the pool's threshold; times in seconds."""
 
+    def refused(self, error: bytes) -> None:
+        """Its request fails by this ErrorResponse of ours, as it would pin, or ask for what is not allowed."""
+
+    def describe_request(self) -> dict[str, Any]:
+        """For a log line: who it is, and the ids of its request that is not answered yet."""
+        return {}
+
     def begin_retry(self, name: bytes, changed: bool) -> bool:
         """Whether `retry` is possible; `changed`: the statement is another now, and is not described again."""
         return False

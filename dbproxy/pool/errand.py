@@ -1,11 +1,12 @@
 """Borrowing a server for something of our own, in the slow lane: as a client does, in its turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.errors import FeatureNotSupported, ProxyError, ServerRefused
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
@@ -17,6 +18,8 @@ from dbproxy.wire import build
 from dbproxy.wire.extended import length_at, row_values
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.startup import parse_error_response
+
+GENERIC_SINCE = 16  # PostgreSQL's version that has EXPLAIN (GENERIC_PLAN)
 
 
 class Errand(Borrower):
@@ -59,6 +62,25 @@ class Errand(Borrower):
         """The rows of this Query; ServerRefused if it fails."""
         async with self.loan() as server:
             return await self.ask(server, sql)
+
+    async def explain(
+        self, ahead: str, sql: str, settings: Parameters, *, generic: bool
+    ) -> list[list[bytes]]:
+        """The plan of one query that a client has sent, under its settings; ProxyError if there is none.
+
+        `ahead`: what goes ahead in the same Query; `generic`: the query has parameters, which PostgreSQL 16 can plan.
+        """
+        async with self.loan() as server:
+            if generic and version(server.backend.parameters) < GENERIC_SINCE:
+                raise FeatureNotSupported(
+                    f"PostgreSQL {GENERIC_SINCE} or newer plans parameters without values"
+                )
+            difference = settings.difference(server.dialogue.settings)
+            if difference:
+                await self.ask(server, difference)
+                server.dialogue.settings = settings
+            options = "GENERIC_PLAN, FORMAT JSON" if generic else "FORMAT JSON"
+            return await self.ask(server, f"{ahead}EXPLAIN ({options}) {sql}")
 
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)
@@ -138,6 +160,12 @@ class Errand(Borrower):
 
     def hold(self, reason: int) -> None:
         """An errand writes too little to be stopped."""
+
+
+def version(parameters: Mapping[str, str]) -> int:
+    """PostgreSQL's major version, as its ParameterStatus tells; 0 if it does not."""
+    found = re.match(r"\d+", parameters.get("server_version", ""))
+    return int(found[0]) if found is not None else 0
 
 
 def _unhex(text: bytes) -> str:

@@ -19,7 +19,7 @@ from dbproxy.wire.due import Due
 from dbproxy.wire.pipeline import HALF, KIND, SKIP, TAIL
 from dbproxy.wire.startup import parse_error_response
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # Errors after which a request is sent again on a fresh statement: SQLSTATE, and the server function that
 # raised it, since they have other causes, too. 26000 and 42P05 say that somebody changed statements behind our back.
@@ -105,7 +105,11 @@ def fail(answer: Answer, payload: bytes) -> bool:
         client = answer.loan.client
         answer.loan.told = client is not None and not client.outlives_server()
         log.warning(
-            "server error", server=answer.server.id, sqlstate=fields.get("C"), message=fields.get("M")
+            "server error",
+            server=answer.server.id,
+            sqlstate=fields.get("C"),
+            message=fields.get("M"),
+            **(client.describe_request() if client is not None else {}),
         )
         return not answer.loan.told
     if traces.effects & SETS:
@@ -169,6 +173,8 @@ def refuse(answer: Answer, refusal: Refusal | None) -> None:
         if refusal.reason:
             answer.tenant.stats.refused_pin_counts[refusal.reason] += 1
         answer.instead = refusal.error
+        if answer.loan.client is not None:
+            answer.loan.client.refused(refusal.error)
 
 
 def is_stale(fields: dict[str, str]) -> bool:

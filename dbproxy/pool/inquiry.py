@@ -18,7 +18,7 @@ from dbproxy.pool.tenant import Tenant
 from dbproxy.sql.statement import ADVANCES, WRITES
 from dbproxy.wire import build
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 # Said by a server that tells no positions to this user (Aurora; functions that were revoked), or is a replica by now.
 SILENT = frozenset({"0A000", "42501", "42883", "55000"})

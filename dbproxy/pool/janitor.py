@@ -12,7 +12,7 @@ from dbproxy.pool.holders import NAMED, explain_wait, list_holders
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import IDLE, TESTED
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 LISTED = 20  # clients that one log line names
 

@@ -25,7 +25,7 @@ from dbproxy.wire.startup import (
     parse_parameter_status,
 )
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 JITTER = 0.1  # servers opened together are not closed together
 FOREVER = float("inf")

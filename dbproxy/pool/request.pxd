@@ -10,6 +10,7 @@ cdef class Request(Due):
     cdef readonly bytes chunk
     cdef readonly Py_ssize_t at
     cdef public object refusal
+    cdef public bytes bind
 
     cpdef note_text(self, bytes chunk, Py_ssize_t at)
 

@@ -21,12 +21,14 @@ class Refusal:
 class Request(Due):
     """One object from its first message to its ReadyForQuery.
 
-    `chunk`, `at`: where its text is (wire.extended.statement_text). `arrived`: monotonic seconds.
+    `chunk`, `at`: where its text is (wire.extended.statement_text). `arrived`: monotonic seconds. `bind`: its
+    last Bind, where a log line may have the values.
     """
 
-    __slots__ = ("arrived", "at", "chunk", "refusal")
+    __slots__ = ("arrived", "at", "bind", "chunk", "refusal")
     arrived: float
     at: int
+    bind: bytes | None
     chunk: bytes
     refusal: Refusal | None
 
@@ -41,5 +43,6 @@ def new_request(arrived: float) -> Request:
     request.arrived = arrived
     request.chunk = b""
     request.at = NO_TEXT
+    request.bind = None
     request.refusal = None
     return request

@@ -26,7 +26,7 @@ from dbproxy.sql.statement import ADVANCES
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import KIND, SKIP, TAIL
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Server(Member):

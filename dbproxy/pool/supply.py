@@ -21,7 +21,7 @@ from dbproxy.pool.stats import PoolStats
 from dbproxy.pool.tenant import Tenant
 from dbproxy.sql.statement import WRITES
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 REPLICA_RETRY = 1.0  # seconds: whether it is worth trying at all, the cluster knows
 
@@ -116,6 +116,9 @@ class Supply:
             probing=self.failures > 0,
             limits=self.settings,
         )
+        if number:
+            log.debug("servers wanted", number=number, database=self.database, user=self.user, size=self.size(),
+                      waiting=len(self.waiting))  # fmt: skip
         for _ in range(number):
             self.opening += 1
             self.launch(self)

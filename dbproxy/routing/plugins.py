@@ -25,7 +25,7 @@ from dbproxy.pool.parameters import Parameters
 from dbproxy.sql.hint import read_hint
 from dbproxy.sql.statement import Statement as Classified
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 GROUP = "dbproxy.routing"  # of entry points
 LISTED = 1000  # answers that are remembered

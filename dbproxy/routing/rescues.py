@@ -8,7 +8,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.identity import NO_SHAPE, Shape
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 RESCUED_LIMIT = 3  # from so many rescues on a statement goes to the primary
 LISTED = 1000  # statements that are counted

@@ -36,7 +36,7 @@ from dbproxy.routing.wishes import EVENTUAL, PRIMARY, Wishes
 from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"

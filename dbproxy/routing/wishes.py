@@ -43,7 +43,7 @@ def read_route(text: str) -> str:
 
 
 def complain(values: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Settings that cannot have their value: the name, and why."""
+    """Settings that cannot have their value: the name, and why, without the value: it is logged."""
     return [
         (name, why) for name, judge in _JUDGES.items() if values.get(name) and (why := judge(values[name]))
     ]
@@ -51,11 +51,11 @@ def complain(values: Mapping[str, str]) -> list[tuple[str, str]]:
 
 def _judge_consistency(value: str) -> str:
     known = value.lower() in (EVENTUAL, SESSION, GLOBAL)
-    return "" if known else f'{CONSISTENCY} is eventual, session or global, not "{value}"'
+    return "" if known else f"{CONSISTENCY} is eventual, session or global, nothing else"
 
 
 def _judge_route(value: str) -> str:
-    return "" if read_route(value) else f'{ROUTE} is primary, replica or replica(name), not "{value}"'
+    return "" if read_route(value) else f"{ROUTE} is primary, replica or replica(name), nothing else"
 
 
 def _judge_token(value: str) -> str:
@@ -63,7 +63,7 @@ def _judge_token(value: str) -> str:
         valid = 0 <= parse_lsn(value) <= UNKNOWN
     except ValueError:
         valid = False
-    return "" if valid else f'{TOKEN} is what SHOW {TOKEN} has said, such as 0/16B3748, not "{value}"'
+    return "" if valid else f"{TOKEN} is what SHOW {TOKEN} has said, such as 0/16B3748, nothing else"
 
 
 _JUDGES = {CONSISTENCY: _judge_consistency, ROUTE: _judge_route, TOKEN: _judge_token}

@@ -9,7 +9,7 @@ from dbproxy.pool.dues import RENEWED, REPLACE_UNNAMED, UNNAMED_PORTAL, Portal, 
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.preparation import compare, spell_prepare
 from dbproxy.pool.prepared import CHANGED, NOWHERE, Statement
-from dbproxy.pool.request import NO_TEXT, Refusal
+from dbproxy.pool.request import Refusal
 from dbproxy.pool.server import Server
 from dbproxy.session.names import FLUSH, Names
 from dbproxy.session.readings import Readings
@@ -74,8 +74,7 @@ class Binder:
         unnamed, series = self.prepared.unnamed, self.series
         shape = unnamed.shape
         if unnamed.body is not None:
-            series.seen = unnamed.body
-            series.seen_at = NO_TEXT
+            series.said.bound(b"", unnamed.body)
         ahead = self.begin_harmful(server, shape, chunk, at, stop)
         if series.waits:
             return ahead
@@ -131,8 +130,7 @@ class Binder:
     def bind_named(self, server: Server, name: bytes, statement: Statement, chunk: bytes, at: int, start: int,
                    end: int, stop: int) -> bytes:  # fmt: skip
         prepared, series = self.prepared, self.series
-        series.seen = statement.body
-        series.seen_at = NO_TEXT
+        series.said.bound(name, statement.body)
         if statement.scope is not prepared.plain and statement.scope is not prepared.scope:
             statement = prepared.part(name, statement)
             if self.is_lost(server, statement):

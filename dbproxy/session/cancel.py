@@ -15,7 +15,7 @@ from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
 from dbproxy.wire import build
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class _Messenger:
@@ -43,6 +43,7 @@ class _Messenger:
 async def cancel_server(server: Server, host: str, port: int, patience: float) -> None:
     """Cancel what runs on this server; whoever holds it keeps it until the request has been dealt with."""
     request = build.cancel_request(server.backend.pid, server.backend.key)
+    log.debug("cancel sent", server=server.id, server_address=server.backend.address)
     try:
         async with asyncio.timeout(patience or None):
             messenger = await connect(lambda: _Messenger(request), host, port)
@@ -52,8 +53,13 @@ async def cancel_server(server: Server, host: str, port: int, patience: float) -
                 messenger.transport.abort()
     except OSError as error:
         # The signal may still come: this server must not be lent again.
+        client = server.loan.client
         log.warning(
-            "cancel failed", server=server.id, address=server.backend.address, error=str(error) or "timeout"
+            "cancel failed",
+            server=server.id,
+            server_address=server.backend.address,
+            error=str(error) or "timeout",
+            **(client.describe_request() if client is not None else {}),
         )
         server.condemn("a cancel request may still be on its way")
     finally:

@@ -10,6 +10,8 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 
 from collections.abc import Mapping
 
+import structlog
+
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import FLOODING, PARKED
 from dbproxy.pool.audit import Findings
@@ -20,6 +22,7 @@ from dbproxy.pool.server import Server
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
 from dbproxy.session.connection import DUE_LIMIT, Connection
+from dbproxy.session.correlation import describe_request
 from dbproxy.session.ear import Ear
 from dbproxy.session.house import House
 from dbproxy.session.identity import Identity
@@ -32,6 +35,9 @@ from dbproxy.session.translator import Translator
 from dbproxy.session.vocabulary import Previous, Vocabulary
 from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
 from dbproxy.wire.extended import statement_text
+from dbproxy.wire.startup import parse_error_response
+
+log = structlog.get_logger(__name__)
 
 
 class Client(Connection):
@@ -43,6 +49,7 @@ class Client(Connection):
         prepared = self.prepared = Vocabulary(pool, state.shares, identity.settings.values, state)
         self.translator = Translator(prepared, state)
         series = self.translator.series
+        series.said.keeps = house.settings.log.parameters
         self.ear = Ear(self, state, series)
         reader = Reader(read_only=identity.read_only)
         routes = state.shares and state.mode == "transaction"
@@ -111,6 +118,7 @@ class Client(Connection):
             if host is not None:
                 self.route.replace(host, error)
             else:
+                self.tell_refused(error.sqlstate, error.message, error.detail)
                 self.route.leave_host()
                 self.route.forget_detours()
                 self.intake.drop_request(error)
@@ -142,16 +150,30 @@ class Client(Connection):
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke. The client goes, too, as it would without us, unless nothing is lost."""
         if not self.route.survives(error, told):
+            asked = self.describe_request()
             self.route.leave_host()
             self.server = None
-            self.disconnect("server lost", None if told else error)
+            self.disconnect("server lost", None if told else error, asked)
 
     def request_over(self, request: Request, microseconds: int, failed: bool) -> None:
         self.intake.gateway.conclude(request, microseconds, failed)
 
     def slow(self, request: Request, wait: float, run: float) -> None:
-        number = self.pool.stats.query_count
-        self.state.house.log_slow(self.identity, request, number, wait, run)
+        self.state.house.log_slow(self, request, wait, run)
+
+    # --- in the log ---
+
+    def describe_request(self) -> dict[str, Any]:
+        return describe_request(self, self.intake.unfinished, self.translator.series.said)
+
+    def refused(self, error: bytes) -> None:
+        fields = parse_error_response(error[5:])
+        self.tell_refused(fields["C"], fields["M"], fields.get("D", ""))
+
+    def tell_refused(self, sqlstate: str, error: str, detail: str) -> None:
+        """Of a request that fails, though the client stays."""
+        more = {"detail": detail} if detail else {}
+        log.warning("request refused", sqlstate=sqlstate, error=error, **more, **self.describe_request())
 
     # --- how it is doing ---
 
@@ -160,8 +182,8 @@ class Client(Connection):
 
     def text_at_hand(self) -> bytes:
         begun = self.intake.unfinished is not None
-        series = self.translator.series
-        return statement_text(series.seen, series.seen_at) if begun else b""
+        said = self.translator.series.said
+        return statement_text(said.chunk, said.at) if begun else b""
 
     def is_idle(self) -> bool:
         """Whether nothing is open: no transaction, no reply due, no server waited for."""
@@ -282,10 +304,16 @@ class Client(Connection):
 
     # --- the end ---
 
-    def disconnect(self, reason: str, error: ProxyError | None = None) -> None:
-        """The one exit. Sends the error, gives up or gives back the server, and is always logged."""
+    def disconnect(
+        self, reason: str, error: ProxyError | None = None, asked: Mapping[str, Any] | None = None
+    ) -> None:
+        """The one exit. Sends the error, gives up or gives back the server, and is always logged.
+
+        `asked`: what `describe_request` has said, if the server is gone already.
+        """
         if self.closed:
             return
+        asked = asked or self.describe_request()
         self.route.leave_host()
         self.farewell(error)
         self.closed = True
@@ -299,4 +327,4 @@ class Client(Connection):
         if server is not None:
             server.abandon(self.inbound.framer.left > 0)
         self.inbound.end_passage()
-        self.state.house.left(self.identity, reason)
+        self.state.house.left(self.identity, reason, asked)

@@ -14,7 +14,7 @@ from dbproxy.session.wait import NOT, REPLAYED
 from dbproxy.wire import build
 from dbproxy.wire.framer import Framer, client_framer
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 DUE_LIMIT = 10000  # replies due before a client that floods is no longer read
 
@@ -116,7 +116,7 @@ class Connection(Borrower):
     def fail(self, error: Exception) -> None:
         """What the client sent, or our own bug, costs this client its connection, and nobody else anything."""
         if not isinstance(error, ProxyError):
-            log.error("internal error", client=self.id, exc_info=error)
+            log.error("internal error", exc_info=error, **self.describe_request())
             error = ProxyError("internal error in the proxy")
         self.disconnect(error.message, error)
 

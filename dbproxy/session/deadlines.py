@@ -10,7 +10,7 @@ from dbproxy.session.hub import Hub
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 AT_ONCE = 100  # disconnected in one sweep
 STALL_LIMIT = 300.0  # seconds that a client may leave an answer unread while it holds a server

@@ -5,14 +5,14 @@ Called only where there are some, so it is not compiled.
 
 import structlog
 
-from dbproxy.gates import GO, Await, Delay, Verdict
+from dbproxy.gates import GO, Await, Delay, Refuse, Verdict
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.query import Query
 from dbproxy.pool.request import NO_TEXT, Request
 from dbproxy.session.connection import Connection
 from dbproxy.session.ear import Ear
 from dbproxy.session.judging import Judge
-from dbproxy.session.passage import Passage
+from dbproxy.session.passage import Passage, name_query
 from dbproxy.session.route import Route
 from dbproxy.session.translator import Translator
 from dbproxy.session.vocabulary import cut_body
@@ -20,7 +20,7 @@ from dbproxy.sql.identity import Shape
 from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts, target_name
 from dbproxy.wire.framer import Framer
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Gateway:
@@ -47,6 +47,10 @@ class Gateway:
             query = self.read_query(framer, index, arrived)
             passage = inbound.passage = Passage(client, query, client.pool.tenant.gates)
         verdict: Verdict = passage.ask(monotonic())
+        if isinstance(verdict, Refuse):
+            error = verdict.error
+            asked = name_query(passage.request)
+            log.warning("request refused", sqlstate=error.sqlstate, error=error.message, **asked)
         return verdict
 
     def wait(self, verdict: Delay | Await) -> None:
@@ -196,4 +200,4 @@ class Gateway:
             try:
                 listener.hear(query)
             except Exception:  # costs nobody else theirs
-                log.exception("internal error", listener=type(listener).__name__)
+                log.exception("internal error", listener=type(listener).__name__, **name_query(query))

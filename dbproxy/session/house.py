@@ -1,12 +1,13 @@
 """What a client needs of the proxy; app.proxy has it."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from dbproxy.config import Settings
 from dbproxy.errors import ProxyError
 from dbproxy.pool.request import Request
+from dbproxy.session.connection import Connection
 from dbproxy.session.hub import Hub
 from dbproxy.session.identity import Identity
 
@@ -22,5 +23,5 @@ class House(Protocol):
     def find_client(self, pid: int) -> Identity | None: ...
     def cancel(self, pid: int, key: bytes) -> "asyncio.Task[None] | None": ...
     def terminate(self, pid: int, reason: str) -> None: ...
-    def log_slow(self, client: Identity, request: Request, number: int, wait: float, run: float) -> None: ...
-    def left(self, client: Identity, reason: str) -> None: ...
+    def log_slow(self, client: Connection, request: Request, wait: float, run: float) -> None: ...
+    def left(self, client: Identity, reason: str, asked: Mapping[str, Any] | None = None) -> None: ...

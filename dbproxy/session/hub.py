@@ -35,7 +35,7 @@ from dbproxy.session.channels import (
 from dbproxy.session.receiver import Receiver, Subject
 from dbproxy.wire import build
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 STARTUP = {"client_encoding": "UTF8", "application_name": "dbproxy LISTEN"}  # of the hub's connection
 SHORT_LIFE = 1.0  # seconds: a connection that was lost sooner is opened again by the sweep, not at once

@@ -231,7 +231,7 @@ class Intake:
     def sync(self, server: Server, request: Request, chunk: bytes, at: int) -> None:
         series = self.series
         server.dialogue.statements.batch += 1
-        request.note_text(series.seen, series.seen_at)
+        series.said.tell(request)
         if series.restored is None:
             server.dialogue.pipeline.expect(ord("S"), request)
         else:
@@ -285,7 +285,9 @@ class Intake:
         promising = self.shares and (kind == ord("P") or kind == ord("C"))
         if not promising or not self.prepared.promise(kind, chunk, at):
             return True
-        self.series.begun |= kind == ord("P")
+        if kind == ord("P"):
+            self.series.begun = True
+            self.series.said.parsed(chunk, at, self.prepared.promised[-1][0].name)
         return False
 
     def drop_request(self, error: ProxyError) -> None:

@@ -12,8 +12,10 @@ import structlog
 from dbproxy.errors import ProxyError
 from dbproxy.gates import GO, Await, Delay, Gate, Go, Verdict
 from dbproxy.pool.query import Query
+from dbproxy.session.correlation import name_request
+from dbproxy.wire.extended import statement_text
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 class Asker(Protocol):
@@ -21,6 +23,12 @@ class Asker(Protocol):
 
     def ask_again(self) -> None: ...
     def refuse(self, error: ProxyError) -> None: ...
+
+
+def name_query(query: Query) -> dict[str, Any]:
+    """For a log line: whose it is, and its ids."""
+    who, text = query.session.identity, statement_text(query.chunk, query.at)
+    return {**who.describe(), **name_request(text, who, query.arrived)}
 
 
 class Passage:
@@ -55,7 +63,7 @@ class Passage:
             try:
                 gate.after(self.request)
             except Exception:  # costs nobody else theirs
-                log.exception("internal error", gate=type(gate).__name__)
+                log.exception("internal error", gate=type(gate).__name__, **name_query(self.request))
 
     # --- waiting ---
 
@@ -102,7 +110,7 @@ class Passage:
     def explain(self, error: BaseException) -> ProxyError:
         """What a client is told of an error that is not meant for it."""
         gate = type(self.gates[self.passed]).__name__
-        log.error("gate failed", gate=gate, exc_info=error)
+        log.error("gate failed", gate=gate, exc_info=error, **name_query(self.request))
         return ProxyError(
             f"the request was refused: what {gate} has waited for failed with {type(error).__name__}",
             hint="The log of the proxy has the error.",

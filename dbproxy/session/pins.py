@@ -7,7 +7,7 @@ import structlog
 from dbproxy.pool.server import Server
 from dbproxy.session.identity import Identity
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 def follow_pins(

@@ -5,6 +5,8 @@ answer a request, that can be sent again elsewhere, with those behind it, and th
 What comes while a replica still answers, and is not a read, waits until that is done (session.wait: MOVE).
 """
 
+import structlog
+
 from dbproxy.cluster.balancer import end
 from dbproxy.cluster.lag import settle
 from dbproxy.cluster.member import Member
@@ -30,6 +32,8 @@ from dbproxy.session.wait import ANSWERED, MOVE, RETRY
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
+
+log = structlog.get_logger(__name__)
 
 DETOURS = 2  # a request is sent again so often: to another replica, to the primary
 
@@ -184,6 +188,7 @@ class Route:
     def note_rescue(self, server: Server, host: Member, reason: str) -> None:
         failing = self.batch.failing(server.loan.served)
         self.judge.router.note_rescue(host, reason, failing)  # type: ignore[union-attr]  # there is a router
+        log.info("read rescued", host=host.name, reason=reason, **self.client.describe_request())
 
     def move_on(self, server: Server) -> None:
         """A replica has failed the request: the primary is asked."""
@@ -317,6 +322,7 @@ class Route:
         """No server of the replica can be had: it is avoided, and tried by nobody for a while."""
         router = self.judge.router
         router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # a router has chosen the host
+        log.info("read rescued", host=host.name, reason=UNREACHABLE, **self.client.describe_request())
         self.reader.avoided = host
         self.detours += 1
         self.leave_host()

@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.session.said cimport Said
 from dbproxy.wire.due cimport Due
 
 
@@ -11,7 +12,6 @@ cdef class Series:
     cdef public Due bound
     cdef public list restores
     cdef public object restored
-    cdef public bytes seen
-    cdef public Py_ssize_t seen_at
+    cdef readonly Said said
 
     cpdef end(self)

@@ -5,7 +5,7 @@ See "Extended Query" in PostgreSQL's documentation of the message flow.
 
 from dbproxy.pool.dues import Portal
 from dbproxy.pool.parameters import Parameters
-from dbproxy.pool.request import NO_TEXT
+from dbproxy.session.said import Said
 
 
 class Series:
@@ -19,9 +19,7 @@ class Series:
         self.bound: Portal | None = None  # whose columns a Describe of its portal tells anew
         self.restores: list[str] | None = None  # SQL that goes behind its Execute, which is a RESET
         self.restored: Parameters | None = None  # what goes behind the next Sync
-        # For the log, the text of the request at hand: where its Parse is in a chunk; NO_TEXT: this is a Parse's body.
-        self.seen: bytes = b""
-        self.seen_at = NO_TEXT
+        self.said = Said()  # for the log
 
     def end(self) -> None:
         """No transaction is open that a Sync would end."""

@@ -51,7 +51,7 @@ from dbproxy.wire.startup import (
     payload_length,
 )
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 _ids = count(1)
 
 CONSOLES = frozenset({"dbproxy", "pgbouncer"})

@@ -12,7 +12,7 @@ from dbproxy.session.series cimport Series
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_describe, write_parse
+from dbproxy.wire.extended cimport cut, length_at, parse_parts, target_name, write_close, write_describe, write_parse
 from dbproxy.wire.pipeline cimport Pipeline
 
 

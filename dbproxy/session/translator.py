@@ -24,6 +24,7 @@ from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import READS_SETTINGS
 from dbproxy.wire import build
 from dbproxy.wire.extended import (
+    cut,
     length_at,
     parse_parts,
     target_name,
@@ -54,6 +55,8 @@ class Translator:
         series.begun |= kind != ord("C")
         if kind == ord("B"):
             series.bound = series.restores = None  # what was noted for the Bind before
+            if series.said.keeps:
+                series.said.bind = cut(chunk, at, stop)
         if server.dialogue.given.names or server.dialogue.given.contested or self.prepared.by_sql:
             new = self.names.translate(self.binder, server, kind, chunk, at, stop)
             if new is not None:
@@ -68,13 +71,13 @@ class Translator:
 
     def parse(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         self.stats.client_parse_count += 1
-        self.series.seen = chunk
-        self.series.seen_at = at
         parts = parse_parts(chunk, at, stop) if self.shares else None
         if parts is None:
+            self.series.said.parsed(chunk, at, b"")
             server.dialogue.pipeline.expect(ord("P"))
             return None
         name, body = parts
+        self.series.said.parsed(chunk, at, name)
         if name:  # the statement is shared
             body = cut_body(body)
         prepared = self.prepared

@@ -6,6 +6,8 @@ cdef int _DASH, _SEMICOLON, _SLASH
 
 @cython.locals(n=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t)
 cpdef bytes cut_comments(bytes text)
+@cython.locals(n=Py_ssize_t, start=Py_ssize_t, stop=Py_ssize_t)
+cpdef list find_tags(bytes text)
 cpdef bytes mark_values(bytes gap, bytes mark)
 @cython.locals(
     n=Py_ssize_t, padded=bytes, source="const unsigned char *", i=Py_ssize_t, end=Py_ssize_t, found=list,

@@ -36,6 +36,18 @@ def cut_comments(text: bytes) -> bytes:
     return ahead + text[start:stop] + behind
 
 
+def find_tags(text: bytes) -> list[bytes]:
+    """The tags ahead of `text` and behind it, in their order: the comments that `cut_comments` cuts."""
+    if b"/*" not in text or len(text) > LIMIT:
+        return []
+    n = len(text)
+    start = gap_end(text + b"\0\0", 0, n)
+    stop = _last_end(text, start, backslashes=False)
+    if b"\\" in text and stop != _last_end(text, start, backslashes=True):
+        stop = n
+    return [piece for piece in _split(text, 0, start) + _split(text, stop, n) if _is_tags(piece)]
+
+
 def mark_values(gap: bytes, mark: bytes) -> bytes:
     """White space and comments with `mark` for each value of a tag."""
     if b"/*" not in gap:

@@ -24,6 +24,7 @@ __all__ = [
     "classify",
     "examine",
     "find_calls",
+    "find_explainable",
     "find_first_end",
     "find_hint",
     "find_prepare",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _COMMENTS = frozenset({"SQL_COMMENT", "C_COMMENT"})
+_EXPLAINED = frozenset({"select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt"})
 UNREADABLE = Statement(effects=UNKNOWN, varies=True, single=False, ends=True, constants=READS_SETTINGS)
 
 
@@ -67,6 +69,23 @@ def find_first_end(text: bytes) -> str:
     except (PgQueryError, DecodeError, UnicodeDecodeError):
         return ""
     return find_end(statements[0].stmt) if statements else ""
+
+
+def find_explainable(text: bytes) -> bool | None:
+    """Whether a text that is one query, which EXPLAIN may stand ahead of, has parameters; None: it is none.
+
+    Of two statements only the first would be explained, and the second would run.
+    """
+    try:
+        statements = parse(text.decode()).stmts
+    except (PgQueryError, DecodeError, UnicodeDecodeError):
+        return None
+    if len(statements) != 1 or statements[0].stmt.WhichOneof("node") not in _EXPLAINED:
+        return None
+    nodes = [node for _, node in walk(Findings(), statements[0].stmt)]
+    if any(node.DESCRIPTOR.name == "IntoClause" for node in nodes):
+        return None
+    return any(_token_kind(token) == "PARAM" for token in scan(text.decode()).tokens)
 
 
 def _is_bare(text: bytes, findings: Findings, statements: list[Node]) -> bool:

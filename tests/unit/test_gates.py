@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from dbproxy.errors import ProxyError
 from dbproxy.gates import GO, Answer, Await, Delay, Refuse, Verdict
 from dbproxy.pool.query import Query
+from dbproxy.session.identity import Identity
 from dbproxy.session.passage import Passage
 
 LATER = 1e9
@@ -17,6 +18,8 @@ LATER = 1e9
 
 class Asker:
     """Asks again as a client does, and remembers how it ended."""
+
+    identity = Identity(1, 0.0, 0.0, 1024)
 
     def __init__(self) -> None:
         self.passage: Passage | None = None

@@ -124,7 +124,7 @@ class FakeHouse:
         else:
             self.paused = False
 
-    def left(self, client: Identity, reason: str) -> None:
+    def left(self, client: Identity, reason: str, asked: Any = None) -> None:
         self.registry.remove(client.pid)
         self.registry.count_disconnect(reason)
 

@@ -191,9 +191,20 @@ async def test_routing_is_set_until_the_next_reload(session: Session) -> None:
     assert dict(notice.body.fields)["M"] == "routing.percent has this value already"
 
 
+async def test_levels_of_the_log_are_set_until_the_next_reload(session: Session) -> None:
+    notice, _ = await session.ask("SET log.pool = 'debug'")
+    assert dict(notice.body.fields)["M"] == "log.pool is debug until the next RELOAD; it was "
+    await session.ask("SET log = 'warning'; SET slow_query = '50ms'; SET slow_query.explain = 'reads'")
+    found = session.house.settings
+    assert (found.log.level, found.log.areas()) == ("warning", {"pool": "debug"})
+    assert (found.slow_query.threshold, found.slow_query.explain) == (0.05, "reads")
+    assert "SET failed" in (await session.error("SET log.format = 'json'"))["M"]  # which takes a restart
+
+
 @pytest.mark.parametrize(
     ("query", "advice"),
     [
+        ("SET log.pool = 'loud'", "must be 'debug', 'info', 'warning' or 'error'"),
         ("SET routing = 'maybe'", "must be 'off', 'observe' or 'on'"),
         ("SET routing.percent = 101", "must be at most 100"),
         ("SET routing.percent = half", "must be a whole number from 0 up, such as 50"),

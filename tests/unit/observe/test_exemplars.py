@@ -2,27 +2,10 @@
 
 import pytest
 
-from dbproxy.observe.exemplars import MOST_POOLS, Exemplar, Exemplars, find_trace
+from dbproxy.observe.exemplars import MOST_POOLS, Exemplar, Exemplars
 from dbproxy.pool.stats import BOUNDS_US, bucket
 
 TRACE = "5bd66ef5095369c7b0d1f8f4bd33716a"
-COMMENT = f"/*application='shop',traceparent='00-{TRACE}-c532cb4098ac3dd2-01'*/".encode()
-
-
-@pytest.mark.parametrize(
-    ("text", "trace"),
-    [
-        (b"SELECT 1 " + COMMENT, TRACE),
-        (COMMENT + b" SELECT 1", TRACE),
-        (COMMENT + b" SELECT " + b"1," * 10_000, TRACE),
-        (b"SELECT " + b"1," * 10_000 + COMMENT, TRACE),
-        (b"SELECT 1", ""),
-        (b"SELECT 1 /*traceparent='00-short-c532cb4098ac3dd2-01'*/", ""),
-        (b"SELECT 1 /*traceparent='00-" + b"0" * 32 + b"-c532cb4098ac3dd2-01'*/", ""),
-    ],
-)
-def test_trace_is_read_from_the_comment_at_either_end(text: bytes, trace: str) -> None:
-    assert find_trace(text) == trace
 
 
 @pytest.mark.parametrize("microseconds", [0, 15, 16, 23, 24, 1_000_000, 10**9])

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from dbproxy.observe.logs import configure
+from dbproxy.observe.logs import adjust, area_of, configure, count_unwritten, sweep
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +148,69 @@ def test_a_line_that_the_stream_cannot_encode_is_counted_not_raised() -> None:
     sink = configure("console", stream=stream)
     structlog.get_logger().info("é")
     assert sink.lost == 1
+
+
+def test_an_area_has_a_level_of_its_own_from_one_line_to_the_next() -> None:
+    stream = io.StringIO()
+    configure(level="warning", areas={"pool": "debug", "session": "error"}, stream=stream)
+    pool, session, other = (
+        structlog.get_logger(f"dbproxy.{name}.module") for name in ("pool", "session", "app")
+    )
+    for log in (pool, session, other):
+        log.debug("a debug")
+        log.warning("a warning")
+    told = [(line["area"], line["event"]) for line in lines(stream)]
+    assert told == [("pool", "a debug"), ("pool", "a warning"), ("app", "a warning")]
+    adjust("error", {}, 0)
+    pool.warning("unheard")
+    adjust("error", {"pool": "info"}, 0)
+    pool.info("heard")
+    assert [line["event"] for line in lines(stream)][3:] == ["heard"]
+
+
+def test_a_flood_is_summed_and_told_at_the_next_sweep() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    adjust("info", {}, 3)
+    log = structlog.get_logger("dbproxy.session.startup")
+    for client in range(100):
+        log.warning("client refused", sqlstate="28P01", client=client)
+    log.warning("client refused", sqlstate="53300", client=100)
+    sweep(math.inf)
+    sweep(math.inf)
+    told = [(line.get("client"), line.get("more"), line["sqlstate"]) for line in lines(stream)]
+    assert told == [
+        (0, None, "28P01"),
+        (1, None, "28P01"),
+        (2, None, "28P01"),
+        (100, None, "53300"),
+        (None, 97, "28P01"),
+    ]
+    last = lines(stream)[-1]
+    assert (last["event"], last["level"], last["area"]) == ("client refused", "warning", "session")
+    assert count_unwritten() == {"flood": 97, "error": 0}
+
+
+def test_slow_queries_have_a_limit_of_their_own() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    adjust("info", {}, 1)
+    for _ in range(5):
+        structlog.get_logger("dbproxy.observe.slowlog").warning("slow query")
+    assert len(lines(stream)) == 5
+
+
+def test_a_flood_of_a_library_is_summed_by_its_logger() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+    adjust("info", {}, 2)
+    for number in range(10):
+        logging.getLogger("aiohttp.server").warning("trouble %d", number)
+    sweep(math.inf)
+    assert [line.get("more") for line in lines(stream)] == [None, None, 8]
+    assert count_unwritten() == {"flood": 8, "error": 0}
+
+
+def test_the_area_is_the_package() -> None:
+    assert area_of("dbproxy.pool.login") == "pool"
+    assert area_of("aiohttp.server") == area_of("dbproxy") == area_of("") == ""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.observe.masking import mask, mask_event, mask_value
+from dbproxy.observe.masking import is_card, mask, mask_event, mask_value
 
 SECRET = "hunter2"
 
@@ -31,6 +31,20 @@ SECRET = "hunter2"
         ("ALTER ROLE r PASSWORD\n$$hunter2$$", "ALTER ROLE r PASSWORD\n***"),
         ("secret SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy for u", "secret SCRAM-SHA-256$*** for u"),
         ('"u" "md50123456789abcdef0123456789abcdef"', '"u" "md5***"'),
+        ("a Bearer abc.def-123456", "a Bearer ***"),
+        ("Authorization: Bearer abc.def-123456", "Authorization: ***"),
+        ("authorization: Basic dXNlcjpodW50ZXIy", "authorization: ***"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "***"),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc and ghp_16C7e42F292c6912E7710c838347Ae178B4a", "*** and ***"),
+        ("AKIAIOSFODNN7EXAMPLE", "***"),
+        ("api_key=hunter2 access-key: hunter2", "api_key=*** access-key: ***"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nhunter2", "-----BEGIN RSA PRIVATE KEY-----***"),
+        ("mail to jane.doe+x@mail.example.com, now", "mail to ***, now"),
+        ("/users/jane%40example.com", "/users/***"),
+        ("card 4111111111111111.", "card ***."),
+        ("4111 1111 1111 1111", "***"),
+        ("5555-5555-5555-4444 12/28", "*** 12/28"),
+        ("3782 822463 10005", "***"),
     ],
 )  # fmt: skip
 def test_secrets_are_hidden_and_the_rest_stays(text: str, expected: str) -> None:
@@ -46,6 +60,13 @@ def test_secrets_are_hidden_and_the_rest_stays(text: str, expected: str) -> None
         "password authentication failed for user app",
         "SELECT md5(a), passwords FROM t WHERE b = $? AND c @> $?",
         "auth type md5",
+        "postgresql://app@db1.example.com:5432/db and postgresql://u:***@db1.example.com/db",
+        "app@db and app@10.0.0.1",
+        "4111111111111112",
+        "1795817173000 1795817173000000",
+        "order 4111-1111",
+        "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01",
+        "2026-11-28 22:06:05.123456",
     ],
 )
 def test_what_is_no_secret_is_left_alone(text: str) -> None:
@@ -108,4 +129,32 @@ def test_events_are_masked_by_key_and_by_form() -> None:
         "password": "***",
         "url": "x://u:***@h",
         "password_set": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["4111111111111111", "5555555555554444", "378282246310005", "6011111111111117", "30569309025904"],
+)
+def test_cards_are_known_by_their_check_digit(number: str) -> None:
+    assert is_card(number)
+    assert not any(is_card(number[:-1] + digit) for digit in "0123456789" if digit != number[-1])
+
+
+def test_a_name_may_be_an_email_address_and_a_message_quotes_no_value() -> None:
+    event = {
+        "user": "jane@example.com",
+        "application_name": "jane@example.com",
+        "error": 'invalid value for parameter "TimeZone": "hunter2"',
+        "reason": "valeur invalide pour le paramètre « TimeZone » : « hunter2 »",
+        "detail": 'user "app" is not known',
+        "traceparent": "00-41111111111111110000000000000000-4111111111111111-01",
+    }
+    assert mask_event(None, "info", event) == {
+        "user": "jane@example.com",
+        "application_name": "***",
+        "error": 'invalid value for parameter "TimeZone": ***',
+        "reason": "valeur invalide pour le paramètre « TimeZone » : ***",
+        "detail": 'user "app" is not known',
+        "traceparent": event["traceparent"],
     }

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from dbproxy.errors import ServerLost, ServerRefused, ServerUnavailable
+from dbproxy.errors import FeatureNotSupported, ServerLost, ServerRefused, ServerUnavailable
 from dbproxy.pool.errand import Errand
+from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import ACTIVE, IDLE
 from dbproxy.sql.statement import LOCKS
@@ -238,3 +239,38 @@ async def test_functions_that_set_settings_are_reason_to_expect_it_unseen():
         server.data_received(columns("name", "source") + found + complete() + READY)
         await task
     assert fake.pool.tenant.sets_unseen
+
+
+# --- a plan -------------------------------------------------------------------------------------------------
+
+
+async def test_plan_is_asked_for_under_the_sessions_settings_in_one_query():
+    fake, server = make_pool()
+    settings = fake.pool.tenant.parameter_sets.find({"timezone": "Asia/Tokyo"})
+    async with start(
+        Errand(fake.pool).explain("SET LOCAL a = 1; ", "SELECT b", settings, generic=False)
+    ) as task:
+        assert b"Asia/Tokyo" in await next_query(server)
+        server.data_received(complete() + READY)
+        assert await next_query(server) == query("SET LOCAL a = 1; EXPLAIN (FORMAT JSON) SELECT b")
+        server.data_received(complete("SET") + columns("plan") + row("[]") + complete("EXPLAIN") + READY)
+        assert await task == [[b"[]"]]
+    assert server.dialogue.settings is settings
+    assert server.state == IDLE
+
+
+@pytest.mark.parametrize(
+    ("version", "known"), [("15.4 (Debian 15.4-1)", False), ("16.0", True), ("18beta1", True), ("", False)]
+)
+async def test_statement_with_parameters_is_planned_from_postgresql_16_on(version: str, known: bool):
+    fake, server = make_pool()
+    server.backend.parameters["server_version"] = version
+    async with start(Errand(fake.pool).explain("", "SELECT $1", NOTHING, generic=True)) as task:
+        if known:
+            assert await next_query(server) == query("EXPLAIN (GENERIC_PLAN, FORMAT JSON) SELECT $1")
+            server.data_received(columns("plan") + row("[]") + complete("EXPLAIN") + READY)
+            await task
+        else:
+            with pytest.raises(FeatureNotSupported):
+                await task
+    assert server.state == IDLE

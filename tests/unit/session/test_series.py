@@ -60,11 +60,11 @@ def test_what_is_promised_without_a_server_begins_one_too(client: Client):
 def test_text_of_the_request_is_where_it_was_seen_last(client: Client, series: Series):
     parse = build.parse("s", "SELECT 1")
     ask(client, parse)
-    assert (series.seen, series.seen_at) == (parse, 0)
-    ask(client, speech.bind("s"))
-    assert (series.seen, series.seen_at) == (b"SELECT 1\0\0\0", NO_TEXT)
+    assert (series.said.chunk, series.said.at) == (parse, 0)
+    ask(client, speech.bind("s"), speech.bind("s"))
+    assert (series.said.chunk, series.said.at) == (b"SELECT 1\0\0\0", NO_TEXT)
 
 
 def test_text_of_an_unnamed_statement_that_is_bound_again_is_its_own(client: Client, series: Series):
     ask(client, build.parse("", "SELECT 1"), build.parse("s", "SELECT 2"), speech.bind("s"), speech.bind())
-    assert (series.seen, series.seen_at) == (b"SELECT 1\0\0\0", NO_TEXT)
+    assert (series.said.chunk, series.said.at) == (b"SELECT 1\0\0\0", NO_TEXT)

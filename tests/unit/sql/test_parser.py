@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dbproxy.sql.parser import UNREADABLE, classify, find_prepare
+from dbproxy.sql.parser import UNREADABLE, classify, find_explainable, find_prepare
 from dbproxy.sql.statement import (
     ADVANCES,
     ALL,
@@ -561,3 +561,27 @@ def test_literals_of_our_own_settings_are_known(text: str, wishes: tuple[tuple[s
 def test_who_asks_for_the_causal_token_is_known(text: str, shows: bool):
     found = classify(text.encode())
     assert (found.effects, found.reads) == (SHOWS_TOKEN if shows else 0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "explainable"),
+    [
+        ("SELECT a FROM t", False),
+        ("SELECT a FROM t;", False),
+        ("SELECT a FROM t WHERE b = $1", True),
+        ("SELECT '$1'", False),
+        ("WITH x AS (SELECT 1) UPDATE t SET a = 1", False),
+        ("DELETE FROM t WHERE a = $1", True),
+        ("SELECT 1; SELECT 2", None),
+        ("SELECT 1; DROP TABLE t", None),
+        ("SELECT a INTO b FROM t", None),
+        ("CREATE TABLE t (a int)", None),
+        ("EXPLAIN ANALYZE SELECT 1", None),
+        ("EXECUTE p", None),
+        ("VALUES (1)", False),
+        ("SELECT FROM WHERE", None),
+        ("", None),
+    ],
+)
+def test_one_query_can_be_explained(text: str, explainable: bool | None) -> None:
+    assert find_explainable(text.encode()) is explainable
