@@ -42,7 +42,7 @@ class SlowQueries:
             self.exemplars.note(who.database, who.user, Exemplar(ids["trace_id"], wait + run, time()))
         if stands_for:
             values = self.settings.log.parameters
-            more = {**who.describe(), **ids, "query": shape.identity().name()}
+            more: dict[str, Any] = {**who.describe(), **ids, "query": shape.identity().name()}
             if values and request.bind is not None:
                 more["parameters"] = show_values(bind_parameters(request.bind, 0, len(request.bind)))
             statement = show_statement(text, literals=values)

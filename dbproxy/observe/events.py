@@ -27,6 +27,8 @@ EVENTS = {
     "client pinned": "a client keeps its `server` beyond the transaction, for this `reason`",
     "client refused": "not let in, with `sqlstate` and `error`: wrong password, too many clients, no server …",
     "client unpinned": "a client keeps its server no longer for this `reason`",
+    "clients waited in vain": "so many of a pool were `refused`, as no server became free in time or too many "
+    "waited (`limit`: `query_wait_timeout`, `max_waiting`); `holders`: who has held one longest",
     "commits are not told apart: the server does not say where its WAL ends": "this user may not ask for it "
     "(`pg_current_wal_insert_lsn`): [routing.md](routing.md)",
     "configuration": "a setting is valid, but does not do what one may think",

@@ -52,7 +52,8 @@ def account(pool: Pool, limit: str, clients: Sequence[Borrower], now: float) -> 
         holders = list_holders(pool, now, NAMED)
         numbers = [client.introduce()[0] for client in clients[:LISTED]]
         log.warning(
-            limit,
+            "clients waited in vain",
+            limit=limit,
             database=pool.database,
             user=pool.user,
             host=pool.host.name if pool.host is not None else "",

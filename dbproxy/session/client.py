@@ -9,6 +9,7 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
@@ -22,7 +23,6 @@ from dbproxy.pool.server import Server
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
 from dbproxy.session.connection import DUE_LIMIT, Connection
-from dbproxy.session.correlation import describe_request
 from dbproxy.session.ear import Ear
 from dbproxy.session.house import House
 from dbproxy.session.identity import Identity
@@ -32,6 +32,7 @@ from dbproxy.session.loan import Lending
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.translator import Translator
+from dbproxy.session.unanswered import describe_request
 from dbproxy.session.vocabulary import Previous, Vocabulary
 from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
 from dbproxy.wire.extended import statement_text

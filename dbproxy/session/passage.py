@@ -5,7 +5,7 @@ It waits beside the data path: a timer or a future calls it back, and whoever le
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 

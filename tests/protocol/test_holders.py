@@ -55,7 +55,7 @@ async def test_wait_that_timed_out_names_who_holds_the_server(house: House, log:
     )
     assert "idle in transaction for 12" in detail
     assert "last: UPDATE t SET word = $? WHERE id = $?" in detail
-    (line,) = [line for line in log if line["event"] == "query_wait_timeout"]
+    (line,) = [line for line in log if line.get("limit") == "query_wait_timeout"]
     assert (line["refused"], line["clients"]) == (1, [house.inside(waiting).id])
     assert "UPDATE t SET word = $?" in line["holders"][0]
     assert SECRET not in f"{failed}{log}"
@@ -91,7 +91,7 @@ async def test_too_many_waiting_name_the_holders_too(enter, log: list[Any]):
     house.sweep()
     failed = await waiting[1].fails("53300", "max_waiting")
     assert "UPDATE t SET word = $?" in failed.body.fields["D"]
-    assert [line["refused"] for line in log if line["event"] == "max_waiting"] == [1]
+    assert [line["refused"] for line in log if line.get("limit") == "max_waiting"] == [1]
 
 
 async def test_a_query_that_runs_is_shown_with_its_state(house: House):

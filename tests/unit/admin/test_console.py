@@ -204,7 +204,7 @@ async def test_levels_of_the_log_are_set_until_the_next_reload(session: Session)
 @pytest.mark.parametrize(
     ("query", "advice"),
     [
-        ("SET log.pool = 'loud'", "must be 'debug', 'info', 'warning' or 'error'"),
+        ("SET log.pool = 'loud'", "must be '', 'debug', 'info', 'warning' or 'error'"),
         ("SET routing = 'maybe'", "must be 'off', 'observe' or 'on'"),
         ("SET routing.percent = 101", "must be at most 100"),
         ("SET routing.percent = half", "must be a whole number from 0 up, such as 50"),

@@ -96,7 +96,7 @@ def test_bug_met_as_one_is_refused_costs_the_others_nothing():
     assert isinstance(late.refusal, QueryWaitTimeout)
     assert not fake.pool.waiting
     assert old.closed_for == "server_lifetime"
-    assert [line["event"] for line in lines][:2] == ["query_wait_timeout", "internal error"]
+    assert [line["event"] for line in lines][:2] == ["clients waited in vain", "internal error"]
 
 
 def test_query_wait_timeout_of_nothing_is_for_ever():

@@ -1,0 +1,57 @@
+"""What a client has asked for and is not answered yet, for a log line about it."""
+
+from typing import Any
+
+from dbproxy.pool.request import Request
+from dbproxy.session.connection import Connection
+from dbproxy.session.correlation import name_request
+from dbproxy.session.identity import Identity
+from dbproxy.session.said import Said
+from dbproxy.wire.extended import bind_name, cut, length_at, statement_text
+from dbproxy.wire.framer import Framer
+
+
+def describe_request(client: Connection, unfinished: Request | None, said: Said) -> dict[str, Any]:
+    """For a log line: who the client is, and the ids of what it has asked for and is not answered yet."""
+    who = client.identity.describe()
+    try:
+        asked = find_open(client, unfinished, said)
+    except Exception:  # it may be a broken message, or our own bug, that the line is about
+        return who
+    return who if asked is None else {**who, **name_request(*asked)}
+
+
+def find_open(
+    client: Connection, unfinished: Request | None, said: Said
+) -> tuple[bytes, Identity, float] | None:
+    """The oldest request that is not answered: its text, whose, and when it came; None if there is none."""
+    server, inbound = client.server, client.inbound
+    if server is not None:
+        pipeline = server.dialogue.pipeline
+        for due in pipeline.notes[pipeline.head :]:
+            if isinstance(due, Request):
+                return statement_text(due.chunk, due.at), client.identity, due.arrived
+    arrived = unfinished.arrived if unfinished is not None else inbound.arrived
+    if inbound.pending:
+        _, framer, index = inbound.pending[-1]
+        return find_text(framer, index, said), client.identity, arrived
+    if unfinished is not None:
+        return statement_text(said.chunk, said.at), client.identity, arrived
+    return None
+
+
+def find_text(framer: Framer, index: int, said: Said) -> bytes:
+    """Of the request that begins at mark `index` and has not been sent: the text that it brings."""
+    chunk = framer.chunk
+    for number in range(index, framer.count):
+        mark = framer.mark_at(number)
+        kind, at = mark & 255, mark >> 8
+        if kind == ord("Q") or kind == ord("P"):
+            return statement_text(chunk, at)
+        if kind == ord("B"):
+            where = bind_name(chunk, at, min(at + length_at(chunk, at), framer.end))
+            named = where is not None and cut(chunk, *where) == said.name
+            return statement_text(said.chunk, said.at) if named else b""
+        if kind in b"SF":
+            break
+    return b""
