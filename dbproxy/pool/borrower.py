@@ -6,6 +6,7 @@ from dbproxy.errors import ProxyError
 from dbproxy.net.link import Link
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.news import News
+from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Request
 
@@ -18,7 +19,7 @@ class Borrower(Link):
     def __init__(self) -> None:
         Link.__init__(self)
         self.routed = False  # a replica answers it, and what it asked for can be sent again
-        self.settings: Any = None  # that it needs its server to have (pool.parameters); None: whichever
+        self.settings: Parameters | None = None  # that it needs its server to have; None: whichever
         self.news = News()
 
     def hears_by_hub(self) -> bool:

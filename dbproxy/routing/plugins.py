@@ -10,7 +10,7 @@ waits, so it must neither wait nor read files, and it is remembered for each kin
 session, unless it says `route.cacheable = False`. One that fails, or is slow again and again, is switched off.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,8 +20,10 @@ from typing import Any
 
 import structlog
 
+from dbproxy.cluster.member import Member
 from dbproxy.errors import ConfigurationError
 from dbproxy.pool.parameters import Parameters
+from dbproxy.pool.pool import Pool
 from dbproxy.sql.hint import read_hint
 from dbproxy.sql.statement import Statement as Classified
 
@@ -95,9 +97,11 @@ class Plugin:
         self.off = False
         self.calls = 0
         self.seconds = 0.0
-        self.known: dict[tuple[Any, ...], tuple[Classified, Parameters, str]] = {}
+        self.known: dict[tuple[int, int, str, str], tuple[Classified, Parameters, str]] = {}
 
-    def route(self, statement: Classified, settings: Parameters, pool: Any, members: Any) -> str:
+    def route(
+        self, statement: Classified, settings: Parameters, pool: Pool, members: Iterable[Member]
+    ) -> str:
         """As a hint spells it; "" if it has nothing to say. `pool`: whose database and user it is."""
         if self.off:
             return ""
@@ -113,7 +117,7 @@ class Plugin:
         self.known[key] = statement, settings, hint
         return hint
 
-    def ask(self, statement: Classified, settings: Parameters, pool: Any, members: Any) -> str:
+    def ask(self, statement: Classified, settings: Parameters, pool: Pool, members: Iterable[Member]) -> str:
         begun = perf_counter()
         try:
             route = self.function(view(statement), see(settings, pool), survey(members))
@@ -156,13 +160,13 @@ def view(statement: Classified) -> Statement:
     return Statement(statement.reads, statement.begins_read_only, statement.relations, called, statement.hint)
 
 
-def see(settings: Parameters, pool: Any) -> Session:
+def see(settings: Parameters, pool: Pool) -> Session:
     values = settings.values
     name = values.get("application_name", "")
     return Session(pool.database, pool.user, name, MappingProxyType(values))
 
 
-def survey(members: Any) -> Cluster:
+def survey(members: Iterable[Member]) -> Cluster:
     return Cluster(
         tuple([Host(member.name, member.role, member.state, member.lag_seconds) for member in members])
     )

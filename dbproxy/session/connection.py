@@ -6,6 +6,7 @@ from dbproxy.errors import ProxyError
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARKED, PARTNER_FULL, SELF_FULL
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.session.identity import Identity
@@ -26,7 +27,7 @@ class Connection(Borrower):
         Borrower.__init__(self)
         self.identity = identity
         self.pool = pool
-        self.settings = identity.settings
+        self.settings: Parameters = identity.settings
         self.inbound = Inbound(client_framer(identity.max_message_size), pool)
         self.server: Server | None = None
         self.stalled_since = 0.0  # since when the client does not take its answers
