@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.final
 cdef class Arm:
     cdef readonly str name
     cdef public int mode
@@ -8,12 +12,14 @@ cdef class Arm:
     cpdef count(self, long long microseconds, bint failed)
 
 
+@cython.final
 cdef class Stand:
     cdef readonly int version
     cdef readonly Arm arm
     cdef readonly int mode
 
 
+@cython.final
 cdef class Feature:
     cdef readonly str name
     cdef readonly Arm treated

@@ -3,7 +3,6 @@ cimport cython
 from dbproxy.pool.answer cimport Answer
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.prepared cimport Statement
-from dbproxy.pool.statements cimport ServerStatements
 from dbproxy.wire.due cimport Due
 from dbproxy.wire.extended cimport length_at
 

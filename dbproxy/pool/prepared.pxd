@@ -1,6 +1,9 @@
+cimport cython
+
 from dbproxy.sql.identity cimport Shape
 
 
+@cython.final
 cdef class Statement:
     cdef readonly bytes body
     cdef public bytes name
@@ -11,6 +14,4 @@ cdef class Statement:
     cdef readonly object scope
     cdef public bint shared
     cdef public Statement twin
-
-    cpdef bint describes(self, Py_ssize_t told) except -1
     cdef readonly object effects

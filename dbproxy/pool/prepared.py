@@ -66,10 +66,6 @@ class Statement:
             return bool((self.full or self.columns) & 1)
         return b"$1" in self.text()
 
-    def describes(self, told: int) -> bool:
-        """Whether a client that was told this knows what servers describe under this name."""
-        return told == self.full or told == self.columns
-
     def learn(self, columns: int, full: int) -> None:
         """A server describes it so, `full` is 0 for a portal; if another told something else it takes a new name."""
         if (full and self.full not in (0, full)) or self.columns not in (0, columns):

@@ -3,7 +3,6 @@ cimport cython
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.dialogue cimport Dialogue
-from dbproxy.pool.loan cimport Loan
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.relay cimport Relay
 from dbproxy.pool.states cimport Member

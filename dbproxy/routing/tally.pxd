@@ -1,3 +1,7 @@
+cimport cython
+
+
+@cython.final
 cdef class Tally:
     cdef readonly str usual
     cdef readonly long long times

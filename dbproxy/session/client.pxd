@@ -1,6 +1,5 @@
 cimport cython
 
-from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.server cimport Server
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear

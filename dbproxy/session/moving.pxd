@@ -3,7 +3,6 @@ cimport cython
 from dbproxy.session.batch cimport Batch
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.judging cimport Judge
-from dbproxy.wire.extended cimport cut
 
 
 @cython.final

@@ -93,7 +93,7 @@ class Translator:
                 return ahead
         if not name:
             return self.parse_unnamed(server, body, shape, ahead)
-        if prepared.statements.get(name) is not None or name in prepared.by_sql:
+        if prepared.knows(name):
             return ahead + self.parse_again(server, name, body)
         return ahead + self.parse_named(server, name, body, shape)
 

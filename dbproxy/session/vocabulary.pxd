@@ -34,6 +34,7 @@ cdef class Vocabulary:
 
     @cython.locals(stop=Py_ssize_t)
     cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    cpdef bint knows(self, bytes name) except -1
     cdef bint is_describing(self, bytes name) except -1
     cpdef borrow(self, Server server)
     cpdef end_request(self)
