@@ -152,7 +152,7 @@ class Proxy(Pools):
         login.router = self.find_router(login.identity.database, login.identity.user)
         client = login.client
         if client is not None and client.state.shares and client.state.mode == "transaction":
-            client.route.judge.router = login.router
+            client.route.begin(login.router)
 
     # --- tasks ---
 

@@ -19,7 +19,7 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
-from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS
+from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS, Router
 from dbproxy.session.batch import BATCH_LIMIT, Batch
 from dbproxy.session.connection import Connection
 from dbproxy.session.judging import Judge
@@ -63,6 +63,12 @@ class Route:
         self.detours = 0
         self.wrote = False  # the client, perhaps, in the loan at hand
         self.writes = False  # what the client is about to send to the primary may write
+
+    def begin(self, router: Router | None) -> None:
+        """There are replicas now. Where the client has committed until now is not known."""
+        self.judge.router = router
+        self.reader.wrote_at = monotonic()
+        self.misplaced()
 
     # --- where to ---
 

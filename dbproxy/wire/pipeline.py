@@ -123,7 +123,7 @@ class Pipeline:
             return kind == ord("S")
         if self.copying:
             self.copying = kind != ord("c")
-            if kind == ord("S"):
+            if kind == ord("S") and self.head < len(self.due):  # else the server has broken off by itself
                 self.due[self.head] |= UNSURE
             return kind != ord("c") and kind != ord("S")
         return self.head < len(self.due)

@@ -8,7 +8,7 @@ from dbproxy.session.wait import MOVE, NOT
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from tests.support import speech
-from tests.unit.session.fakes import OK, ask, lend, make_client, query, routed, sent
+from tests.unit.session.fakes import OK, ask, lend, make_client, make_router, make_server, query, routed, sent
 
 READ, OTHER_READ, WRITE = map(build.query, ("SELECT 1", "SELECT now()", "INSERT INTO t VALUES (1)"))
 ROWS = speech.rows("1") + speech.IDLE
@@ -62,6 +62,18 @@ def test_statement_that_was_rescued_often_enough_goes_to_the_primary_at_once(sta
     sent(primary)
     ask(client, READ)
     assert sent(primary) == READ
+
+
+def test_client_that_came_before_there_were_replicas_does_not_miss_what_it_has_committed():
+    router = make_router()
+    client, primary = make_client(router.primary), make_server(router.primary)
+    make_server(router.pool_of(router.cluster.member("replica1")))
+    make_server(router.pool_of(router.cluster.member("replica2")))
+    ask(client, WRITE)
+    primary.data_received(OK)
+    client.route.begin(router)
+    ask(client, READ)
+    assert client.server is primary
 
 
 # --- what stays -----------------------------------------------------------------------------------------------

@@ -253,6 +253,17 @@ def test_server_that_reads_copy_data_waits_for_the_client():
     assert pipeline.will_end()
 
 
+def test_sync_behind_a_copy_that_its_server_has_broken_off_owes_nothing():
+    pipeline = Pipeline()
+    pipeline.expect(ord("Q"))
+    pipeline.copy_in()
+    pipeline.receive(ord("Z"))
+    pipeline.expect(ord("S"))
+    assert pipeline.empty()
+    with pytest.raises(ProtocolViolation):
+        pipeline.receive(ord("Z"))
+
+
 def test_memory_does_not_grow_with_what_has_been_answered():
     pipeline = due("Q", "Q")
     for _ in range(10_000):
