@@ -102,7 +102,7 @@ def check_reply(chunk: bytes, at: int) -> None:
     buffer = chunk
     length = length_at(chunk, at)
     if buffer[at] == ord("C"):
-        if length < 6 or buffer[at + length - 1]:
+        if length < 8 or buffer[at + length - 1]:  # DO is the shortest tag that there is
             raise ProtocolViolation("malformed CommandComplete message")
     elif length != 6 or (
         buffer[at + 5] != ord("I") and buffer[at + 5] != ord("T") and buffer[at + 5] != ord("E")

@@ -31,7 +31,7 @@ def message(kind: str, payload: bytes = b"") -> bytes:
 
 TYPE = b"\0" * 18  # of a column: what follows its name
 READY = [message("Z"), message("Z", b"II"), message("Z", b"\0"), message("Z", b"X")]
-TAGS = [message("C"), message("C", b"SELECT 1"), message("C", b"C"), message("C", b"R"), message("C", b"D")]
+TAGS = [message("C", tag) for tag in (b"", b"SELECT 1", b"C", b"R", b"D", b"\0", b"C\0", b"D\0")]
 ERRORS = [
     message("E"),
     message("E", b"SERROR\0"),
