@@ -14,13 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dbproxy.errors import ProtocolViolation
-from dbproxy.pool.parameters import Parameters, literal
+from dbproxy.pool.parameters import ROLES, Parameters, literal
 from dbproxy.pool.recall import RECALLED, Recall, read_recalled
 from dbproxy.sql import statement as sql
 from dbproxy.sql.settings import TRANSACTIONS
 from dbproxy.wire.extended import row_values
 
-ROLES = ("role", "session_authorization")  # settings that pg_settings does not show, as custom ones
 MARK = (
     "dbproxy.listening"  # a setting of ours, given a new value ahead of a LISTEN: it is rolled back with it
 )
@@ -73,6 +72,7 @@ class Audit:
     def __init__(self, effects: int, names: Iterable[str], recall: Recall | None = None) -> None:
         self.effects = effects
         self.recall = recall
+        # The roles are settings that pg_settings does not show, as custom ones.
         self.names = sorted({*names, *(ROLES if effects & SETTINGS else ())})
         self.answer: Findings | None = None
 
