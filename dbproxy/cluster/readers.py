@@ -47,7 +47,7 @@ class Readers:
     def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
         """A replica that has replayed `lsn`, by load and weight; None if the primary is to answer."""
         members = self.members
-        if lsn > self.slowest or avoid is not None:
+        if lsn > self.slowest or (avoid is not None and avoid.share > 0.0):  # else it is none of them
             members = self._fresh(lsn, (avoid,))
         return self._pick_from(members, now, avoid is not self.primary)
 
