@@ -17,6 +17,7 @@ from typing import Protocol
 
 from dbproxy.pool.insertions import spell_sync
 from dbproxy.pool.preparation import close_shared
+from dbproxy.pool.request import NO_TEXT
 from dbproxy.pool.server import Server
 from dbproxy.session.given import Giver, encode
 from dbproxy.session.readings import Readings
@@ -185,7 +186,7 @@ class Names:
             ahead += binder.begin(server, effects, chunk, at, stop)
             if self.series.waits:
                 return ahead
-        self._count(server, name)
+        self._note_run(server, name)
         self.series.executes = True
         return ahead
 
@@ -201,10 +202,12 @@ class Names:
             return b""
         return b"".join([self.describe(server, effects) for effects in self.giver.effects_of(name, server)])
 
-    def _count(self, server: Server, name: bytes) -> None:
+    def _note_run(self, server: Server, name: bytes) -> None:
+        """The statement of this name is run: count it, and note its text for the log."""
         bodies = server.dialogue.given.names.get(name)
         body = bodies[-1] if bodies else self.own.by_sql.get(name)
         if body is not None:
+            self.series.seen, self.series.seen_at = body, NO_TEXT
             self.own.state.find_shape(body).count()
 
     def _is_refused(self, kind: int, chunk: bytes, at: int, stop: int) -> bool:
