@@ -2,7 +2,7 @@
 
 Everything here is synchronous and takes `now` (monotonic seconds). The monitor brings what its probes found
 (`learn`, `refused`, `failed`), sessions and pools what they saw (`note_primary_lsn`, `report_failure`). After each, the
-primary is elected, each member's state named, and what `pick` chooses from made ready.
+primary is elected, each member's state named, and what `Readers.pick` chooses from made ready.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Cluster:
     """One PostgreSQL primary and its replicas.
 
     Until it is probed, the host of DATABASE_URL is taken for the primary; a replica gets no reads before its first
-    answer. The callbacks are called inside `learn` and its like, when all is settled for `pick`.
+    answer. The callbacks are called inside `learn` and its like, when all is settled for `Readers.pick`.
     """
 
     def __init__(self, settings: Settings, now: float = 0.0) -> None:
@@ -53,7 +53,7 @@ class Cluster:
 
     @property
     def positions(self) -> bool:
-        """Whether LSNs can be had at all; False: pick by 0, and keep reads after a write on the primary."""
+        """Whether LSNs can be had at all; False: reads after a write stay on the primary for a while."""
         return self.readers.positions
 
     def member(self, name: str) -> Member:

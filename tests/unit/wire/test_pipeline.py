@@ -31,7 +31,7 @@ class Between:
     def send(self, step: Step) -> None:
         pipeline = self.pipeline
         if pipeline.ignoring and step.kind != "S":
-            self.server.receive(Step(step.kind))  # as session.client: passed on, and owed nothing
+            self.server.receive(Step(step.kind))  # as session.intake: passed on, and owed nothing
             return
         for kind, fails in step.ours:
             pipeline.skip(ord(kind), Note(f"{kind}, ours"))
