@@ -7,9 +7,9 @@ cdef int AUDITED, LOCAL, SPOILS
 
 @cython.final
 cdef class Traces:
-    cdef public int effects
+    cdef public long long effects
     cdef public set touched
-    cdef public int asked
+    cdef public long long asked
     cdef public int tries
     cdef readonly Sequences sequences
     cdef public bint local
@@ -19,6 +19,6 @@ cdef class Traces:
     cdef public bint unplaced
 
     cdef begin_loan(self)
-    cpdef note(self, int effects)
+    cpdef note(self, long long effects)
     cpdef bint is_dirty(self)
     cpdef clear(self)

@@ -37,6 +37,7 @@ cdef class Router:
     cdef object arms
     cdef readonly Feature feature
     cdef readonly dict wishes
+    cdef dict verdicts
     cdef readonly object settings
     cdef readonly object advice
     cdef bint advised

@@ -49,7 +49,7 @@ NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT, TOO_SOON, NOT_THAT = (
 NO_SUCH = "no such prepared statement"
 NOT_STANDBY, MOVED = "more than a standby can", "moved from a replica"
 AT_PRIMARY = frozenset({HINT, SERIALIZABLE})
-LISTED = 1000  # sets of settings whose wishes are remembered
+LISTED = 1000  # sets of settings whose wishes are remembered, and shapes whose verdict is
 _versions = count(1)  # of all routers: what one has judged says nothing to another
 
 
@@ -80,6 +80,8 @@ class Router:
         self.arms = ArmCounter()
         self.feature = primary.tenant.add_feature(Feature("routing"))
         self.wishes: dict[int, tuple[Parameters, Wishes]] = {}
+        # Of shapes, which all users of the database share: each has that of the router that has judged it last.
+        self.verdicts: dict[Shape, str] = {}
         self.apply(settings, plugin)
 
     def apply(self, settings: RoutingSettings, plugin: Plugin | None = None) -> None:
@@ -95,6 +97,7 @@ class Router:
     def judge_anew(self) -> None:
         """What shapes and readers remember of this router counts no more."""
         self.version = next(_versions)
+        self.verdicts = {}
 
     def learn(self, catalog: Catalog | None) -> None:
         """The database's catalog was read; None: what was known of it may be too old."""
@@ -180,8 +183,16 @@ class Router:
     def verdict_on(self, shape: Shape) -> str:
         """Where nobody wants anything."""
         if shape.judged_in != self.version:
-            shape.verdict, shape.judged_in = self.look_at(shape), self.version
+            shape.verdict, shape.judged_in = self.recall(shape), self.version
         return shape.verdict
+
+    def recall(self, shape: Shape) -> str:
+        found = self.verdicts.get(shape)
+        if found is None:
+            if len(self.verdicts) >= LISTED:
+                self.verdicts.clear()
+            found = self.verdicts[shape] = self.look_at(shape)
+        return found
 
     def look_at(self, shape: Shape) -> str:
         """The same by its syntax, the catalog, and what has happened to it."""

@@ -35,7 +35,7 @@ cdef class Judge:
     @cython.locals(router=Router, reader=Reader, mark=Py_ssize_t, shape=Shape)
     cpdef str judge(self, Framer framer, Py_ssize_t index)
     cdef Shape classify_query(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, judged=list, shape=Shape, router=Router)
+    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, begun=bint, asked=bint, within=bint, judged=list, shape=Shape, router=Router)
     cdef str judge_messages(self, Framer framer, Py_ssize_t index)
     @cython.locals(parts=tuple, name=bytes, body=bytes, known=Unnamed)
     cdef str note_parse(self, bytes chunk, Py_ssize_t at)

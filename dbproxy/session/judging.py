@@ -24,7 +24,7 @@ def text_of(body: bytes) -> bytes:
 
 def is_no_request(kind: int) -> bool:
     """Whether the message only belongs to what was bound or parsed."""
-    return kind == ord("E") or kind == ord("S") or kind in b"DCH"
+    return kind == ord("E") or kind in b"DCH"
 
 
 class Judge:
@@ -44,7 +44,7 @@ class Judge:
         self.prepared = prepared
         self.router = router
         self.classifier: StatementCache = state.pool.tenant.classifier
-        self.judged: tuple[Shape, ...] = ()  # the statements that `judge` has looked at last
+        self.judged: tuple[Shape, ...] = ()  # the first of each request that `judge` has looked at last
         # Of the chunk that is looked at: what it has parsed, by name, and without one.
         self.named: dict[bytes, Shape] | None = None
         self.unnamed: Shape | None = None
@@ -100,6 +100,7 @@ class Judge:
         self.unnamed = self.prepared.unnamed.shape if self.prepared.unnamed.body is not None else None
         verdict = READS
         begun = False  # a transaction that only reads
+        asked = within = False  # a statement is called: at all, in the request at hand
         last = 0
         while index < framer.count:
             mark = framer.mark_at(index)
@@ -109,6 +110,11 @@ class Judge:
                 objection = self.note_parse(chunk, mark >> 8)
                 if objection:
                     return objection
+                continue
+            if last == ord("S"):
+                if not within:
+                    judged.append(NO_SHAPE)
+                within = False
                 continue
             if last != ord("Q") and last != ord("B"):
                 if is_no_request(last):
@@ -126,11 +132,14 @@ class Judge:
                     if not begun and found not in AT_PRIMARY:
                         return found
                     verdict = found if verdict not in AT_PRIMARY else verdict
-            judged.append(shape)  # type: ignore[arg-type]  # None would be no read
+            asked = True
+            if not within:
+                judged.append(shape)  # type: ignore[arg-type]  # None would be no read
+            within = last == ord("B")
         if last != ord("Q") and last != ord("S"):
             return PART
         self.judged = tuple(judged)
-        return verdict if judged else NO_STATEMENT
+        return verdict if asked else NO_STATEMENT
 
     def note_parse(self, chunk: bytes, at: int) -> str:
         """A Parse: what its statement is, for those that call it in the same chunk; or why it is for the primary."""

@@ -60,7 +60,9 @@ class Mover:
             opening.note(request)
         self.client.routed = False
         if first and opening.whole and not framer.left and framer.end <= BATCH_LIMIT:  # it can be sent again
-            reads = tuple(shape or NO_SHAPE for request in requests for shape, _ in request.statements)
+            reads = tuple(
+                (request.statements[0][0] if request.statements else None) or NO_SHAPE for request in requests
+            )
             self.client.routed = True
             self.batch.begin(reads, framer.bytes_from(0), server.loan.served)
         return framer.end

@@ -17,7 +17,6 @@ from typing import Protocol
 
 from dbproxy.pool.insertions import spell_sync
 from dbproxy.pool.preparation import close_shared
-from dbproxy.pool.request import NO_TEXT
 from dbproxy.pool.server import Server
 from dbproxy.session.given import Giver, encode
 from dbproxy.session.readings import Readings
@@ -207,7 +206,7 @@ class Names:
         bodies = server.dialogue.given.names.get(name)
         body = bodies[-1] if bodies else self.own.by_sql.get(name)
         if body is not None:
-            self.series.seen, self.series.seen_at = body, NO_TEXT
+            self.series.said.bound(name, body)
             self.own.state.find_shape(body).count()
 
     def _is_refused(self, kind: int, chunk: bytes, at: int, stop: int) -> bool:

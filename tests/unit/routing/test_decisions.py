@@ -196,6 +196,17 @@ def test_the_primary_is_asked_for_the_token() -> None:
     assert ask(router(), b"SHOW dbproxy.causal_token") is None
 
 
+def test_users_of_one_database_do_not_have_its_statements_judged_in_turn() -> None:
+    own = router()
+    other = Router(own.primary, own.cluster, own.settings, lambda _: own.primary)
+    catalogs = CountingCatalog(), CountingCatalog()
+    for one, catalog in zip((own, other), catalogs, strict=True):
+        one.learn(catalog)
+    for _ in range(5):
+        assert judge(own, b"SELECT * FROM items") == judge(other, b"SELECT * FROM items") == READS
+    assert [catalog.asked for catalog in catalogs] == [1, 1]
+
+
 class CountingCatalog(Catalog):
     asked = 0
 

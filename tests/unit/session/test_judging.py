@@ -6,6 +6,7 @@ from dbproxy.routing.router import AT_PRIMARY, NO_SUCH, NOT_STANDBY, READ_ONLY, 
 from dbproxy.session.client import Client
 from dbproxy.session.judging import NO_STATEMENT, NOT_READABLE, PART, text_of
 from dbproxy.session.opening import Request
+from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.wire import build
 from dbproxy.wire.framer import client_framer
 from tests.support import speech
@@ -146,6 +147,14 @@ def test_statements_are_noted_in_the_order_of_their_execution(client: Client):
     first, second = client.route.judge.judged
     assert "now" in first.text
     assert second is client.prepared.statements[b"read"].shape
+
+
+def test_each_request_has_one_read_that_stands_for_it(client: Client):
+    """Which of them has failed is known by how many requests were answered."""
+    two = speech.bind("read") + speech.execute() + build.parse("", "SELECT 2") + RUN + speech.SYNC
+    assert judge(client, two, speech.SYNC, READ) == READS
+    first, nothing, last = client.route.judge.judged
+    assert (first.text, nothing, last.text) == ("SELECT $?", NO_SHAPE, "SELECT $?")
 
 
 # --- requests one by one --------------------------------------------------------------------------------------

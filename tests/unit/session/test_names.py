@@ -112,7 +112,7 @@ def test_name_of_a_prepare_goes_to_the_server_as_it_is(client: Client, server: S
     data = sent(server)
     assert PREPARE.encode() in data
     assert data.endswith(request)
-    assert client.translator.series.seen == PREPARE.encode()  # for the log
+    assert client.translator.series.said.chunk == PREPARE.encode()  # for the log
 
 
 def test_what_a_name_means_is_waited_for(client: Client, server: Server):
