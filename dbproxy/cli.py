@@ -1,4 +1,4 @@
-"""The command line: `dbproxy serve`, `check`, `explain`, `admin`, `top`, `demo`.
+"""The command line: `dbproxy serve`, `check`, `explain`, `queries`, `admin`, `top`, `demo`.
 
 Exit codes: 0 done, 1 failed, 2 bad usage or configuration. What a command needs is imported when it runs, so
 that `--help` and a mistyped option answer at once.
@@ -204,6 +204,54 @@ def demo(
         from dbproxy.demo import run
 
         raise typer.Exit(run(check))
+
+
+queries_app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False)
+app.add_typer(queries_app, name="queries")
+SettingsFile = Annotated[
+    Path | None, typer.Option("--config", metavar="CONFIG", help="The proxy's settings.", callback=judge_path)
+]
+
+
+@queries_app.callback()
+def queries(
+    context: typer.Context,
+    window: Annotated[str, typer.Option(help="1m, 5m, 15m, 1h or reset.")] = "1h",
+    sort: Annotated[
+        str, typer.Option(help="total_time, calls, mean, p95, max, wait, rows, errors …")
+    ] = "total_time",
+    limit: Annotated[int, typer.Option(min=0, help="Lines; 0 for all.")] = 20,
+    form: Annotated[str, typer.Option("--format", help="text, json or csv.")] = "text",
+    config: SettingsFile = None,
+) -> None:
+    """What statements cost, as the running proxy counts it."""
+    if context.invoked_subcommand is not None:
+        return
+    with reporting():
+        from dbproxy.admin.query_report import fetch
+        from dbproxy.config import load
+
+        words = {"window": window, "sort": sort, "limit": str(limit), "format": form}
+        typer.echo(fetch(load(config, os.environ, {}), words).rstrip("\n"))
+
+
+@queries_app.command()
+def diff(
+    against: Annotated[str, typer.Option(help="How long ago, such as 24h or 7d.")] = "24h",
+    config: SettingsFile = None,
+) -> None:
+    """What is new, gone, slower or more frequent than in a snapshot (query_stats.state_dir)."""
+    with reporting():
+        from dbproxy.admin.query_report import report_changes
+        from dbproxy.config import load
+        from dbproxy.config.units import parse_duration
+
+        try:
+            seconds = parse_duration(against)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--against") from None
+        for line in report_changes(load(config, os.environ, {}), seconds):
+            typer.echo(line)
 
 
 @contextmanager

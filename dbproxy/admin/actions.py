@@ -13,6 +13,7 @@ import structlog
 
 from dbproxy.admin.absent import decline_suspend
 from dbproxy.admin.house import House, list_pools
+from dbproxy.admin.queries import reset_queries
 from dbproxy.errors import AdminShutdown, CommandFailed, ConfigurationError, ProxyError, QueryCanceled
 from dbproxy.session.startup import CONSOLES
 
@@ -151,6 +152,7 @@ ACTIONS: dict[str, Action] = {
     "probe": probe,
     "reconnect": reconnect,
     "reload": reload,
+    "reset": reset_queries,
     "resume": resume,
     "shutdown": shutdown,
     "suspend": decline_suspend,

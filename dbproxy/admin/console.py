@@ -13,8 +13,9 @@ import structlog
 from dbproxy import __version__
 from dbproxy.admin.actions import ACTIONS, ARGUMENTS
 from dbproxy.admin.assignment import assign
-from dbproxy.admin.command import Assignment, Command, Question, invalid, parse, split
+from dbproxy.admin.command import Assignment, Command, Question, Report, invalid, parse, split
 from dbproxy.admin.house import House
+from dbproxy.admin.queries import show_queries, show_query
 from dbproxy.admin.question import explain
 from dbproxy.admin.show import FAKES, FOR_ADMINISTRATORS, SHOWS, fake
 from dbproxy.errors import CommandFailed, ProtocolViolation, ProxyError, QueryCanceled
@@ -41,6 +42,8 @@ PARAMETERS = {
 HELP = """
 \tSHOW CLIENTS|CONFIG|DATABASES|HELP|LISTENS|LISTS|PINS|POOLS|PREPARED|SERVERS|STATE|USERS|VERSION
 \tSHOW HOSTS|HOST_POOLS|ROUTES|RESCUES|SHAPES|FEATURES|WAITS|HOLDERS
+\tSHOW QUERIES [WINDOW '1m|5m|15m|1h|reset'] [ORDER BY <column>] [LIMIT <number>]
+\tSHOW QUERY <id>
 \tSHOW STATS|STATS_AVERAGES|STATS_TOTALS|TOTALS
 \tSHOW SOCKETS|ACTIVE_SOCKETS|MEM|PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES
 \tSET key = arg
@@ -57,6 +60,7 @@ HELP = """
 \tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS
 \tDISABLE|DRAIN|ENABLE HOST <host>
 \tPROBE
+\tRESET QUERIES
 \tSET routing = off|observe|on
 \tSET routing.percent = <number>
 \tSET log[.<area>] = debug|info|warning|error
@@ -160,6 +164,8 @@ class Console(Link):
             return self.set(command)
         if isinstance(command, Question):
             return explain(self.house, command).pieces("EXPLAIN")
+        if isinstance(command, Report):
+            return await report(self.house, command)
         argument = command.argument.lower()
         if command.verb in ("show", "select"):
             if argument in FOR_ADMINISTRATORS:
@@ -232,6 +238,11 @@ def show(house: House, command: Command) -> Iterable[bytes]:
     if what not in SHOWS:
         raise invalid(command.text)
     return SHOWS[what](house).pieces()
+
+
+async def report(house: House, asked: Report) -> Iterable[bytes]:
+    table = show_query(house, asked.entry) if asked.entry else await show_queries(house, asked.words)
+    return table.pieces()
 
 
 def console_framer(limit: int) -> Framer:

@@ -16,8 +16,10 @@ from dbproxy.observe.figures import (
     HubFigures,
     PoolFigures,
     ProxyFigures,
+    QueryStatsFigures,
 )
 from dbproxy.observe.logs import count_unwritten
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, CLOSED, IDLE, NAMES, TESTED
 from dbproxy.session.client import Client
@@ -48,6 +50,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
         routes=route_figures(house),
         features=feature_figures(house),
+        query_stats=query_stats_figures(house.query_stats),
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),
@@ -56,6 +59,17 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         log_lines=count_unwritten(),
         max_client_conn=house.settings.pool.max_client_conn,
         uptime_s=now - house.started_at,
+    )
+
+
+def query_stats_figures(stats: QueryStats | None) -> QueryStatsFigures | None:
+    if stats is None:
+        return None
+    return QueryStatsFigures(
+        entries=len(stats.ring),
+        memory_bytes=stats.memory,
+        evicted=stats.evicted,
+        other_calls=stats.other.since.calls,
     )
 
 

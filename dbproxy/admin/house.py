@@ -7,6 +7,7 @@ from dbproxy.admin.averages import Averages
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
 from dbproxy.session.hub import Hub
@@ -42,6 +43,8 @@ class House(Protocol):
     def cluster(self) -> Cluster: ...
     @property
     def routers(self) -> Mapping[tuple[str, str], Router]: ...
+    @property
+    def query_stats(self) -> QueryStats | None: ...
     @property
     def averages(self) -> Averages: ...
     @property

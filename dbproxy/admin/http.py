@@ -11,6 +11,7 @@ from dbproxy.admin.figures import read_figures
 from dbproxy.admin.guard import OPEN, is_trusted
 from dbproxy.admin.house import House
 from dbproxy.admin.probes import Probes
+from dbproxy.admin.query_pages import QueryPages
 from dbproxy.errors import ConfigurationError
 from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.figures import ProxyFigures
@@ -43,6 +44,7 @@ class Endpoints:
         self.bound_to = http.host
         application = web.Application(middlewares=[self.guard])
         application.add_routes([web.get("/metrics", self.metrics), *self.probes.routes()])
+        application.add_routes(QueryPages(self.house).routes())
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT)
         await self.runner.setup()
         try:

@@ -72,6 +72,7 @@ class Janitor:
     def sample(self, now: float) -> None:
         self.proxy.averages.sample(self.proxy.pools.values(), now)
         self.proxy.slow.sweep(now)
+        self.proxy.monitoring.sweep(now)
         logs.sweep(now)
 
     def sweep_logins(self, now: float) -> None:

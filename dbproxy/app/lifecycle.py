@@ -13,6 +13,7 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.http import Endpoints
 from dbproxy.app.janitor import Janitor
 from dbproxy.app.proxy import Proxy
+from dbproxy.app.snapshots import keep_snapshots
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
 from dbproxy.net.listen import Listener, listen_tcp, listen_unix, raise_file_limit
@@ -48,6 +49,7 @@ class Lifecycle:
             proxy.warm_up()
             proxy.spawn(Janitor(proxy).run())
             proxy.hosts.watch(proxy.spawn)
+            self.keep_snapshots()
             self.announce(settings)
             await self.stop.wait()
             await self.drain()
@@ -98,6 +100,11 @@ class Lifecycle:
         ]
         log.info("proxy started", version=__version__, compiled=compiled(), listen=addresses,
                  http=f"{settings.http.host}:{settings.http.port}", primary=str(settings.primary.url))  # fmt: skip
+
+    def keep_snapshots(self) -> None:
+        stats = self.proxy.query_stats
+        if stats is not None and self.proxy.settings.query_stats.state_dir:
+            self.proxy.spawn(keep_snapshots(stats, lambda: self.proxy.settings.query_stats))
 
     # --- signals ---
 

@@ -9,12 +9,14 @@ from weakref import WeakValueDictionary
 from dbproxy.app import catalogs
 from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
 from dbproxy.app.hosts import Hosts
+from dbproxy.app.monitoring import Monitoring
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
 from dbproxy.cluster.member import Member
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ProxyError
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.defaults import Snapshot
 from dbproxy.pool.login import Target, open_server
 from dbproxy.pool.pool import Pool
@@ -41,6 +43,7 @@ class Pools:
         self.learned: dict[str, Keys] = {}
         self.classifiers: WeakValueDictionary[str, StatementCache] = WeakValueDictionary()  # by database
         self.pools: dict[tuple[str, str], Pool] = {}
+        self.monitoring = Monitoring(settings.query_stats, monotonic())
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.hosts.cluster.on_reload = self.host_reloaded
         self.hubs: dict[str, Hub] = {}
@@ -60,7 +63,9 @@ class Pools:
         pool = self.pools.get((database, user))
         if pool is None:
             limits = self.settings.pool_for(database, user)
-            pool = self.pools[database, user] = self.make_pool(database, user, limits, {})
+            pool = self.pools[database, user] = self.make_pool(
+                database, user, limits, {}, self.monitoring.query_stats
+            )
         return pool
 
     def find_router(self, database: str, user: str) -> Router | None:
@@ -140,9 +145,14 @@ class Pools:
         return found
 
     def make_pool(
-        self, database: str, user: str, limits: PoolSettings, parameters: Mapping[str, str]
+        self,
+        database: str,
+        user: str,
+        limits: PoolSettings,
+        parameters: Mapping[str, str],
+        query_stats: QueryStats | None = None,
     ) -> Pool:
-        """`parameters` are for the start-up packets of its connections."""
+        """`parameters` are for the start-up packets of its connections; `query_stats`: of clients' statements."""
         tenant = Tenant(
             database,
             user,
@@ -151,6 +161,7 @@ class Pools:
             classifier=self.find_classifier(database),
             forget_statements=lambda: self.forget_statements(database),
             commits=self.hosts.commits,
+            query_stats=query_stats,
         )
         pool = Pool(tenant, lambda pool: self.spawn(self.open(pool, parameters)), self.cancel_query)
         pool.moves = self.hosts.chooses(database)

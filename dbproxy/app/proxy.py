@@ -21,6 +21,7 @@ from dbproxy.config import Settings
 from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
 from dbproxy.observe import logs
 from dbproxy.observe.masking import mask_words
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.request import Request
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
@@ -46,13 +47,20 @@ class Proxy(Pools):
         self.authenticator = Authenticator(self.keys)
         self.slow = SlowQueries(settings, self.spawn)
         self.started_at = monotonic()
-        self.averages = Averages(self.started_at)
         self.stopping = False
         self.tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def cluster(self) -> Cluster:
         return self.hosts.cluster
+
+    @property
+    def averages(self) -> Averages:
+        return self.monitoring.averages
+
+    @property
+    def query_stats(self) -> QueryStats | None:
+        return self.monitoring.query_stats
 
     @property
     def routers(self) -> Mapping[tuple[str, str], Router]:

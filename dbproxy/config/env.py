@@ -7,7 +7,7 @@ from dbproxy.config.written import Assignment
 
 PREFIX = "DBPROXY_"
 # Names that deployments already set. Those of the design that concern later versions are not read at all.
-HONOURED = {
+HONOURED = {  # and the keys that they set
     "DATABASE_URL": "primary.url",
     "DATABASE_READ_REPLICAS": "replicas",
     "DATABASE_REPLICA_FAILOVER_THRESHOLD": "health.failure_threshold",
@@ -17,7 +17,7 @@ HONOURED = {
     "PGBOUNCER_POOL_SIZE": "pool.size",
     "PGBOUNCER_RESERVE_POOL_SIZE": "pool.reserve_size",
     "SLOW_QUERY_THRESHOLD_MS": "slow_query.threshold",
-    "QUERY_MONITORING_ENABLED": "slow_query.enabled",
+    "QUERY_MONITORING_ENABLED": "slow_query.enabled, query_stats.enabled",
     "DETAILED_HEALTH_CHECK_ENABLED": "http.detailed_health",
 }
 MILLISECONDS = {"DATABASE_REPLICA_HEALTH_CHECK_INTERVAL", "SLOW_QUERY_THRESHOLD_MS"}
@@ -32,7 +32,8 @@ def read_environment(environ: Mapping[str, str]) -> Iterator[Assignment]:
     for name, key in HONOURED.items():
         if value := environ.get(name, ""):
             milliseconds = name in MILLISECONDS and value.isdigit()
-            yield Assignment(tuple(key.split(".")), f"{value}ms" if milliseconds else value, name)
+            for one in key.split(", "):
+                yield Assignment(tuple(one.split(".")), f"{value}ms" if milliseconds else value, name)
     for name in sorted(environ):
         if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name):
             path = name.removeprefix(PREFIX).lower().split("__")

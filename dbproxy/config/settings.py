@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from dbproxy.config.monitoring import QueryStatsSettings
 from dbproxy.config.routing import HealthSettings, RoutingKeys, RoutingSettings
 from dbproxy.config.section import Section, setting
 from dbproxy.config.sections import (
@@ -71,6 +72,7 @@ class Settings(Section):
     routing: RoutingSettings = Field(default_factory=RoutingSettings)
     health: HealthSettings = Field(default_factory=HealthSettings)
     slow_query: SlowQuerySettings = Field(default_factory=SlowQuerySettings)
+    query_stats: QueryStatsSettings = Field(default_factory=QueryStatsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     databases: dict[str, DatabaseSettings] = Field(default_factory=dict)
     users: dict[str, UserSettings] = Field(default_factory=dict)

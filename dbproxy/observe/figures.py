@@ -169,6 +169,16 @@ class FeatureFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryStatsFigures:
+    """How many statements are counted apart, and what was added to `<other>`; `evicted` is since start."""
+
+    entries: int
+    memory_bytes: int
+    evicted: int
+    other_calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
@@ -179,6 +189,7 @@ class ProxyFigures:
     hosts: Sequence[HostFigures] = ()
     routes: Sequence[RouteFigures] = ()
     features: Sequence[FeatureFigures] = ()
+    query_stats: QueryStatsFigures | None = None  # None: statements are not counted
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state

@@ -28,6 +28,7 @@ from dbproxy.observe.figures import (
     PoolFigures,
     PoolStats,
     ProxyFigures,
+    QueryStatsFigures,
     RouteFigures,
 )
 from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
@@ -73,6 +74,8 @@ class ProxyCollector(Collector):
         yield from _host_metrics(figures.hosts)
         yield from _route_metrics(figures.routes)
         yield from _feature_metrics(figures.features)
+        if figures.query_stats is not None:
+            yield from _query_metrics(figures.query_stats)
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
@@ -319,3 +322,12 @@ def _feature_metrics(arms: Sequence[FeatureFigures]) -> Iterator[Metric]:
         for arm in arms:
             family.add_metric((label(arm.database), label(arm.user), arm.feature, arm.name), read(arm))
         yield family
+
+
+def _query_metrics(found: QueryStatsFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily("dbproxy_query_stats_entries", "Statements counted apart", found.entries)
+    yield GaugeMetricFamily("dbproxy_query_stats_memory_bytes", "Memory of their figures", found.memory_bytes)
+    yield CounterMetricFamily("dbproxy_query_stats_evicted", "Statements added to <other>", found.evicted)
+    yield CounterMetricFamily(
+        "dbproxy_query_stats_other_calls", "Calls of statements in <other>", found.other_calls
+    )

@@ -12,6 +12,7 @@ cdef class Loan:
     cdef public double heard_at
     cdef public double xact_start
     cdef public object request
+    cdef public double stalled
     cdef readonly bint changed
     cdef public bint told
     cdef public bint keeps_ready

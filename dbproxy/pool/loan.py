@@ -18,6 +18,7 @@ class Loan:
         self.heard_at = 0.0  # when the client had got all that it gets without sending more
         self.xact_start = 0.0
         self.request: Request | None = None  # the last one behind which it was asked what was left
+        self.stalled = 0.0  # seconds for which the client did not take its answer, and nobody has counted yet
         self.changed = False  # lent to another than the last time
         self.told = False  # the client has PostgreSQL's own last words
         # The client is told only later that its transaction has ended (session.ear).
@@ -30,6 +31,7 @@ class Loan:
         self.changed = changed
         self.since = self.answered_at = self.heard_at = self.xact_start = now
         self.served = 0
+        self.stalled = 0.0
         self.told = self.keeps_ready = self.cancels_later = False
 
     def end(self) -> Borrower | None:

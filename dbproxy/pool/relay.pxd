@@ -7,6 +7,7 @@ from dbproxy.pool.borrower cimport Borrower
 from dbproxy.pool.dialogue cimport Dialogue
 from dbproxy.pool.dues cimport Ours, Portal, Sent
 from dbproxy.pool.loan cimport Loan
+from dbproxy.pool.meter cimport Meter
 from dbproxy.pool.pool cimport Pool
 from dbproxy.pool.request cimport Request
 from dbproxy.pool.states cimport Member
@@ -36,6 +37,7 @@ cdef class Relay:
     cdef readonly double now
     cdef bint failed
     cdef readonly Answer answer
+    cdef readonly Meter meter
 
     cdef stop_retrying(self)
     @cython.locals(
@@ -56,7 +58,9 @@ cdef class Relay:
     cdef fail(self, bytes chunk, Py_ssize_t at, bint over)
     cdef notify(self, bytes chunk, Py_ssize_t at)
     @cython.locals(loan=Loan, client=Borrower, tenant=Tenant, total=double, arrived=double, wait=double, microseconds="long long")
-    cdef answered(self, Request request, double now)
+    cdef answered(self, Request request, Py_ssize_t at, double now)
+    cdef count(self, int kind, bytes chunk, Py_ssize_t at)
+    cpdef lose(self)
     cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
     cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1
     @cython.locals(first=int)

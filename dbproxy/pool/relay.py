@@ -13,6 +13,7 @@ from dbproxy.pool.failure import ends_unlent, fail, rescue
 from dbproxy.pool.inquiry import Inquiry
 from dbproxy.pool.insertions import STANDBY, hides
 from dbproxy.pool.loan import Loan
+from dbproxy.pool.meter import Meter, make_meter
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.preparation import forget_all
@@ -52,6 +53,9 @@ class Relay:
         self.now = 0.0  # when the chunk at hand came; 0: not asked yet
         self.failed = False  # the answer at hand has an error that its client sees
         self.answer = Answer(server, pool.tenant)
+        self.meter: Meter | None = make_meter(
+            pool.tenant, self.dialogue, self.loan, replica=pool.host is not None
+        )
 
     def stop_retrying(self) -> None:
         """The answer is over; what comes next is that to the request sent again."""
@@ -88,6 +92,8 @@ class Relay:
             else:
                 self.receive(kind, chunk, at)
         self.forward(framer.end)
+        if self.meter is not None:
+            self.meter.pass_chunk(framer.end)
         if state == KEPT:
             self.loan.keeps_ready = self.answer.forwarded = False
             self.loan.client.owe_ready()  # type: ignore[union-attr]  # who it is kept from
@@ -158,6 +164,8 @@ class Relay:
         self.place(at, skip, ahead)
         if not skip:
             self.answer.forwarded = True
+            if self.meter is not None:
+                self.count(kind, chunk, at)
 
     def ready(self, chunk: bytes, at: int) -> int:
         """ReadyForQuery: the answer at hand is over. OVER or KEPT if nothing more is due."""
@@ -188,7 +196,7 @@ class Relay:
         else:
             self.answer.forwarded = False
             if isinstance(pipeline.ended, Request):
-                self.answered(pipeline.ended, self.now)
+                self.answered(pipeline.ended, at, self.now)
             if client is not None and client.routed and not pipeline.empty():
                 self.forward(at + 6)
                 self.answer.sent = False
@@ -199,6 +207,8 @@ class Relay:
     def end_ours(self, at: int) -> None:
         """A Query of our own is over. What comes next may begin with a row, which has no mark."""
         pipeline = self.dialogue.pipeline
+        if self.meter is not None:
+            self.meter.skip(at + 6)
         self.splice.skip(at, at + 6)
         self.splice.dropping = pipeline.is_ours()
         if not self.splice.dropping:
@@ -214,6 +224,7 @@ class Relay:
         self.dialogue.failed = True
         payload = self.payload(chunk, at)
         client = self.loan.client
+        failing = None if self.meter is None else self.meter.find_failing()
         if (
             client is not None
             and client.routed
@@ -229,6 +240,8 @@ class Relay:
             self.server.condemn(
                 "a COPY with a Sync in its data has failed"
             )  # another reply may be on its way
+        if failing is not None and client is not None and not skip:
+            self.meter.fail(failing, self.answer.instead or payload, at + length_at(chunk, at), monotonic())  # type: ignore[union-attr]
         ahead, self.answer.ahead = self.answer.ahead, None
         self.place(at, skip, ahead)
         if self.answer.instead is not None:
@@ -247,8 +260,10 @@ class Relay:
             ahead = pipeline.take_fakes() if pipeline.fakes else None
             self.place(at, pipeline.is_ours(), ahead)
 
-    def answered(self, request: Request, now: float) -> None:
-        """A client's request is over: count and time it."""
+    def answered(self, request: Request, at: int, now: float) -> None:
+        """A client's request is over, by the ReadyForQuery at `at`: count and time it."""
+        if self.meter is not None:
+            self.meter.ready(request, at + 6, now)
         loan = self.loan
         client = loan.client
         loan.served += 1
@@ -269,6 +284,21 @@ class Relay:
         if client is not None and (tenant.gates or tenant.listeners):
             client.request_over(request, microseconds, self.failed)
         self.failed = False
+
+    # --- what statements cost ---
+
+    def count(self, kind: int, chunk: bytes, at: int) -> None:
+        """A reply that the client gets, a statement's last perhaps."""
+        if kind != ord("C") and kind != ord("s") and kind != ord("I"):
+            return
+        if not self.now:
+            self.now = monotonic()
+        self.meter.end(kind, chunk, at, self.now)  # type: ignore[union-attr]  # there is one
+
+    def lose(self) -> None:
+        """What the client has asked will not be answered."""
+        if self.meter is not None:
+            self.meter.lose(monotonic())
 
     # --- what only few replies need ---
 

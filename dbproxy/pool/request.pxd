@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.due cimport Due
 
 
@@ -11,6 +12,7 @@ cdef class Request(Due):
     cdef readonly Py_ssize_t at
     cdef public object refusal
     cdef public bytes bind
+    cdef public Shape shape
 
     cpdef note_text(self, bytes chunk, Py_ssize_t at)
 

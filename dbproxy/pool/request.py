@@ -1,5 +1,6 @@
 """A client's request: what one ReadyForQuery answers, a Query or all up to a Sync."""
 
+from dbproxy.sql.identity import Shape
 from dbproxy.wire.due import Due
 
 NO_TEXT = -1  # `at`: the text is a Parse's body, or there is none
@@ -22,15 +23,16 @@ class Request(Due):
     """One object from its first message to its ReadyForQuery.
 
     `chunk`, `at`: where its text is (wire.extended.statement_text). `arrived`: monotonic seconds. `bind`: its
-    last Bind, where a log line may have the values.
+    last Bind, where a log line may have the values. `shape`: of a Query that is to be counted (pool.meter).
     """
 
-    __slots__ = ("arrived", "at", "bind", "chunk", "refusal")
+    __slots__ = ("arrived", "at", "bind", "chunk", "refusal", "shape")
     arrived: float
     at: int
     bind: bytes | None
     chunk: bytes
     refusal: Refusal | None
+    shape: Shape | None
 
     def note_text(self, chunk: bytes, at: int) -> None:
         self.chunk = chunk
@@ -45,4 +47,5 @@ def new_request(arrived: float) -> Request:
     request.at = NO_TEXT
     request.bind = None
     request.refusal = None
+    request.shape = None
     return request

@@ -145,6 +145,7 @@ class Server(Member):
         """The client has gone. Roll back and keep the connection where its state is known; close it where not."""
         if self.state == CLOSED:
             return
+        self.relay.lose()
         self.loan.end()
         self.free(PARTNER_FULL)
         if half_sent or self.relay.framer.left or self.relay.answer.retrying or not self.dialogue.only_ours():

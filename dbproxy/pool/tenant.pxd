@@ -24,6 +24,7 @@ cdef class Tenant:
     cdef public bint tells_positions
     cdef readonly object recall
     cdef public bint recalls
+    cdef readonly object query_stats
     cdef readonly list features
     cdef public tuple gates
     cdef public tuple listeners

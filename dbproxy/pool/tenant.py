@@ -7,6 +7,7 @@ from typing import Any
 from dbproxy.config import PoolSettings
 from dbproxy.features.mode import Feature
 from dbproxy.gates import Gate, Listener
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.commits import Commits
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
@@ -31,8 +32,9 @@ class Tenant:
         classifier: StatementCache | None = None,
         forget_statements: Callable[[], object] | None = None,
         commits: Commits | None = None,
+        query_stats: QueryStats | None = None,
     ) -> None:
-        """`forget_statements` is called after DDL."""
+        """`forget_statements` is called after DDL; `query_stats`: where its statements are counted."""
         self.database = database
         self.user = user
         self.settings = settings
@@ -51,6 +53,7 @@ class Tenant:
         self.tells_positions = True  # its servers say where a commit is
         self.recall = Recall(able=settings.mode != "session")
         self.recalls = False  # somebody here uses currval or lastval so that it pins
+        self.query_stats = query_stats
         self.features: list[Feature] = []
         self.gates: tuple[Gate[Query, Any], ...] = ()  # asked in this order; none for most
         self.listeners: tuple[Listener[Query], ...] = ()

@@ -152,6 +152,8 @@ class Client(Connection):
         """The server connection broke. The client goes, too, as it would without us, unless nothing is lost."""
         if not self.route.survives(error, told):
             asked = self.describe_request()
+            if self.server is not None:
+                self.server.relay.lose()
             self.route.leave_host()
             self.server = None
             self.disconnect("server lost", None if told else error, asked)

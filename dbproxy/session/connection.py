@@ -99,9 +99,11 @@ class Connection(Borrower):
 
     def resume_writing(self) -> None:
         self.full = False
-        self.stalled_since = 0.0
+        since, self.stalled_since = self.stalled_since, 0.0
         self.free(SELF_FULL)
         if self.server is not None:
+            if not self.server.dialogue.pipeline.empty():
+                self.server.loan.stalled += monotonic() - max(since, self.server.loan.answered_at)
             self.server.free(PARTNER_FULL)
 
     # --- the end ---

@@ -8,6 +8,7 @@ from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear
 from dbproxy.session.inbound cimport Inbound
 from dbproxy.session.loan cimport Lending
+from dbproxy.session.portals cimport Portals
 from dbproxy.session.replay cimport Replay
 from dbproxy.session.route cimport Route
 from dbproxy.session.series cimport Series
@@ -35,6 +36,7 @@ cdef class Intake:
     cdef readonly object gateway
     cdef readonly bint shares
     cdef readonly bint tracks
+    cdef readonly Portals portals
     cdef readonly Splice splice
     cdef public Request unfinished
     cdef readonly bint discarding

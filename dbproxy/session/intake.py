@@ -15,6 +15,7 @@ from dbproxy.session.connection import DUE_LIMIT, Connection
 from dbproxy.session.ear import Ear
 from dbproxy.session.gateway import Gateway
 from dbproxy.session.loan import Lending
+from dbproxy.session.portals import Portals
 from dbproxy.session.replay import NOTHING_YET, SPOILED
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
@@ -52,6 +53,9 @@ class Intake:
         self.gateway = Gateway(client, translator, ear, route)
         self.shares: bool = state.shares
         self.tracks: bool = state.tracks
+        counts = client.pool.tenant.query_stats is not None
+        # What is counted; None: nothing is.
+        self.portals = Portals(self.prepared, state.find_shape, shares=self.shares) if counts else None
         self.splice = Splice()
         self.unfinished: Request | None = None  # something of it has been sent, but not all
         self.discarding = False  # a request has failed without a server: up to its Sync nothing is looked at
@@ -192,6 +196,8 @@ class Intake:
         prepared, series = self.prepared, self.series
         request.note_text(chunk, at)
         shape = self.route.judge.classify(chunk, at) if self.tracks else NO_SHAPE
+        if self.portals is not None:
+            request.shape = shape if self.tracks else self.route.judge.classify(chunk, at)
         if shape.harmless and series.restored is None:
             shape.count()
             server.dialogue.pipeline.expect(ord("Q"), request)
@@ -218,11 +224,17 @@ class Intake:
         new = self.translator.translate(server, kind, chunk, at, stop)
         if new is not None:
             self.splice.replace(at, stop, new)
+        if self.portals is not None and not self.series.waits:
+            self.portals.note(kind, server.dialogue.pipeline, chunk, at, stop)
 
     def execute(self, server: Server, chunk: bytes, at: int) -> None:
         series = self.series
         series.executes = True
-        server.dialogue.pipeline.expect(ord("E"))
+        if self.portals is None:
+            server.dialogue.pipeline.expect(ord("E"))
+        else:
+            due = self.portals.execute(chunk, at, self.client.inbound.arrived)
+            server.dialogue.pipeline.expect(ord("E"), due)
         if series.restores is not None:
             behind = spell_ours(server.dialogue, series.restores, simple=False)
             self.splice.insert(at + length_at(chunk, at), behind)

@@ -17,7 +17,7 @@ cdef list BIND_HEADERS
 cpdef bytes cut(bytes chunk, Py_ssize_t start, Py_ssize_t stop)
 
 @cython.locals(buffer="const unsigned char *")
-cdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end)
+cpdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end) except -2
 
 @cython.locals(stop=Py_ssize_t)
 cpdef tuple parse_parts(bytes chunk, Py_ssize_t at, Py_ssize_t end)

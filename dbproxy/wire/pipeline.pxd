@@ -31,6 +31,7 @@ cdef class Pipeline:
     cpdef bytes take_fakes(self)
     cpdef int peek(self)
     cpdef bint is_ours(self)
+    cpdef Due last_note(self)
     @cython.locals(place=Py_ssize_t)
     cpdef Due failing_note(self)
     cpdef list notes_of(self, int kind)

@@ -173,6 +173,10 @@ class Pipeline:
         """The note of the oldest entry, None if nothing is due."""
         return self.notes[self.head] if self.head < len(self.due) else None
 
+    def last_note(self) -> Due | None:
+        """The note of the newest entry, None if nothing is due."""
+        return self.notes[len(self.notes) - 1] if self.head < len(self.due) else None
+
     def next_sync_is_ours(self) -> bool:
         """Whether PostgreSQL discards, after an error, only up to a Sync that we have sent."""
         return next((entry & SKIP != 0 for entry in self.due[self.head :] if entry & KIND == ord("S")), False)

@@ -10,6 +10,7 @@ from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
+from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import IDLE, LOGIN
@@ -78,6 +79,7 @@ class Transport:
 @dataclass
 class FakeHouse:
     settings: Settings = field(default_factory=settings)
+    query_stats: QueryStats | None = None
     users: Users = field(default_factory=Users)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
     hubs: dict[str, Hub] = field(default_factory=dict)

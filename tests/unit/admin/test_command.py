@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.admin.command import Assignment, Command, Question, parse, split
+from dbproxy.admin.command import Assignment, Command, Question, Report, parse, split
 from dbproxy.errors import CommandFailed
 
 
@@ -103,3 +103,25 @@ def test_open_quote_is_not_taken_for_the_end_of_a_name() -> None:
     assert split('PAUSE "a; RESUME') == ['PAUSE "a; RESUME']
     with pytest.raises(CommandFailed, match="invalid command"):
         parse('PAUSE "a; RESUME')
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("SHOW QUERIES", {}),
+        ("show queries window '5m' order by P95 limit 20", {"window": "5m", "sort": "p95", "limit": "20"}),
+        ("SHOW QUERIES ORDER BY calls DESC", {"sort": "calls"}),
+        ("SHOW QUERIES LIMIT 3", {"limit": "3"}),
+    ],
+)
+def test_show_queries(text: str, words: dict[str, str]):
+    assert parse(text) == Report(words)
+
+
+def test_show_query():
+    assert (
+        parse("SHOW QUERY 0123456789ABCDEF")
+        == parse("SHOW QUERY '0123456789abcdef'")
+        == Report({}, "0123456789abcdef")
+    )
+    assert parse("RESET QUERIES") == Command("reset", "QUERIES", "RESET QUERIES")

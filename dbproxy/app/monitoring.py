@@ -1,0 +1,31 @@
+"""What the whole proxy counts beside its pools."""
+
+from dbproxy.admin.averages import Averages
+from dbproxy.config.monitoring import QueryStatsSettings
+from dbproxy.observe.querystats import QueryStats
+
+
+class Monitoring:
+    """Of one proxy, since `now` (monotonic seconds)."""
+
+    def __init__(self, settings: QueryStatsSettings, now: float) -> None:
+        self.averages = Averages(now)
+        self.query_stats = make_query_stats(settings, now)
+
+    def sweep(self, now: float) -> None:
+        """Once a second."""
+        if self.query_stats is not None:
+            self.query_stats.sweep(now)
+
+
+def make_query_stats(settings: QueryStatsSettings, now: float) -> QueryStats | None:
+    """None if statements are not counted."""
+    if not settings.enabled:
+        return None
+    return QueryStats(
+        settings.capacity,
+        settings.memory_limit,
+        now,
+        by_user=settings.by_user,
+        track_utility=settings.track_utility,
+    )

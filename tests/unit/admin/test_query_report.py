@@ -1,0 +1,51 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbproxy.admin.query_report import fetch, report_changes, spell_address
+from dbproxy.errors import ConfigurationError, ProxyError
+from dbproxy.observe.snapshots import Snapshot, write
+from tests.unit.admin.house import settings
+
+NOBODY = {"DBPROXY_HTTP__PORT": "1"}
+ROW: dict[str, Any] = {
+    "id": "a", "database": "", "user": "", "role": "", "text": "SELECT a", "calls": 50, "total_us": 9, "p95_us": 9,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "http://127.0.0.1:9127"), ("::", "http://[::1]:9127"), ("db", "http://db:9127")],
+)
+def test_address(host: str, address: str):
+    assert spell_address(settings(DBPROXY_HTTP__HOST=host)) == address
+
+
+def test_nobody_answers():
+    with pytest.raises(ProxyError, match=r"no proxy answers at http://127\.0\.0\.1:1"):
+        fetch(settings(**NOBODY), {})
+
+
+def test_no_folder_is_a_mistake():
+    with pytest.raises(ConfigurationError, match="state_dir is empty"):
+        report_changes(settings(), 86400)
+
+
+def test_newest_snapshot_stands_for_a_proxy_that_does_not_answer(tmp_path: Path):
+    here = settings(DBPROXY_QUERY_STATS__STATE_DIR=str(tmp_path), **NOBODY)
+    with pytest.raises(ProxyError, match="no proxy answers"):
+        report_changes(here, 86400)
+    write(tmp_path, Snapshot(1e9, 3600, []))
+    write(tmp_path, Snapshot(1e9 + 86400, 3600, [ROW]))
+    head, line = report_changes(here, 86400)
+    assert "24.0 h before" in head
+    assert line.startswith("new")
+    assert report_changes(here, 0)[1] == "nothing is new, gone, slower or more frequent"
+
+
+def test_broken_snapshot_is_told(tmp_path: Path):
+    here = settings(DBPROXY_QUERY_STATS__STATE_DIR=str(tmp_path), **NOBODY)
+    (tmp_path / "queries-20231114T221320Z.jsonl").write_text("{}")
+    with pytest.raises(ProxyError, match="cannot be read"):
+        report_changes(here, 86400)
