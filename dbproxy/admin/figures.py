@@ -136,7 +136,7 @@ def pool_figures(
         sv_login=sum(pool.opening for pool in pools),
         maxwait_us=int(1e6 * max(longest_wait(pool, now) for pool in pools)),
         pins=pins,
-        refusals=dict(pool.tenant.refusals),
+        refusals=dict(pool.tenant.stats.refusals),
         pool_mode=pool.settings.mode,
     )
 

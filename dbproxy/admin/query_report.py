@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from dbproxy.config import Settings
 from dbproxy.errors import ConfigurationError, ProxyError
@@ -27,7 +27,9 @@ def fetch(settings: Settings, words: dict[str, str]) -> str:
     """What `/metrics/queries` answers; ProxyError if nobody does, or with what is wrong."""
     address = spell_address(settings)
     try:
-        with urlopen(f"{address}/metrics/queries?{urlencode(words)}", timeout=TIMEOUT) as answer:  # noqa: S310  # http
+        with urlopen(
+            make_request(settings, f"{address}/metrics/queries?{urlencode(words)}"), timeout=TIMEOUT
+        ) as answer:  # noqa: S310  # http
             return str(answer.read().decode())
     except HTTPError as error:
         raise ProxyError(read_reason(error)) from None
@@ -37,6 +39,12 @@ def fetch(settings: Settings, words: dict[str, str]) -> str:
             f"no proxy answers at {address}: {reason}",
             hint="Its address is http.host and http.port; give --config, or DBPROXY_HTTP__PORT.",
         ) from None
+
+
+def make_request(settings: Settings, url: str) -> Request:
+    """With the token, if there is one."""
+    token = settings.http.token.get_secret_value()
+    return Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310  # http
 
 
 def read_reason(error: HTTPError) -> str:

@@ -75,6 +75,7 @@ EVENTS = {
     "slow queries not logged": "of so many only a sample was logged; `longest_ms` is the longest of the others",
     "slow query": "over `slow_query.threshold`; `wait_ms` and `run_ms` are its parts; without literals",
     "slow query plan": "what PostgreSQL would do for it, without literals (`slow_query.explain`)",
+    "snapshot of queries not written": "`query_stats.state_dir` cannot be written to; it is tried again with the next",
     "statement goes to the primary from now on: replicas failed to answer it": "too often; [routing.md](routing.md)",
     "task failed": "as `internal error`",
     "the slow build runs": "the hot modules are not compiled: install with a C compiler",

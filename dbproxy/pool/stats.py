@@ -48,6 +48,7 @@ class PoolStats:
         self.replay_count = 0
         self.pin_counts: Counter[str] = Counter()  # how often a pin began, by reason
         self.refused_pin_counts: Counter[str] = Counter()  # by reason
+        self.refusals: Counter[str] = Counter()  # requests that failed without a server, by SQLSTATE
         self.query_buckets = NONE.copy()
         self.xact_buckets = NONE.copy()
         self.wait_buckets = NONE.copy()

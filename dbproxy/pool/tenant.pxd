@@ -12,7 +12,6 @@ cdef class Tenant:
     cdef public object settings
     cdef public double slow_after
     cdef readonly PoolStats stats
-    cdef readonly object refusals
     cdef readonly object statements
     cdef readonly object parameter_sets
     cdef readonly StatementCache classifier

@@ -1,6 +1,5 @@
 """One database and user: what all pools of theirs share, whichever host those lead to."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +39,6 @@ class Tenant:
         self.settings = settings
         self.slow_after = slow_after
         self.stats = PoolStats()
-        self.refusals: Counter[str] = Counter()  # requests that failed without a server, by SQLSTATE
         self.statements = Statements(settings.statement_cache_size)
         self.parameter_sets = ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)

@@ -305,7 +305,7 @@ class Intake:
     def drop_request(self, error: ProxyError) -> None:
         """Answer the request that waits with the error, which is raised if it ends the connection."""
         client, mover = self.client, self.route.mover
-        client.pool.tenant.refusals[error.sqlstate] += 1
+        client.pool.tenant.stats.refusals[error.sqlstate] += 1
         repeats, mover.repeats = mover.repeats, None
         if error.severity == "FATAL" or repeats:  # a transaction is open, to the client
             raise error

@@ -70,7 +70,7 @@ def test_pools_of_one_tenant_are_told_apart_by_host() -> None:
     replica = house.add_router(primary).reach(house.cluster.member("replica1")).pool
     house.add_server(replica)
     house.queue(house.add_client(primary), now)
-    primary.tenant.refusals["53300"] += 1
+    primary.tenant.stats.refusals["53300"] += 1
     figures = read_figures(house, now + 2)
     at_primary, at_replica = figures.host_pools
     assert (at_primary.host, at_primary.waiting, at_primary.longest_wait_s) == ("primary", 1, 2.0)

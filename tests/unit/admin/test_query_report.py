@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from dbproxy.admin.query_report import fetch, report_changes, spell_address
+from dbproxy.admin.query_report import fetch, make_request, report_changes, spell_address
 from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe.snapshots import Snapshot, write
 from tests.unit.admin.house import settings
@@ -19,7 +19,14 @@ ROW: dict[str, Any] = {
     [("0.0.0.0", "http://127.0.0.1:9127"), ("::", "http://[::1]:9127"), ("db", "http://db:9127")],
 )
 def test_address(host: str, address: str):
-    assert spell_address(settings(DBPROXY_HTTP__HOST=host)) == address
+    assert spell_address(settings(DBPROXY_HTTP__HOST=host, DBPROXY_HTTP__TOKEN="t" * 32)) == address
+
+
+def test_token_goes_with_the_question():
+    assert make_request(settings(), "http://db:1").headers == {}
+    assert make_request(settings(DBPROXY_HTTP__TOKEN="t" * 32), "http://db:1").headers == {
+        "Authorization": "Bearer " + "t" * 32
+    }
 
 
 def test_nobody_answers():

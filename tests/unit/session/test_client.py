@@ -164,7 +164,7 @@ def test_what_fails_without_a_server_is_counted_by_its_sqlstate(client: Client):
     ask(client, READ)
     error = QueryWaitTimeout("no server")
     refuse(client, error)
-    assert client.pool.tenant.refusals == {"53300": 1}
+    assert client.pool.tenant.stats.refusals == {"53300": 1}
 
 
 def test_fatal_one_ends_the_connection(client: Client):
