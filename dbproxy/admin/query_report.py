@@ -26,10 +26,9 @@ def spell_address(settings: Settings) -> str:
 def fetch(settings: Settings, words: dict[str, str]) -> str:
     """What `/metrics/queries` answers; ProxyError if nobody does, or with what is wrong."""
     address = spell_address(settings)
+    request = make_request(settings, f"{address}/metrics/queries?{urlencode(words)}")
     try:
-        with urlopen(
-            make_request(settings, f"{address}/metrics/queries?{urlencode(words)}"), timeout=TIMEOUT
-        ) as answer:  # noqa: S310  # http
+        with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # http
             return str(answer.read().decode())
     except HTTPError as error:
         raise ProxyError(read_reason(error)) from None
