@@ -1,4 +1,4 @@
-"""What is served over HTTP: `/metrics` for Prometheus, and what `admin.probes` tells of the proxy's health."""
+"""What is served over HTTP: `/metrics`, the page at `/`, what `admin.probes` tells of health, and what statements cost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,6 +10,7 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.figures import read_figures
 from dbproxy.admin.guard import OPEN, is_trusted
 from dbproxy.admin.house import House
+from dbproxy.admin.page import Page
 from dbproxy.admin.probes import Probes
 from dbproxy.admin.query_pages import QueryPages
 from dbproxy.errors import ConfigurationError
@@ -33,6 +34,7 @@ class Endpoints:
             )
         )
         self.probes = Probes(house, self.trusts)
+        self.page = Page(house)
         self.bound_to = house.settings.http.host
         self.runner: web.AppRunner | None = None
 
@@ -45,6 +47,7 @@ class Endpoints:
         application = web.Application(middlewares=[self.guard])
         application.add_routes([web.get("/metrics", self.metrics), *self.probes.routes()])
         application.add_routes(QueryPages(self.house).routes())
+        application.add_routes(self.page.routes())
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_TIMEOUT)
         await self.runner.setup()
         try:
@@ -56,9 +59,11 @@ class Endpoints:
                 hint="Change http.port (DBPROXY_HTTP__PORT); 0 turns the HTTP endpoints off.",
             ) from error
         self.probes.start()
+        self.page.start()
 
     async def stop(self) -> None:
         if self.runner is not None:
+            await self.page.stop()
             await self.runner.cleanup()
             self.runner = None
             await self.probes.stop()

@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from dbproxy.observe.floods import Floods, describe, kind_of
+from dbproxy.observe.journal import journal
 from dbproxy.observe.masking import mask_event
 from dbproxy.observe.traceback import format_traceback
 
@@ -169,6 +170,7 @@ def _common() -> list[Any]:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(format_traceback),
         mask_event,
+        journal.note,
         _order,
     ]
 
