@@ -1,4 +1,4 @@
-"""What is served over HTTP: `/metrics`, the page at `/`, what `admin.probes` tells of health, and what statements cost."""
+"""What is served over HTTP: `/metrics`, the page at `/`, what statements cost, and what `admin.probes` tells of health."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
