@@ -1,4 +1,4 @@
-"""What is served over HTTP: `/metrics`, the page at `/`, what statements cost, and what `admin.probes` tells of health."""
+"""What is served over HTTP: `/metrics`, the page at `/`, what statements cost, and the proxy's health (`admin.probes`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
