@@ -1,4 +1,4 @@
-"""What is served over HTTP: `/metrics`, the page at `/`, what statements cost, and the proxy's health (`admin.probes`)."""
+"""What is served over HTTP: `/metrics`, the page at `/`, what statements cost, and health (`admin.probes`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
