@@ -84,6 +84,9 @@ def pgbouncer_metrics(figures: ProxyFigures, version: str) -> Iterator[Metric]:
     limit = figures.max_client_conn
     for name in ("connections", "conn"):
         yield GaugeMetricFamily(f"pgbouncer_config_max_client_{name}", "Most client connections", limit)
+    yield GaugeMetricFamily(
+        "pgbouncer_config_max_user_connections", "Most server connections of a user; 0: any", 0
+    )
     yield from _lists(figures)
     yield from _databases(figures.databases)
     yield from _pools(figures.pools)

@@ -189,11 +189,12 @@ def retry(answer: Answer, fields: dict[str, str], due: Mention) -> bool:
     if statement is None or not is_stale(fields):
         return False
     client = answer.loan.client
-    changed = fields["C"] in ALTERED
-    if fields["C"] == "0A000" and client is not None and client.looks_elsewhere(statement):
+    # The columns are others; after the other errors they may be the same, and who was told them is told if not.
+    changed = fields["C"] == "0A000"
+    if changed and client is not None and client.looks_elsewhere(statement):
         return False
     statement.renew()
-    if not changed:
+    if fields["C"] not in ALTERED:
         answer.server.condemn("its prepared statements were changed unseen")  # and what else, is not known
     if (
         client is None

@@ -98,7 +98,7 @@ def test_a_wish_that_is_none_is_refused(client: psycopg.Connection, name: str):
         f"SET dbproxy.{name} TO {WRONG[name]}",
         f"SELECT set_config('dbproxy.{name}', '{WRONG[name]}', false)",
     ):
-        with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"dbproxy.{name} is .*{WRONG[name]}"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"dbproxy.{name} is "):
             client.execute(statement)
         with pytest.raises(psycopg.errors.InvalidParameterValue):
             client.execute(statement, prepare=True)

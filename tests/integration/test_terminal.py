@@ -77,7 +77,7 @@ def test_actions_are_done_and_confirmed(proxy: Proxy):
     ("words", "environ", "code", "told"),
     [
         (["admin", "NONSENSE"], {}, 1, "invalid command 'NONSENSE', use SHOW HELP;"),
-        (["admin", "SET nonsense = 1"], {}, 1, "What can be SET: pool."),
+        (["admin", "SET nonsense = 1"], {}, 1, "What can be SET: log."),
         (["admin", "SHOW STATE"], {"PGPASSWORD": "wrong"}, 1, "password authentication failed"),
         (["admin", "SHOW STATE", "--port", "1"], {}, 1, "cannot connect to the console at 127.0.0.1:1"),
         (["top", "--once", "--port", "1"], {}, 1, "cannot connect to the console at 127.0.0.1:1"),
@@ -101,7 +101,7 @@ def test_top_shows_all_of_it_once(proxy: Proxy):
         done = run(proxy, "top", "--once")
     assert done.returncode == 0
     titles = [line.split()[0] for line in done.stdout.splitlines() if line[:1].isupper()]
-    assert titles == ["HOSTS", "POOLS", "TRAFFIC", "HOLDERS", "WAITS"]
+    assert titles == ["HOSTS", "POOLS", "TRAFFIC", "HOLDERS", "WAITS", "QUERIES"]
     assert "idle in transaction" in done.stdout
     assert "hunter2" not in done.stdout
     assert "\x1b" not in done.stdout
@@ -169,7 +169,7 @@ def test_wait_that_timed_out_names_the_holder_to_the_application_and_in_the_log(
         detail = str(raised.value.diag.message_detail)
         assert '"pinner"' in detail
         assert ", pinned (temp), last: CREATE TEMP TABLE mine (word text DEFAULT $?)" in detail
-        (line,) = [line for line in proxy.log_lines() if line["event"] == "query_wait_timeout"]
+        (line,) = [line for line in proxy.log_lines() if line.get("limit") == "query_wait_timeout"]
         assert (line["level"], line["refused"], len(line["holders"])) == ("warning", 1, 1)
         assert "CREATE TEMP TABLE mine" in line["holders"][0]
         assert "hunter2" not in f"{raised.value}{detail}{proxy.log()}"
