@@ -10,7 +10,7 @@ WORKDIR /src
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY dbproxy dbproxy
 # The last line fails the build if a hot module was not compiled: the image is never the slow build by accident.
-RUN /opt/dbproxy/bin/pip install --no-cache-dir --disable-pip-version-check . \
+RUN /opt/dbproxy/bin/pip install --no-cache-dir --disable-pip-version-check '.[tracing]' \
     && cd / \
     && /opt/dbproxy/bin/python -c 'import dbproxy, sys; sys.exit(not dbproxy.compiled())'
 

@@ -128,10 +128,12 @@ def check(config: ConfigFile = None, set_: Overrides = None) -> None:
     with reporting():
         settings = load_settings(config, overrides)
         from dbproxy.app.proxy import read_users
+        from dbproxy.app.tracing import check_tracing
         from dbproxy.routing.plugins import load_plugin
 
         read_users(settings)  # a mistake in the users' file is one, too
         load_plugin(settings.routing.plugin)
+        check_tracing(settings)
         for line in describe(settings):
             typer.echo(line)
 

@@ -19,8 +19,9 @@ from dbproxy.errors import CommandFailed
 log = structlog.get_logger(__name__)
 
 # And the key that is meant by the section's name alone; "": none is.
-SECTIONS = {"log": "level", "pool": "", "routing": "mode", "slow_query": "threshold"}
-UNFIT = frozenset({"routing.plugin", "routing.rules"})  # they name code, or are no one value
+SECTIONS = {"log": "level", "pool": "", "routing": "mode", "slow_query": "threshold", "tracing": "mode"}
+# Which name code, are no one value, or may hold a secret.
+UNFIT = frozenset({"routing.plugin", "routing.rules", "tracing.endpoint", "tracing.headers"})
 
 
 def assign(house: House, assignment: Assignment) -> str:

@@ -51,6 +51,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         routes=route_figures(house),
         features=feature_figures(house),
         query_stats=query_stats_figures(house.query_stats),
+        traces=house.tracing.figures(),
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),

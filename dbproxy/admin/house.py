@@ -7,6 +7,7 @@ from dbproxy.admin.averages import Averages
 from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings
+from dbproxy.observe.figures import TraceFigures
 from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
@@ -24,6 +25,13 @@ class Process(Protocol):
 
     def shut_down(self, awaited: str) -> None:
         """End: at once, or when "servers" are free, or "clients" have left."""
+
+
+class Tracing(Protocol):
+    """app.tracing."""
+
+    def figures(self) -> TraceFigures: ...
+    def hear_http(self, method: str, route: str, status: int, traceparent: str, begun: float) -> None: ...
 
 
 class House(Protocol):
@@ -47,6 +55,8 @@ class House(Protocol):
     def query_stats(self) -> QueryStats | None: ...
     @property
     def averages(self) -> Averages: ...
+    @property
+    def tracing(self) -> Tracing: ...
     @property
     def started_at(self) -> float: ...
     @property

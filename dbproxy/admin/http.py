@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from dbproxy import __version__, compiled
 from dbproxy.admin.figures import read_figures
@@ -19,6 +20,7 @@ from dbproxy.observe.figures import ProxyFigures
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 from dbproxy.pool.stats import BOUNDS_US
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 STOP_TIMEOUT = 1.0  # seconds for requests under way
 
 
@@ -44,7 +46,7 @@ class Endpoints:
         if not http.port:
             return
         self.bound_to = http.host
-        application = web.Application(middlewares=[self.guard])
+        application = web.Application(middlewares=[self.trace, self.guard])
         application.add_routes([web.get("/metrics", self.metrics), *self.probes.routes()])
         application.add_routes(QueryPages(self.house).routes())
         application.add_routes(self.page.routes())
@@ -81,6 +83,23 @@ class Endpoints:
     def trusts(self, request: web.Request) -> bool:
         authorization = request.headers.get("Authorization", "")
         return is_trusted(self.house.settings, self.bound_to, authorization)
+
+    @web.middleware
+    async def trace(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tell tracing of each request."""
+        begun, status = monotonic(), 500
+        try:
+            answer = await handler(request)
+            status = answer.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else ""
+            method = request.method if request.method in METHODS else "_OTHER"
+            self.house.tracing.hear_http(method, route, status, request.headers.get("traceparent", ""), begun)
+        return answer
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The figures are read here; writing them down takes milliseconds and is left to a thread."""

@@ -46,6 +46,7 @@ class Lifecycle:
         try:
             await self.listen(settings)
             await endpoints.start()
+            proxy.tracing.start()
             proxy.warm_up()
             proxy.spawn(Janitor(proxy).run())
             proxy.hosts.watch(proxy.spawn)
@@ -56,6 +57,7 @@ class Lifecycle:
         finally:
             self.stop_listening()
             await endpoints.stop()
+            await asyncio.to_thread(proxy.tracing.stop)
             await self.end_tasks()
         logs.sweep(math.inf)
         log.info("proxy stopped")

@@ -10,6 +10,7 @@ from dbproxy.app import catalogs
 from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
 from dbproxy.app.hosts import Hosts
 from dbproxy.app.monitoring import Monitoring
+from dbproxy.app.tracing import Tracing
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
@@ -35,6 +36,8 @@ NEVER = float("inf")
 
 class Pools:
     """Base of `Proxy`: by database and user, and where their connections go."""
+
+    tracing: Tracing
 
     def __init__(self, settings: Settings, users: Users) -> None:
         self.settings = settings
@@ -66,6 +69,7 @@ class Pools:
             pool = self.pools[database, user] = self.make_pool(
                 database, user, limits, {}, self.monitoring.query_stats
             )
+            self.tracing.attend([pool.tenant])
         return pool
 
     def find_router(self, database: str, user: str) -> Router | None:

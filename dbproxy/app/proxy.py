@@ -13,6 +13,7 @@ from dbproxy.admin.console import Console
 from dbproxy.admin.house import Process
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.app.slow import SlowQueries
+from dbproxy.app.tracing import Tracing, check_tracing
 from dbproxy.auth.client_login import Authenticator
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
@@ -46,6 +47,7 @@ class Proxy(Pools):
         Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
         self.slow = SlowQueries(settings, self.spawn)
+        self.tracing = Tracing(settings)
         self.started_at = monotonic()
         self.stopping = False
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -131,6 +133,7 @@ class Proxy(Pools):
     def apply(self, settings: Settings) -> None:
         """Use other settings. ConfigurationError if their users' file or plugin is bad: then nothing has changed."""
         users, plugin = read_users(settings), load_plugin(settings.routing.plugin)
+        check_tracing(settings)
         moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
                  != self.place(settings, users, pool)]  # fmt: skip
         self.settings, self.users = settings, users
@@ -138,6 +141,8 @@ class Proxy(Pools):
         self.hosts.apply(settings, plugin)
         self.hosts.watch(self.spawn)
         self.slow.settings = settings
+        self.tracing.apply(settings)
+        self.tracing.attend(pool.tenant for pool in self.pools.values())
         for login in self.registry:
             self.give_router(login)
             if login.client is not None:

@@ -6,8 +6,9 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from dbproxy.config.env import HONOURED, MILLISECONDS
+from dbproxy.config.env import HONOURED, MILLISECONDS, SWITCHES
 from dbproxy.config.keys import NAMED, name_kind, needs_restart, show_default, walk_keys
+from dbproxy.config.otel import NAMES as OTEL
 from dbproxy.config.sections import ReplicaSettings
 from dbproxy.config.settings import Settings
 
@@ -83,8 +84,11 @@ def _write_variables() -> Iterator[str]:
     yield ""
     yield from ("| name | sets |", "|---|---|")
     for name, key in HONOURED.items():
-        unit = ", in milliseconds" if name in MILLISECONDS else ""
+        unit = (
+            ", in milliseconds" if name in MILLISECONDS else ", to `on` or `off`" if name in SWITCHES else ""
+        )
         yield f"| `{name}` | `{key}`{unit} |"
+    yield f"| {', '.join(f'`{name}`' for name in OTEL)} | `[tracing]`, as OpenTelemetry's specification says |"
 
 
 if __name__ == "__main__":

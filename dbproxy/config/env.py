@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from dbproxy.config.otel import read_otel
 from dbproxy.config.written import Assignment
 
 PREFIX = "DBPROXY_"
@@ -19,6 +20,13 @@ HONOURED = {  # and the keys that they set
     "SLOW_QUERY_THRESHOLD_MS": "slow_query.threshold",
     "QUERY_MONITORING_ENABLED": "slow_query.enabled, query_stats.enabled",
     "DETAILED_HEALTH_CHECK_ENABLED": "http.detailed_health",
+    "DATADOG_ENABLED": "tracing.mode",
+    "APM_SAMPLE_RATE": "tracing.sample_rate",
+    "APM_ENABLE_DATABASE_TRACING": "tracing.database",
+    "APM_ENABLE_HTTP_TRACING": "tracing.http",
+}
+SWITCHES = {
+    "DATADOG_ENABLED": {"true": "on", "1": "on", "yes": "on", "false": "off", "0": "off", "no": "off"}
 }
 MILLISECONDS = {"DATABASE_REPLICA_HEALTH_CHECK_INTERVAL", "SLOW_QUERY_THRESHOLD_MS"}
 # Kubernetes gives pods such names for a service that is called "dbproxy"; DBPROXY_PURE belongs to the build.
@@ -29,11 +37,13 @@ _NOT_OURS = re.compile(
 
 def read_environment(environ: Mapping[str, str]) -> Iterator[Assignment]:
     """What the environment sets, in rising precedence; names with our prefix are keys, known or not."""
+    yield from read_otel(environ)
     for name, key in HONOURED.items():
         if value := environ.get(name, ""):
             milliseconds = name in MILLISECONDS and value.isdigit()
+            meant = SWITCHES.get(name, {}).get(value.lower(), value)
             for one in key.split(", "):
-                yield Assignment(tuple(one.split(".")), f"{value}ms" if milliseconds else value, name)
+                yield Assignment(tuple(one.split(".")), f"{value}ms" if milliseconds else meant, name)
     for name in sorted(environ):
         if name.startswith(PREFIX) and not _NOT_OURS.fullmatch(name):
             path = name.removeprefix(PREFIX).lower().split("__")

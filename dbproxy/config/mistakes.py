@@ -102,7 +102,7 @@ def _show_value(path: Path, value: object) -> str:
     """` = "value"`, with nothing in it that may be a password; nothing for a table or list."""
     if not isinstance(value, str | bool | int | float):
         return ""
-    secret = path[-1] in ("url", "token") or (
+    secret = path[-1] in ("url", "token", "endpoint", "headers") or (
         isinstance(value, str) and (path[-1] == "replicas" or may_hold_secret(value))
     )
     return f" = {json.dumps(HIDDEN if secret else value, ensure_ascii=False)}"

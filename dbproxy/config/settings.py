@@ -21,6 +21,7 @@ from dbproxy.config.sections import (
     SlowQuerySettings,
     UserSettings,
 )
+from dbproxy.config.tracing import TracingSettings
 from dbproxy.config.units import Unit
 from dbproxy.config.url import Host
 from dbproxy.errors import ConfigurationError
@@ -74,6 +75,7 @@ class Settings(Section):
     slow_query: SlowQuerySettings = Field(default_factory=SlowQuerySettings)
     query_stats: QueryStatsSettings = Field(default_factory=QueryStatsSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     databases: dict[str, DatabaseSettings] = Field(default_factory=dict)
     users: dict[str, UserSettings] = Field(default_factory=dict)
 
@@ -136,6 +138,7 @@ class Settings(Section):
         return [
             *self._unused_routing(),
             *self._unknown_replicas(),
+            *self._unused_tracing(),
             *self._unused_parameters(),
             *self._no_logins(),
         ]
@@ -164,6 +167,12 @@ class Settings(Section):
             f"a rule of routing.rules says {route}, and no replica has this name: the primary answers instead"
             for route in sorted(routes - names)
         ]
+
+    def _unused_tracing(self) -> list[str]:
+        asked = self.tracing.http or (self.tracing.database and "database" in self.tracing.model_fields_set)
+        if self.tracing.mode != "off" or not asked:
+            return []
+        return ['tracing.database or tracing.http is true, but tracing.mode is "off": nothing is traced']
 
     def _unused_parameters(self) -> list[str]:
         return [

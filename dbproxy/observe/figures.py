@@ -179,6 +179,19 @@ class QueryStatsFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TraceFigures:
+    """What became of spans, and how long sending them took; since start. `contexts`: by source, and whether valid."""
+
+    mode: str = "off"
+    spans: Mapping[str, int] = field(default_factory=dict)  # by outcome
+    waiting: int = 0
+    contexts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    bounds: Sequence[float] = ()  # of the buckets, in seconds; the last bucket has none
+    buckets: Sequence[int] = (0,)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
@@ -190,6 +203,7 @@ class ProxyFigures:
     routes: Sequence[RouteFigures] = ()
     features: Sequence[FeatureFigures] = ()
     query_stats: QueryStatsFigures | None = None  # None: statements are not counted
+    traces: TraceFigures = TraceFigures()
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state

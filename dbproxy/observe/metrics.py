@@ -30,6 +30,7 @@ from dbproxy.observe.figures import (
     ProxyFigures,
     QueryStatsFigures,
     RouteFigures,
+    TraceFigures,
 )
 from dbproxy.observe.labels import POOL_LABELS, label, pool_labels
 from dbproxy.observe.pgbouncer_names import pgbouncer_metrics
@@ -76,6 +77,7 @@ class ProxyCollector(Collector):
         yield from _feature_metrics(figures.features)
         if figures.query_stats is not None:
             yield from _query_metrics(figures.query_stats)
+        yield from _trace_metrics(figures.traces)
         yield from pgbouncer_metrics(figures, self.build["version"])
 
     def _histograms(self, pools: Sequence[PoolFigures]) -> Iterator[Metric]:
@@ -331,3 +333,24 @@ def _query_metrics(found: QueryStatsFigures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "dbproxy_query_stats_other_calls", "Calls of statements in <other>", found.other_calls
     )
+
+
+def _trace_metrics(traces: TraceFigures) -> Iterator[Metric]:
+    """Of tracing; nothing while it has never been on."""
+    if traces.mode == "off" and not any(traces.spans.values()):
+        return
+    spans = CounterMetricFamily("dbproxy_spans", "What became of requests' spans", labels=["outcome"])
+    yield _by_key(spans, traces.spans)
+    yield GaugeMetricFamily("dbproxy_spans_waiting", "Spans that wait to be exported", traces.waiting)
+    contexts = CounterMetricFamily(
+        "dbproxy_trace_contexts", "Trace contexts of clients", labels=["source", "valid"]
+    )
+    for labels, count in traces.contexts.items():
+        contexts.add_metric(labels, count)
+    yield contexts
+    bounds = [*map(repr, traces.bounds), "+Inf"]
+    export = HistogramMetricFamily("dbproxy_trace_export_seconds", "How long sending a batch of spans took")
+    export.add_metric(
+        (), list(zip(bounds, accumulate(map(float, traces.buckets)), strict=True)), traces.seconds
+    )
+    yield export

@@ -1,5 +1,6 @@
 from dbproxy.net.link cimport Link
 from dbproxy.pool.news cimport News
+from dbproxy.pool.request cimport Request
 
 
 cdef class Borrower(Link):
@@ -11,3 +12,4 @@ cdef class Borrower(Link):
     cpdef refuse(self, error)
     cpdef reply(self, bytes data)
     cpdef bint finished(self, int status) except -1
+    cpdef request_over(self, Request request, long long microseconds, bint failed)

@@ -6,6 +6,7 @@ server that has other ones gets exactly the difference, in one Query whose repli
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from weakref import WeakValueDictionary
 
 ROLES = ("session_authorization", "role")  # in the order in which they are set: the first resets the second
@@ -30,6 +31,7 @@ class Parameters:
         # What we send to such a server ahead of its next client could be cut off: it is not lent again.
         self.hasty = any(is_hasty(self.values.get(name, "0")) for name in TIMEOUTS)
         self.reported: dict[str, str] | None = None if values else {}
+        self.trace: Any = None  # which trace they name, once somebody has looked (observe.context)
         self.plain = {
             name: f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
             for name, value in self.values.items()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dbproxy.observe.record import NOT_ASKED, Facts
 from dbproxy.sql.identity import Shape
 
 
@@ -21,6 +22,9 @@ class Query:
         # Once it is over.
         self.microseconds = 0
         self.failed = False  # its client was sent an error
+        # Where it is traced.
+        self.chosen = NOT_ASKED  # whether it becomes a span (observe.sampling)
+        self.facts: Facts | None = None  # of one that does
 
     @property
     def database(self) -> str:

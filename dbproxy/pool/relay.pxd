@@ -36,6 +36,8 @@ cdef class Relay:
     cdef readonly Splice splice
     cdef readonly double now
     cdef bint failed
+    cdef readonly bytes error
+    cdef readonly Py_ssize_t ready_at
     cdef readonly Answer answer
     cdef readonly Meter meter
 

@@ -52,6 +52,8 @@ class Relay:
         self.splice = Splice()
         self.now = 0.0  # when the chunk at hand came; 0: not asked yet
         self.failed = False  # the answer at hand has an error that its client sees
+        self.error = b""  # the last one, without its head
+        self.ready_at = 0  # where in the chunk at hand the last ReadyForQuery is
         self.answer = Answer(server, pool.tenant)
         self.meter: Meter | None = make_meter(
             pool.tenant, self.dialogue, self.loan, replica=pool.host is not None
@@ -172,6 +174,7 @@ class Relay:
         dialogue = self.dialogue
         pipeline = dialogue.pipeline
         client = self.loan.client
+        self.ready_at = at
         check_reply(chunk, at)
         status = chunk[at + 5]
         ahead = pipeline.take_fakes() if pipeline.fakes else None
@@ -244,8 +247,10 @@ class Relay:
             self.meter.fail(failing, self.answer.instead or payload, at + length_at(chunk, at), monotonic())  # type: ignore[union-attr]
         ahead, self.answer.ahead = self.answer.ahead, None
         self.place(at, skip, ahead)
+        self.error = payload
         if self.answer.instead is not None:
             self.splice.replace(at, at + length_at(chunk, at), self.answer.instead)
+            self.error = self.answer.instead[5:]
             self.answer.instead = None
         if not skip:
             self.answer.forwarded = True

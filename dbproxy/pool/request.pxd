@@ -13,6 +13,8 @@ cdef class Request(Due):
     cdef public object refusal
     cdef public bytes bind
     cdef public Shape shape
+    cdef public bint aged
+    cdef public bint executes
 
     cpdef note_text(self, bytes chunk, Py_ssize_t at)
 

@@ -23,14 +23,17 @@ class Request(Due):
     """One object from its first message to its ReadyForQuery.
 
     `chunk`, `at`: where its text is (wire.extended.statement_text). `arrived`: monotonic seconds. `bind`: its
-    last Bind, where a log line may have the values. `shape`: of a Query that is to be counted (pool.meter).
+    last Bind, where a log line may have the values. `shape`: of a Query that is to be counted (pool.meter). `aged`:
+    the text was parsed with an earlier request, a while ago. `executes`: it is more than the preparation of statements.
     """
 
-    __slots__ = ("arrived", "at", "bind", "chunk", "refusal", "shape")
+    __slots__ = ("aged", "arrived", "at", "bind", "chunk", "executes", "refusal", "shape")
+    aged: bool
     arrived: float
     at: int
     bind: bytes | None
     chunk: bytes
+    executes: bool
     refusal: Refusal | None
     shape: Shape | None
 
@@ -45,6 +48,8 @@ def new_request(arrived: float) -> Request:
     request.arrived = arrived
     request.chunk = b""
     request.at = NO_TEXT
+    request.aged = False
+    request.executes = True
     request.bind = None
     request.refusal = None
     request.shape = None

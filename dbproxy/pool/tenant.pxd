@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.observe.sampling cimport Sampler
 from dbproxy.pool.commits cimport Commits
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.sql.cache cimport StatementCache
@@ -27,3 +28,6 @@ cdef class Tenant:
     cdef readonly list features
     cdef public tuple gates
     cdef public tuple listeners
+    cdef public Sampler sampler
+
+    cpdef bint hears_few(self)

@@ -7,6 +7,7 @@ from dbproxy.config import PoolSettings
 from dbproxy.features.mode import Feature
 from dbproxy.gates import Gate, Listener
 from dbproxy.observe.querystats import QueryStats
+from dbproxy.observe.sampling import Sampler
 from dbproxy.pool.commits import Commits
 from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
@@ -55,6 +56,7 @@ class Tenant:
         self.features: list[Feature] = []
         self.gates: tuple[Gate[Query, Any], ...] = ()  # asked in this order; none for most
         self.listeners: tuple[Listener[Query], ...] = ()
+        self.sampler: Sampler | None = None  # ahead of one of them, which hears of what that chooses
 
     def add_feature(self, feature: Feature) -> Feature:
         """It is one of this database and user from now on, in place of one of the same name."""
@@ -65,6 +67,18 @@ class Tenant:
         """Let it hear of requests from now on, or no more."""
         others = tuple(known for known in self.listeners if known is not listener)
         self.listeners = (*others, listener) if wanted else others
+
+    def trace(self, sampler: Sampler | None) -> None:
+        """Let the sampler's listener hear of what that chooses; None: nobody, from now on."""
+        if self.sampler is not None:
+            self.tell(self.sampler.listener, wanted=False)
+        self.sampler = sampler
+        if sampler is not None:
+            self.tell(sampler.listener, wanted=True)
+
+    def hears_few(self) -> bool:
+        """Whether nobody hears of a request that is not chosen."""
+        return not self.gates and len(self.listeners) == 1
 
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""

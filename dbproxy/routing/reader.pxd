@@ -12,6 +12,7 @@ cdef class Reader:
     cdef public Wishes wishes
     cdef public long long version
     cdef public str wanted_host
+    cdef public str reason
     cdef public Member avoided
     cdef public bint waited
     cdef public long long awaits

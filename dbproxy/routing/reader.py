@@ -16,6 +16,7 @@ class Reader:
         self.wishes = NO_WISHES
         self.version = 0
         self.wanted_host = ""  # by a hint
+        self.reason = ""  # why what it asked for last goes where it goes, in the router's words
         # Until the request is over, and with it the loan.
         self.avoided: Member | None = None  # a request was rescued from it
         self.waited = False  # for a replica to be fresh enough, already

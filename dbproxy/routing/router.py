@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 SHUT = "no replica can be connected to"
 READS, READ_ONLY = "read", "read-only transaction"
 HINT, SERIALIZABLE = "hint", "serializable"  # reads, but on the primary
-OFF, TOO_OFTEN, NO_READ = "routing is off", "rescued too often", "not a read"
+OFF, TOO_OFTEN, NO_READ, OBSERVED = "routing is off", "rescued too often", "not a read", "observed"
 NOT_READ, STALE, NO_REPLICA, SHARE, PERCENT, TOO_SOON, NOT_THAT = (
     "catalog not read yet", "no replica is fresh enough", "no replica", "the primary's share", "percent",
     "too soon after a write", "the replica of the hint cannot answer",
@@ -240,12 +240,15 @@ class Router:
         `mode`: where routing stands for this session; one of the control arm is off among others that are not.
         """
         reader.awaits = 0
+        reader.reason = verdict
         if self.is_off():
+            reader.reason = OFF
             return None
         if verdict is not READS and verdict is not READ_ONLY:
             self.at_primary.count(verdict)
             return None
         if mode == IS_OFF:
+            reader.reason = PERCENT
             self.at_primary.count(PERCENT)
             return None
         lsn = self.needed_by(reader, now)
@@ -256,6 +259,7 @@ class Router:
         tally = found.sent if mode == IS_ON else found.observed
         tally.count(HINT if reader.wanted_host else verdict)
         if mode != IS_ON:
+            reader.reason = OBSERVED
             return None
         begin(found.host)
         return found
@@ -309,6 +313,7 @@ class Router:
         if waits and reason is STALE and mode == IS_ON:
             reader.awaits = lsn
         else:
+            reader.reason = reason
             self.at_primary.count(reason)
 
     def explain_none(self, reader: Reader, lsn: int) -> str:

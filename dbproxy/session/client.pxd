@@ -1,6 +1,9 @@
 cimport cython
 
+from dbproxy.observe.sampling cimport Sampler
+from dbproxy.pool.request cimport Request
 from dbproxy.pool.server cimport Server
+from dbproxy.pool.tenant cimport Tenant
 from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear
 from dbproxy.session.inbound cimport Inbound
@@ -11,7 +14,8 @@ from dbproxy.session.translator cimport Translator
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.wire.framer cimport Framer
 
-cdef int DONE, DUE_LIMIT, FLOODING, NOT, PARKED, REFUSED, RETRY, SERVED
+cdef int DONE, DUE_LIMIT, FLOODING, NOT, PARKED, PASSED, REFUSED, RETRY, SERVED
+cdef bytes NO_TAGS
 
 
 cdef class Client(Connection):
@@ -32,3 +36,5 @@ cdef class Client(Connection):
     cpdef refuse(self, error)
     cpdef reply(self, bytes data)
     cpdef bint finished(self, int status) except -1
+    @cython.locals(tenant=Tenant, chunk=bytes, slow=bint, chosen=int)
+    cpdef request_over(self, Request request, long long microseconds, bint failed)

@@ -9,12 +9,14 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
 
 from dbproxy.errors import ProxyError
 from dbproxy.net.link import FLOODING, PARKED
+from dbproxy.observe.record import PASSED
 from dbproxy.pool.audit import Findings
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.prepared import Statement
@@ -32,13 +34,15 @@ from dbproxy.session.loan import Lending
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.translator import Translator
-from dbproxy.session.unanswered import describe_request
+from dbproxy.session.unanswered import describe_request, find_sent
 from dbproxy.session.vocabulary import Previous, Vocabulary
 from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
 from dbproxy.wire.extended import statement_text
 from dbproxy.wire.startup import parse_error_response
 
 log = structlog.get_logger(__name__)
+
+NO_TAGS = b""
 
 
 class Client(Connection):
@@ -120,6 +124,7 @@ class Client(Connection):
                 self.route.replace(host, error)
             else:
                 self.tell_refused(error.sqlstate, error.message, error.detail)
+                self.intake.gateway.give_up(self.intake.gateway.find_waiting, error.sqlstate)
                 self.route.leave_host()
                 self.route.forget_detours()
                 self.intake.drop_request(error)
@@ -154,12 +159,23 @@ class Client(Connection):
             asked = self.describe_request()
             if self.server is not None:
                 self.server.relay.lose()
+            lost = find_sent(self)
+            if lost is not None:
+                self.intake.gateway.give_up(partial(self.intake.gateway.find_sent, lost), error.sqlstate)
             self.route.leave_host()
             self.server = None
             self.disconnect("server lost", None if told else error, asked)
 
     def request_over(self, request: Request, microseconds: int, failed: bool) -> None:
-        self.intake.gateway.conclude(request, microseconds, failed)
+        tenant = self.pool.tenant
+        chosen = PASSED
+        if tenant.sampler is not None:
+            chunk = NO_TAGS if request.aged else request.chunk
+            slow = microseconds >= tenant.slow_after * 1e6
+            chosen = tenant.sampler.choose(chunk, request.at, self.settings, slow, failed)
+            if chosen == PASSED and tenant.hears_few():
+                return
+        self.intake.gateway.conclude(request, microseconds, failed, chosen)
 
     def slow(self, request: Request, wait: float, run: float) -> None:
         self.state.house.log_slow(self, request, wait, run)

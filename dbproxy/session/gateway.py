@@ -3,15 +3,19 @@
 Called only where there are some, so it is not compiled.
 """
 
+from collections.abc import Callable
+
 import structlog
 
 from dbproxy.gates import GO, Await, Delay, Refuse, Verdict
 from dbproxy.net.direct import monotonic
+from dbproxy.observe.record import NOT_ASKED, PASSED, Facts
 from dbproxy.pool.query import Query
 from dbproxy.pool.request import NO_TEXT, Request
 from dbproxy.session.connection import Connection
 from dbproxy.session.ear import Ear
 from dbproxy.session.judging import Judge
+from dbproxy.session.outcome import read_facts
 from dbproxy.session.passage import Passage, name_query
 from dbproxy.session.route import Route
 from dbproxy.session.translator import Translator
@@ -51,6 +55,7 @@ class Gateway:
             error = verdict.error
             asked = name_query(passage.request)
             log.warning("request refused", sqlstate=error.sqlstate, error=error.message, **asked)
+            self.give_up(self.find_waiting, error.sqlstate)
         return verdict
 
     def wait(self, verdict: Delay | Await) -> None:
@@ -180,20 +185,37 @@ class Gateway:
 
     # --- over ---
 
-    def conclude(self, request: Request, microseconds: int, failed: bool) -> None:
-        """A server has answered; the first request of a loan is the one that has passed the gates."""
+    def conclude(self, request: Request, microseconds: int, failed: bool, chosen: int) -> None:
+        """A server has answered; the first request of a loan is the one that has passed the gates.
+
+        `chosen`: whether it becomes a span (observe.sampling).
+        """
         passage = self.client.inbound.passage
         if passage is not None and not passage.over:
-            self.tell(passage.request, microseconds, failed)
+            query = passage.request
+            if request.chunk:
+                query.chunk, query.at = request.chunk, request.at  # where the tags are
         elif self.client.pool.tenant.listeners:
-            shape = self.shape_at(request.chunk, request.at)
-            self.tell(
-                Query(self.client, shape, request.chunk, request.at, request.arrived), microseconds, failed
-            )
+            query = self.find_sent(request)
+        else:
+            return
+        query.chosen = chosen
+        if chosen > PASSED:
+            self.read_facts(query, request, failed)
+        self.tell(query, microseconds, failed)
+
+    def read_facts(self, query: Query, request: Request, failed: bool) -> None:
+        try:
+            query.facts = read_facts(self.client, self.route, request, failed)
+        except Exception:  # costs the span, not the client its server
+            query.chosen = PASSED
+            log.exception("internal error", **name_query(query))
 
     def tell(self, query: Query, microseconds: int, failed: bool) -> None:
         """Those that have let it go, and those that listen, that it is over."""
         query.microseconds, query.failed = microseconds, failed
+        if query.chosen == NOT_ASKED:
+            self.choose(query)
         if self.client.inbound.passage is not None:
             self.client.inbound.passage.close()
         for listener in self.client.pool.tenant.listeners:
@@ -201,3 +223,41 @@ class Gateway:
                 listener.hear(query)
             except Exception:  # costs nobody else theirs
                 log.exception("internal error", listener=type(listener).__name__, **name_query(query))
+
+    # --- without an answer ---
+
+    def choose(self, query: Query) -> None:
+        """Whether what no server has answered becomes a span."""
+        tenant = self.client.pool.tenant
+        if tenant.sampler is not None:
+            slow = query.microseconds >= tenant.slow_after * 1e6
+            text, at = query.chunk, query.at
+            query.chosen = tenant.sampler.choose(text, at, self.client.settings, slow, query.failed)
+
+    def give_up(self, find: Callable[[], Query], sqlstate: str) -> None:
+        """Tell what traces, if anything does, of a request that has failed without an answer of a server."""
+        sampler = self.client.pool.tenant.sampler
+        if sampler is None:
+            return
+        try:
+            query, now = find(), monotonic()
+            query.failed, query.microseconds = True, int((now - query.arrived) * 1e6)
+            query.facts = Facts(sqlstate=sqlstate, wait=now - query.arrived)
+            self.choose(query)
+            sampler.listener.hear(query)
+        except Exception:  # costs the span, not the client its error
+            log.exception("internal error", **self.client.identity.describe())
+
+    def find_waiting(self) -> Query:
+        """The request that waits."""
+        inbound = self.client.inbound
+        if inbound.passage is not None and not inbound.passage.over:
+            found: Query = inbound.passage.request
+            return found
+        _, framer, index = inbound.pending[-1]
+        return self.read_query(framer, index, inbound.arrived)
+
+    def find_sent(self, request: Request) -> Query:
+        """One that was sent, and is not answered."""
+        shape = self.shape_at(request.chunk, request.at)
+        return Query(self.client, shape, request.chunk, request.at, request.arrived)

@@ -243,7 +243,7 @@ class Intake:
     def sync(self, server: Server, request: Request, chunk: bytes, at: int) -> None:
         series = self.series
         server.dialogue.statements.batch += 1
-        series.said.tell(request)
+        series.said.tell(request, series.executes)
         if series.restored is None:
             server.dialogue.pipeline.expect(ord("S"), request)
         else:
@@ -300,6 +300,7 @@ class Intake:
         if kind == ord("P"):
             self.series.begun = True
             self.series.said.parsed(chunk, at, self.prepared.promised[-1][0].name)
+            self.series.said.since = self.client.inbound.arrived
         return False
 
     def drop_request(self, error: ProxyError) -> None:

@@ -36,6 +36,7 @@ cdef class Route:
     cdef readonly Stand stand
     cdef readonly Member host
     cdef readonly int detours
+    cdef readonly object detour
     cdef public bint wrote
     cdef public bint writes
 

@@ -14,6 +14,7 @@ from dbproxy.errors import ProxyError, ServerRefused, ServerUnavailable
 from dbproxy.features.mode import UNDECIDED
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
+from dbproxy.observe.record import Rescue
 from dbproxy.pool.dues import Sent
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -61,6 +62,7 @@ class Route:
         self.stand = UNDECIDED  # where routing stands for it
         self.host: Member | None = None  # of the replica that answers
         self.detours = 0
+        self.detour: Rescue | None = None  # the last one
         self.wrote = False  # the client, perhaps, in the loan at hand
         self.writes = False  # what the client is about to send to the primary may write
 
@@ -192,6 +194,7 @@ class Route:
         self.client.inbound.wait = RETRY
 
     def note_rescue(self, server: Server, host: Member, reason: str) -> None:
+        self.detour = Rescue(host.name, reason, server.loan.since, monotonic())
         failing = self.batch.failing(server.loan.served)
         self.judge.router.note_rescue(host, reason, failing)  # type: ignore[union-attr]  # there is a router
         log.info("read rescued", host=host.name, reason=reason, **self.client.describe_request())
@@ -327,6 +330,7 @@ class Route:
     def replace(self, host: Member, error: ProxyError) -> None:
         """No server of the replica can be had: it is avoided, and tried by nobody for a while."""
         router = self.judge.router
+        self.detour = Rescue(host.name, UNREACHABLE, self.client.inbound.arrived, monotonic())
         router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # a router has chosen the host
         log.info("read rescued", host=host.name, reason=UNREACHABLE, **self.client.describe_request())
         self.reader.avoided = host

@@ -6,6 +6,8 @@ name, too. Later ones are other requests: their text is that which all clients s
 
 from dbproxy.pool.request import NO_TEXT, Request
 
+AGED = 1.0  # seconds after its Parse from which on a text says nothing of who executes it
+
 
 class Said:
     """Of one client. `chunk`, `at`: where the text is (wire.extended.statement_text)."""
@@ -14,6 +16,7 @@ class Said:
         self.chunk = b""
         self.at = NO_TEXT
         self.name: bytes | None = None  # of the statement that the text has just been parsed for
+        self.since = 0.0  # when the request came that has parsed the text; 0: it is the one at hand
         self.keeps = False  # whether the values of a Bind are kept: log.parameters
         self.bind: bytes | None = None  # the message, if they are
 
@@ -21,6 +24,7 @@ class Said:
         self.chunk = chunk
         self.at = at
         self.name = name
+        self.since = 0.0
 
     def bound(self, name: bytes, body: bytes) -> None:
         """A statement whose body this is."""
@@ -29,8 +33,13 @@ class Said:
             self.at = NO_TEXT
         self.name = None
 
-    def tell(self, request: Request) -> None:
-        """The request is whole: this is what it was about."""
+    def tell(self, request: Request, executes: bool) -> None:
+        """The request is whole: this is what it was about; whether it executes that."""
+        request.executes = executes
         request.note_text(self.chunk, self.at)
+        if self.since == 0.0:
+            self.since = request.arrived
+        else:
+            request.aged = request.arrived - self.since > AGED
         if self.bind is not None:
             request.bind, self.bind = self.bind, None

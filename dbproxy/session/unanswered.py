@@ -25,12 +25,10 @@ def find_open(
     client: Connection, unfinished: Request | None, said: Said
 ) -> tuple[bytes, Identity, float] | None:
     """The oldest request that is not answered: its text, whose, and when it came; None if there is none."""
-    server, inbound = client.server, client.inbound
-    if server is not None:
-        pipeline = server.dialogue.pipeline
-        for due in pipeline.notes[pipeline.head :]:
-            if isinstance(due, Request):
-                return statement_text(due.chunk, due.at), client.identity, due.arrived
+    inbound = client.inbound
+    sent = find_sent(client)
+    if sent is not None:
+        return statement_text(sent.chunk, sent.at), client.identity, sent.arrived
     arrived = unfinished.arrived if unfinished is not None else inbound.arrived
     if inbound.pending:
         _, framer, index = inbound.pending[-1]
@@ -38,6 +36,14 @@ def find_open(
     if unfinished is not None:
         return statement_text(said.chunk, said.at), client.identity, arrived
     return None
+
+
+def find_sent(client: Connection) -> Request | None:
+    """The oldest request that its server has and has not answered."""
+    if client.server is None:
+        return None
+    pipeline = client.server.dialogue.pipeline
+    return next((due for due in pipeline.notes[pipeline.head :] if isinstance(due, Request)), None)
 
 
 def find_text(framer: Framer, index: int, said: Said) -> bytes:

@@ -212,3 +212,15 @@ def test_sql_for_the_console_may_hold_any_word(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "argv", ["dbproxy", "admin", "EXPLAIN ROUTE SELECT password FROM users"])
     main()
     assert told == ["ran"]
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_tracing_without_its_package_is_a_mistake_that_names_the_key(
+    monkeypatch: pytest.MonkeyPatch, command: str
+):
+    monkeypatch.setattr("dbproxy.app.tracing.PACKAGE", "opentelemetry_that_is_not_there.proto")
+    result = run(command, DATABASE_URL=URL, DATADOG_ENABLED="true")
+    assert result.exit_code == 2
+    assert "tracing.mode" in result.stderr
+    assert "pip install 'dbproxy[tracing]'" in result.stderr
+    assert run("check", DATABASE_URL=URL, DBPROXY_TRACING__MODE="observe").exit_code == 0

@@ -10,6 +10,7 @@ from dbproxy.auth.users import Users
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
+from dbproxy.observe.figures import TraceFigures
 from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -76,6 +77,19 @@ class Transport:
         return {"peername": ("10.0.0.1", 5000), "sockname": ("10.0.0.2", 6000), "socket": NoSocket()}[name]
 
 
+class NoTracing:
+    """Remembers what requests it has heard of."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, int, str]] = []
+
+    def figures(self) -> TraceFigures:
+        return TraceFigures()
+
+    def hear_http(self, method: str, route: str, status: int, traceparent: str, begun: float) -> None:
+        self.heard.append((method, route, status, traceparent))
+
+
 @dataclass
 class FakeHouse:
     settings: Settings = field(default_factory=settings)
@@ -85,6 +99,7 @@ class FakeHouse:
     hubs: dict[str, Hub] = field(default_factory=dict)
     routers: dict[tuple[str, str], Router] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
+    tracing: NoTracing = field(default_factory=NoTracing)
     started_at: float = field(default_factory=monotonic)
     stopping: bool = False
     paused: bool = False

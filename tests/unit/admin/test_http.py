@@ -190,3 +190,9 @@ async def test_token_that_a_reload_takes_away_opens_nothing(guarded: FakeHouse) 
 async def test_health_and_metrics_can_only_be_read(house: FakeHouse, method: str) -> None:
     for path in ("/metrics", "/health", "/health/ready", "/health/detailed"):
         assert (await fetch(house, path, method=method))[0] == 405
+
+
+async def test_tracing_hears_of_each_request_by_its_route(house: FakeHouse) -> None:
+    await fetch(house, "/health?secret=1")
+    await fetch(house, "/nowhere")
+    assert house.tracing.heard == [("GET", "/health", 200, ""), ("GET", "", 404, "")]

@@ -38,8 +38,18 @@ def test_an_empty_key_of_ours_is_a_value():
     assert read(DBPROXY_LISTEN__HOST="") == {"listen.host": ""}
 
 
+def test_names_of_tracing_that_deployments_have():
+    assert read(DATADOG_ENABLED="True", APM_SAMPLE_RATE="0.5", APM_ENABLE_HTTP_TRACING="true") == {
+        "tracing.mode": "on",
+        "tracing.sample_rate": "0.5",
+        "tracing.http": "true",
+    }
+    assert read(DATADOG_ENABLED="false") == {"tracing.mode": "off"}
+    assert read(DATADOG_ENABLED="maybe") == {"tracing.mode": "maybe"}  # which is told as a mistake
+
+
 def test_names_of_later_versions_and_of_others_are_not_read():
-    assert read(DATADOG_ENABLED="1", APM_SAMPLE_RATE="x", PATH="/bin", DBPROXYISH="1") == {}
+    assert read(CACHE_WARMING_ENABLED="1", DEFAULT_BATCH_CHUNK_SIZE="x", PATH="/bin", DBPROXYISH="1") == {}
 
 
 @pytest.mark.parametrize(

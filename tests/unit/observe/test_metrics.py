@@ -19,6 +19,7 @@ from dbproxy.observe.figures import (
     PoolFigures,
     ProxyFigures,
     RouteFigures,
+    TraceFigures,
 )
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
 
@@ -285,3 +286,19 @@ def test_buckets_that_do_not_fit_the_bounds_are_an_error() -> None:
     collector = ProxyCollector(lambda: ProxyFigures(pools=[pool]), BOUNDS, "0.1.0", compiled=False)
     with pytest.raises(ValueError, match="zip"):
         list(collector.collect())
+
+
+def test_tracing_is_told_once_it_has_been_on() -> None:
+    def expose_traces(traces: TraceFigures) -> str:
+        read = lambda: ProxyFigures(traces=traces)  # noqa: E731
+        return expose(build_registry(ProxyCollector(read, BOUNDS, "1", compiled=True))).decode()
+
+    assert "dbproxy_spans" not in expose_traces(TraceFigures())
+    spans, contexts = {"exported": 3}, {("comment", "true"): 2}
+    text = expose_traces(
+        TraceFigures(mode="on", spans=spans, contexts=contexts, bounds=(0.5,), buckets=(1, 1), seconds=2.0)
+    )
+    assert 'dbproxy_spans_total{outcome="exported"} 3.0' in text
+    assert 'dbproxy_trace_contexts_total{source="comment",valid="true"} 2.0' in text
+    assert 'dbproxy_trace_export_seconds_bucket{le="+Inf"} 2.0' in text
+    assert "dbproxy_trace_export_seconds_sum 2.0" in text

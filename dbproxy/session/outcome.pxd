@@ -1,0 +1,20 @@
+cimport cython
+
+from dbproxy.cluster.member cimport Member
+from dbproxy.pool.relay cimport Relay
+from dbproxy.pool.request cimport Request
+from dbproxy.pool.server cimport Server
+from dbproxy.session.connection cimport Connection
+from dbproxy.session.route cimport Route
+from dbproxy.wire.extended cimport cut, length_at, parse_parts
+from dbproxy.wire.framer cimport Framer
+
+
+@cython.locals(server=Server, host=Member, begun=double)
+cpdef read_facts(Connection client, Route route, Request request, bint failed)
+
+@cython.locals(chunk=bytes, at=Py_ssize_t)
+cpdef bint is_prepared(Request request) except -1
+
+@cython.locals(framer=Framer, number=Py_ssize_t, mark=Py_ssize_t, kind=int, at=Py_ssize_t, statements=Py_ssize_t, tag=bytes)
+cpdef tuple count_rows(Relay relay)
