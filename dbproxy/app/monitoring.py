@@ -1,6 +1,8 @@
-"""What the whole proxy counts beside its pools."""
+"""What the whole proxy counts beside its pools, and its traces."""
 
 from dbproxy.admin.averages import Averages
+from dbproxy.app.tracing import Tracing
+from dbproxy.config import Settings
 from dbproxy.config.monitoring import QueryStatsSettings
 from dbproxy.observe.querystats import QueryStats
 
@@ -8,9 +10,10 @@ from dbproxy.observe.querystats import QueryStats
 class Monitoring:
     """Of one proxy, since `now` (monotonic seconds)."""
 
-    def __init__(self, settings: QueryStatsSettings, now: float) -> None:
+    def __init__(self, settings: Settings, now: float) -> None:
         self.averages = Averages(now)
-        self.query_stats = make_query_stats(settings, now)
+        self.query_stats = make_query_stats(settings.query_stats, now)
+        self.tracing = Tracing(settings)
 
     def sweep(self, now: float) -> None:
         """Once a second."""

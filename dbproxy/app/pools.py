@@ -10,7 +10,6 @@ from dbproxy.app import catalogs
 from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
 from dbproxy.app.hosts import Hosts
 from dbproxy.app.monitoring import Monitoring
-from dbproxy.app.tracing import Tracing
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.scram import Keys
 from dbproxy.auth.users import Users
@@ -37,8 +36,6 @@ NEVER = float("inf")
 class Pools:
     """Base of `Proxy`: by database and user, and where their connections go."""
 
-    tracing: Tracing
-
     def __init__(self, settings: Settings, users: Users) -> None:
         self.settings = settings
         self.users = users
@@ -46,7 +43,7 @@ class Pools:
         self.learned: dict[str, Keys] = {}
         self.classifiers: WeakValueDictionary[str, StatementCache] = WeakValueDictionary()  # by database
         self.pools: dict[tuple[str, str], Pool] = {}
-        self.monitoring = Monitoring(settings.query_stats, monotonic())
+        self.monitoring = Monitoring(settings, monotonic())
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.hosts.cluster.on_reload = self.host_reloaded
         self.hubs: dict[str, Hub] = {}
@@ -69,7 +66,7 @@ class Pools:
             pool = self.pools[database, user] = self.make_pool(
                 database, user, limits, {}, self.monitoring.query_stats
             )
-            self.tracing.attend([pool.tenant])
+            self.monitoring.tracing.attend([pool.tenant])
         return pool
 
     def find_router(self, database: str, user: str) -> Router | None:

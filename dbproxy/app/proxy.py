@@ -47,7 +47,6 @@ class Proxy(Pools):
         Pools.__init__(self, settings, read_users(settings))
         self.authenticator = Authenticator(self.keys)
         self.slow = SlowQueries(settings, self.spawn)
-        self.tracing = Tracing(settings)
         self.started_at = monotonic()
         self.stopping = False
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -59,6 +58,10 @@ class Proxy(Pools):
     @property
     def averages(self) -> Averages:
         return self.monitoring.averages
+
+    @property
+    def tracing(self) -> Tracing:
+        return self.monitoring.tracing
 
     @property
     def query_stats(self) -> QueryStats | None:

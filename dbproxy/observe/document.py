@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
-from dbproxy.observe.figures import ProxyFigures
+from dbproxy.observe.figures import ProxyFigures, QueryStatsFigures, TraceFigures
 from dbproxy.observe.metrics import ProxyCollector
 from dbproxy.observe.pgbouncer_names import LISTS
 
@@ -30,7 +30,11 @@ def write_list(prefix: str) -> str:
 
 def list_families() -> Iterator[Metric]:
     """Every metric of the proxy; those of its process (`process_…`, `python_info`) are the library's."""
-    figures = ProxyFigures(lists={row: 0 for row, _, _ in LISTS})
+    figures = ProxyFigures(
+        lists={row: 0 for row, _, _ in LISTS},
+        query_stats=QueryStatsFigures(entries=0, memory_bytes=0, evicted=0, other_calls=0),
+        traces=TraceFigures(mode="on"),
+    )
     return ProxyCollector(lambda: figures, (), "", compiled=True).collect()
 
 

@@ -165,6 +165,9 @@ def test_failed_requests_are_always_told_with_their_sqlstate(
 def test_rows_are_counted(
     client: psycopg.Connection, collector: Collector, text: str, returned: int | None, affected: int | None
 ):
+    client.execute("DELETE FROM orders")
+    if "INSERT" not in text:
+        client.execute("INSERT INTO orders SELECT generate_series(100, 109)")
     context = parent()
     client.execute(f"{text} /*traceparent='{context}'*/")
     said = attributes(spans_of(collector, context)[0])

@@ -112,7 +112,7 @@ async def test_unnamed_text_that_is_executed_again_gives_a_parent_for_a_second(
     client.send(parse("", TAGGED_TEXT), bind(), execute(), SYNC)
     await answer(server, SYNC, *EXECUTED)
     await client.receives(*EXECUTED)
-    house.inside(client).prepared.said.since += later
+    house.inside(client).translator.series.said.since += later
     client.send(bind(), execute(), SYNC)
     await answer(server, SYNC, BIND_COMPLETE, row("1"), complete(), IDLE)
     await client.receives(BIND_COMPLETE, row("1"), complete(), IDLE)

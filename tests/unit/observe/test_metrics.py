@@ -291,7 +291,7 @@ def test_buckets_that_do_not_fit_the_bounds_are_an_error() -> None:
 def test_tracing_is_told_once_it_has_been_on() -> None:
     def expose_traces(traces: TraceFigures) -> str:
         read = lambda: ProxyFigures(traces=traces)  # noqa: E731
-        return expose(build_registry(ProxyCollector(read, BOUNDS, "1", compiled=True))).decode()
+        return expose(build_registry(ProxyCollector(read, BOUNDS, "1", compiled=True)))[0].decode()
 
     assert "dbproxy_spans" not in expose_traces(TraceFigures())
     spans, contexts = {"exported": 3}, {("comment", "true"): 2}

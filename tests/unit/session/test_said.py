@@ -11,7 +11,7 @@ BODY = b"SELECT 1\0\0\0"
 
 def text_of(said: Said) -> bytes:
     request = new_request(0.0)
-    said.tell(request)
+    said.tell(request, True)
     return statement_text(request.chunk, request.at)
 
 
@@ -38,6 +38,6 @@ def test_values_are_told_once() -> None:
     said = Said()
     said.bind = b"B"
     first, second = new_request(0.0), new_request(0.0)
-    said.tell(first)
-    said.tell(second)
+    said.tell(first, True)
+    said.tell(second, True)
     assert (first.bind, second.bind) == (b"B", None)
