@@ -98,7 +98,7 @@ def test_exit_code_says_whose_fault_it_is(
 
 def test_top_shows_all_of_it_once(proxy: Proxy):
     with holding(proxy):
-        done = run(proxy, "top", "--once")
+        done = run(proxy, "top", "--once", COLUMNS="150")
     assert done.returncode == 0
     titles = [line.split()[0] for line in done.stdout.splitlines() if line[:1].isupper()]
     assert titles == ["HOSTS", "POOLS", "TRAFFIC", "HOLDERS", "WAITS", "QUERIES"]
