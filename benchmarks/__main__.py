@@ -4,7 +4,9 @@ import argparse
 import sys
 from collections import defaultdict
 from contextlib import ExitStack
+from functools import partial
 
+from benchmarks.encryption import LIBPQ, encrypt
 from benchmarks.pgbench import MODES, Load, run_pgbench
 from benchmarks.report import Figures, build_table, describe_machine, write_report
 from benchmarks.targets import PGBOUNCER, Target, environment_for, pgbouncer, pgbouncer_version, proxy
@@ -22,8 +24,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pool", type=int, default=20, help="server connections of the poolers")
     parser.add_argument("--scale", type=int, default=10, help="of pgbench's tables: 100,000 rows each")
     parser.add_argument("--postgres", default="embedded", help="whose PostgreSQL: embedded, debian-15 ...")
+    parser.add_argument("--tls", action="store_true", help="encrypt every line, on both sides of the poolers")
     parser.add_argument("--pin", type=int, metavar="CPU", help="keep the poolers on this CPU")
     arguments = parser.parse_args()
+    if arguments.tls and arguments.postgres == "embedded":
+        parser.error("the embedded PostgreSQL has no TLS: --postgres debian-15")
     if arguments.quick:
         arguments.rounds = arguments.seconds = arguments.scale = 1
     return arguments
@@ -38,6 +43,8 @@ class Bench:
         self.loads = [Load(m, c, arguments.seconds) for m in arguments.modes for c in arguments.clients]
         self.results: dict[tuple[str, Load], list[Figures]] = defaultdict(list)
         self.reasons: list[str] = []
+        self.libpq = LIBPQ if arguments.tls else {}
+        self.certificate = encrypt(primary) if arguments.tls else None
         self.failed = False
 
     def run(self) -> None:
@@ -57,9 +64,14 @@ class Bench:
         started = []
         if not PGBOUNCER:
             self.reasons.append("PgBouncer is not installed")
-        for start in (pgbouncer, proxy) if PGBOUNCER else (proxy,):
+        size, certificate = self.arguments.pool, self.certificate
+        poolers = (
+            partial(pgbouncer, more=certificate.for_pgbouncer() if certificate else None),
+            partial(proxy, more=certificate.for_proxy() if certificate else None),
+        )
+        for start in poolers if PGBOUNCER else poolers[1:]:
             try:
-                started.append(stack.enter_context(start(self.primary, self.arguments.pool)))
+                started.append(stack.enter_context(start(self.primary, size)))
             except PostgresError as error:
                 self._fail(f"{error.message}: {error.detail}")
         for target in started:
@@ -78,7 +90,7 @@ class Bench:
 
     def _run(self, target: Target, load: Load) -> Figures:
         """A run of one query for each client goes before, to be taken off: it costs what the logins cost."""
-        environment = environment_for(self.primary, target.port)
+        environment = {**environment_for(self.primary, target.port), **self.libpq}
         start = target.cpu_seconds()
         short = run_pgbench(self.primary.installation, environment, load, once=True)
         middle = target.cpu_seconds()
@@ -95,7 +107,8 @@ class Bench:
         facts = {
             "PostgreSQL and pgbench": f"{installation.version} ({installation.name})",
             "PgBouncer": ".".join(map(str, pgbouncer_version())) or "none",
-            "load": f"pgbench -S, scale {arguments.scale}, pool of {arguments.pool}, TCP on loopback, trust",
+            "load": f"pgbench -S, scale {arguments.scale}, pool of {arguments.pool}, TCP on loopback, "
+            f"{'TLS on every line, ' if arguments.tls else ''}trust",
             "rounds": f"{arguments.rounds} interleaved, {arguments.seconds} s each, medians",
             "poolers kept on CPU": "any" if arguments.pin is None else arguments.pin,
         }

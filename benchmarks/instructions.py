@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
 from benchmarks.callgrind import VALGRIND, Counter, under_callgrind
 from benchmarks.targets import PGBOUNCER, Target, environment_for, pgbouncer, pgbouncer_version, proxy
@@ -26,13 +26,14 @@ ROUTING = ["off", "observe", "on"]
 POOL = 20
 SOME, MANY, FEWER = 800, 16_000, 4_800  # transactions; FEWER still give half a per cent for a single client
 BUDGET = Path(__file__).with_name("budget.toml")
-TOLERANCE = 0.03
+TOLERANCE = 0.05  # what one run differs from the next by
 IDLE_SECONDS = 1.0
 STEADY = {  # so that counts come out the same twice: hosts are probed at the start, and no more
     "PYTHONHASHSEED": "0",
     "DBPROXY_HEALTH__INTERVAL": "10m",
     "DBPROXY_HEALTH__LAG_INTERVAL": "0",
     "DBPROXY_ROUTING__SLOW_START": "0",
+    "DBPROXY_ROUTING__CONSISTENCY": "session",  # with global, replicas take reads only once they were probed again
 }
 
 Figures = dict[str, dict[str, int]]  # target, mode: instructions for each query
@@ -46,7 +47,7 @@ class Measurement:
         self.target = target
         self.counter = Counter(target.process, primary.socket_dir)
         self._run("simple", 1, SOME)  # what is done once at the start is over then
-        self.idle = median(self._idle() for _ in range(3))
+        self.idle = fmean(self._idle() for _ in range(6))  # on a busy machine one window says little
 
     def per_query(self, mode: str, clients: int, rounds: int, many: int) -> int:
         """Servers are open and statements prepared before the first round."""
@@ -135,7 +136,7 @@ def write_budget(figures: Figures) -> str:
         for name, modes in figures.items()
     )
     head = (
-        "# Instructions for each query, one client: what `make instructions CHECK=1` allows, and 3 % more.\n"
+        "# Instructions for each query, one client: what `make instructions CHECK=1` allows, and 5 % more.\n"
     )
     return (
         head

@@ -21,11 +21,15 @@ SAMPLED = 0.1  # share of the queries whose time pgbench writes down: enough for
 
 @dataclass(frozen=True)
 class Load:
-    """`clients` connections that send `pgbench -S` queries by the protocol `mode` for `seconds`."""
+    """`clients` connections that send `pgbench -S` queries by the protocol `mode` for `seconds`.
+
+    `rate`: so many a second, on time, whose times are all written down; 0: each as soon as the one before is answered.
+    """
 
     mode: str
     clients: int
     seconds: int
+    rate: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def _run_one(installation: Installation, environment: dict[str, str], load: Load
     arguments += ["-t", "1"] if once else ["-T", str(load.seconds)]
     with tempfile.TemporaryDirectory(prefix="dbproxy-bench-", dir=temp_dir()) as folder:
         account().own(Path(folder))
-        log = ["-l", f"--sampling-rate={SAMPLED}", f"--log-prefix={folder}/times"]
+        log = ["-l", f"--log-prefix={folder}/times"]
+        log += [f"--rate={load.rate}"] if load.rate else [f"--sampling-rate={SAMPLED}"]
         text = installation.run("pgbench", *arguments, *log, environment=environment)
         return read_run(text, "".join(path.read_text() for path in Path(folder).iterdir()))
 

@@ -36,11 +36,16 @@ class Target:
 
 @contextmanager
 def pgbouncer(
-    primary: Postgres, size: int, login: str = "", *, under: Sequence[str] = ()
+    primary: Postgres,
+    size: int,
+    login: str = "",
+    *,
+    under: Sequence[str] = (),
+    more: Mapping[str, object] | None = None,
 ) -> Iterator[Target]:
     """`login`: as whom it logs in, in the words of its configuration; the superuser where not given.
 
-    `under`: a command that runs it.
+    `more` settings, by their names there; `under`: a command that runs it.
     """
     port, ini = free_port(), primary.socket_dir / "pgbouncer.ini"
     settings = {
@@ -52,6 +57,7 @@ def pgbouncer(
         "default_pool_size": size,
         "max_client_conn": 1000,
         **({"max_prepared_statements": 200} if pgbouncer_version() >= (1, 21) else {}),
+        **(more or {}),
     }
     lines = [f"{key} = {value}" for key, value in settings.items()]
     server = f"* = host={HOST} port={primary.port} {login or f'user={primary.superuser}'}"

@@ -5,12 +5,21 @@ Each error carries what PostgreSQL's ErrorResponse needs (SQLSTATE and severity,
 Messages never hold a secret: they are logged and sent to clients as they are.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+NO_FACTS: Mapping[str, str] = MappingProxyType({})
+
 
 class ProxyError(Exception):
     """What happened, to whom, and what to do: the one root that the proxy catches."""
 
     sqlstate = "XX000"
     severity = "ERROR"
+    detail_log = ""  # for our log alone, as PostgreSQL's errdetail_log: what the client must not be told
+    facts: Mapping[str, str] = NO_FACTS  # for our log alone, each under a key of its own
+    spelled = b""  # its ErrorResponse, of one that many are told
+    quiet = False  # our log has told enough of its like, and is told how many more there are
 
     def __init__(self, message: str, *, detail: str = "", hint: str = "", sqlstate: str = "") -> None:
         super().__init__(message)
@@ -52,11 +61,6 @@ class InvalidAuthorization(ProxyError):
     """The login asks for what is not allowed (no user name, a user without access)."""
 
     sqlstate = "28000"
-    severity = "FATAL"
-
-
-class UnknownDatabase(ProxyError):
-    sqlstate = "3D000"
     severity = "FATAL"
 
 
@@ -109,6 +113,13 @@ class TooManyConnections(ProxyError):
     severity = "FATAL"
 
 
+class OutOfMemory(ProxyError):
+    """More is kept for a client, or for all of them, than may be."""
+
+    sqlstate = "53200"
+    severity = "FATAL"
+
+
 class QueryWaitTimeout(ProxyError):
     """No server became free in time; the request was not sent and the connection goes on."""
 
@@ -121,10 +132,27 @@ class TooManyWaiting(ProxyError):
     sqlstate = "53300"
 
 
+class RateLimited(ProxyError):
+    """The client, or whoever it belongs to, has asked for as much as its limit allows."""
+
+    sqlstate = "53400"
+
+
 class QueryCanceled(ProxyError):
     """The client cancelled a request that was still waiting for a server."""
 
     sqlstate = "57014"
+
+
+class QueryTimeout(QueryCanceled):
+    """A request has taken longer than `query_timeout`, in seconds; in PostgreSQL's words for `statement_timeout`."""
+
+    def __init__(self, timeout: float, *, detail: str = "") -> None:
+        QueryCanceled.__init__(
+            self,
+            "canceling statement due to query timeout",
+            detail=detail or f"query_timeout is {timeout:g} s.",
+        )
 
 
 class AdminShutdown(ProxyError):
@@ -144,6 +172,10 @@ class ServerUnavailable(ProxyError):
     severity = "FATAL"
 
 
+class LoginRefused(ServerUnavailable):
+    """No host lets us in, nor will while it and our configuration are what they are: a password is not known …."""
+
+
 class ServerRefused(ProxyError):
     """PostgreSQL answered the login with an error; SQLSTATE, message, detail and hint are its own."""
 
@@ -161,3 +193,36 @@ class SessionLost(ProxyError):
     """What a client has set cannot be set on the server connection that it is lent; SQLSTATE is PostgreSQL's."""
 
     severity = "FATAL"
+
+
+# --- jobs in the database ---
+
+
+class JobRefused(ProxyError):
+    """It is not begun: what was asked for cannot be done so."""
+
+    sqlstate = "22023"
+
+
+class JobFailed(ProxyError):
+    """It has stopped, what was done stays, and it can be resumed."""
+
+    sqlstate = "57000"
+
+
+class JobRuns(JobFailed):
+    """Somebody else works on it."""
+
+    sqlstate = "55006"
+
+
+class JobStopped(JobFailed):
+    """It was told to stop."""
+
+    sqlstate = "57014"
+
+
+class JobInterrupted(JobFailed):
+    """The process was told to end; the job is to be resumed."""
+
+    sqlstate = "57014"

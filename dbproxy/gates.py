@@ -11,8 +11,9 @@ may intervene: limits, a cache, routing. It says
 
 A gate that wants to see all of a request says GO to one that is not whole yet, and answers only those that are. It
 never waits by itself: it runs on the data path. What goes to a server that its client holds already (behind a request
-that was let go, in a transaction, with a pin) is not asked about. A *listener* hears of each request that was answered,
-by a server or by a gate, and never intervenes.
+that was let go, in a transaction, with a pin) is not asked about, but for what the gate of kept answers is asked inside
+a transaction (session.browsing). A *listener* hears of each request that was answered, by a server or by a gate, and
+never intervenes.
 """
 
 from collections.abc import Awaitable
@@ -30,7 +31,7 @@ class Go:
     """Nothing to object to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # to freeze each would cost as much again as to make it
 class Answer:
     data: bytes
 

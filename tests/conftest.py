@@ -1,9 +1,15 @@
 """Servers that tests share. Each pytest-xdist worker has its own."""
 
 import gc
+import logging
+import os
+import tempfile
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from dbproxy.demo.installation import installations
@@ -14,6 +20,27 @@ settings.register_profile(
     "shared machine", deadline=None
 )  # a slow moment is no failure; pytest-timeout ends hangs
 settings.load_profile("shared machine")
+
+MEMORY = Path("/dev/shm")
+ROOM = 8 << 30  # bytes for the servers of all workers, and to spare
+
+
+def use_memory() -> None:
+    """Servers of tests in memory, if there is enough: each database is hundreds of files, made and removed."""
+    if "TMPDIR" in os.environ or not MEMORY.is_mount():
+        return
+    found = os.statvfs(MEMORY)
+    if found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+use_memory()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays, and is not gone through by each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -28,6 +55,19 @@ def pytest_runtest_makereport() -> Iterator[None]:
         return (yield)
     finally:
         gc.enable()
+
+
+@pytest.fixture
+def restored_logs() -> Iterator[None]:
+    """For who configures the log: afterwards it is as it was, so that others see what they capture."""
+    root = logging.getLogger()
+    handlers, level, show = root.handlers[:], root.level, warnings.showwarning
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    warnings.showwarning = show
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

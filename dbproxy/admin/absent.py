@@ -6,7 +6,6 @@ from dbproxy.errors import FeatureNotSupported
 
 PEERS = columns("peer_id:i host:s port:i pool_size:i")
 PEER_POOLS = columns("peer_id:i cl_active_cancel_req:i cl_waiting_cancel_req:i sv_active_cancel:i sv_login:i")
-DNS_HOSTS = columns("hostname:s ttl:q addrs:s")
 DNS_ZONES = columns("zonename:s serial:q count:i")
 
 
@@ -17,11 +16,6 @@ def show_peers(house: House) -> Table:
 
 def show_peer_pools(house: House) -> Table:
     return Table(PEER_POOLS, ())
-
-
-def show_dns_hosts(house: House) -> Table:
-    """Names are looked up for each connection, by the system."""
-    return Table(DNS_HOSTS, ())
 
 
 def show_dns_zones(house: House) -> Table:

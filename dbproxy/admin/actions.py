@@ -15,7 +15,9 @@ from dbproxy.admin.absent import decline_suspend
 from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.queries import reset_queries
 from dbproxy.errors import AdminShutdown, CommandFailed, ConfigurationError, ProxyError, QueryCanceled
-from dbproxy.session.startup import CONSOLES
+from dbproxy.session.client import Client
+from dbproxy.session.replication import Replication
+from dbproxy.session.startup import CONSOLES, Login
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +40,11 @@ async def reload(house: House, argument: str) -> None:
 
 
 async def pause(house: House, database: str) -> None:
-    """Lend no more servers; return when all are closed, which is when their transactions have ended."""
+    """Lend no more servers; return when all are closed: their transactions have ended, replication connections, too."""
     refuse_if_paused(house)
     find(house, database, "pause")
     house.pause(database)
-    while any(pool.size() for pool in list_pools(house, database)):
+    while house.has_servers(database):
         await asyncio.sleep(LOOK_INTERVAL)
         if not house.is_paused(database):
             raise QueryCanceled("PAUSE was ended by RESUME or by a cancel request")
@@ -65,10 +67,9 @@ async def kill(house: House, database: str) -> None:
     find(house, database, "kill")
     house.pause(database)
     for login in house.registry:
-        if login.client is not None and (not database or login.identity.database == database):
-            login.client.disconnect(
-                "KILL", AdminShutdown("terminating connection due to administrator command")
-            )
+        session = find_session(login)
+        if session is not None and (not database or login.identity.database == database):
+            session.disconnect("KILL", AdminShutdown("terminating connection due to administrator command"))
     for pool in list_pools(house, database):
         for server in pool.servers():
             server.close("KILL")
@@ -79,8 +80,9 @@ async def kill_client(house: House, number: str) -> None:
     if not re.match(r"\d", number):
         raise CommandFailed("invalid client pointer supplied")
     for login in house.registry:
-        if login.client is not None and str(login.identity.id) == number:
-            login.client.disconnect("KILL_CLIENT", AdminShutdown("admin forced disconnect"))
+        session = find_session(login)
+        if session is not None and str(login.identity.id) == number:
+            session.disconnect("KILL_CLIENT", AdminShutdown("admin forced disconnect"))
             return
     raise CommandFailed("client not found")
 
@@ -115,10 +117,12 @@ async def shutdown(house: House, awaited: str) -> None:
 
 
 async def reconnect(house: House, database: str) -> None:
-    """Replace every server connection, each when it is next free."""
+    """Replace every server connection, each when it is next free; replication is never free: it ends at once."""
     find(house, database, "reconnect")
     for pool in list_pools(house, database):
-        pool.retire()
+        pool.retire("RECONNECT")
+    for replication in house.replications(database):
+        replication.retire("RECONNECT")
 
 
 async def disable(house: House, name: str) -> None:
@@ -133,6 +137,11 @@ async def drain(house: House, name: str) -> None:
 
 async def enable(house: House, name: str) -> None:
     house.cluster.enable(name, monotonic())
+
+
+async def warm(house: House, _: str) -> None:
+    """Fetch what is asked for most and not kept now; return at once."""
+    await house.process.warm()
 
 
 async def probe(house: House, argument: str) -> None:
@@ -157,10 +166,16 @@ ACTIONS: dict[str, Action] = {
     "shutdown": shutdown,
     "suspend": decline_suspend,
     "wait_close": wait_close,
+    "warm": warm,
 }
 SHUTDOWNS = {"": "", "wait_for_clients": "clients", "wait_for_servers": "servers"}
 # What may stand behind a verb, in lower case; behind all others anything may.
-ARGUMENTS = {"probe": {""}, "reload": {""}, "suspend": {""}, "shutdown": SHUTDOWNS.keys()}
+ARGUMENTS = {"probe": {""}, "reload": {""}, "suspend": {""}, "shutdown": SHUTDOWNS.keys(), "warm": {"cache"}}
+
+
+def find_session(login: Login) -> Client | Replication | None:
+    """Who has a server, or may get one; an administrator at the console ends by itself."""
+    return login.heir if isinstance(login.heir, Replication) else login.client
 
 
 def require(database: str) -> None:

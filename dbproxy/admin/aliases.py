@@ -12,24 +12,37 @@ SETTABLE = {
     "default_pool_size": "pool.size",
     "idle_transaction_timeout": "pool.idle_transaction_timeout",
     "max_client_conn": "pool.max_client_conn",
+    "max_db_client_connections": "pool.max_db_client_connections",
+    "max_db_connections": "pool.max_db_connections",
+    "max_user_client_connections": "pool.max_user_client_connections",
+    "max_user_connections": "pool.max_user_connections",
     "max_prepared_statements": "pool.max_prepared_statements",
     "min_pool_size": "pool.min_pool_size",
     "pool_mode": "pool.mode",
+    "query_timeout": "pool.query_timeout",
     "query_wait_timeout": "pool.query_wait_timeout",
     "reserve_pool_size": "pool.reserve_size",
     "reserve_pool_timeout": "pool.reserve_timeout",
     "server_check_delay": "pool.server_check_delay",
+    "server_check_query": "pool.server_check_query",
     "server_connect_timeout": "pool.server_connect_timeout",
     "server_idle_timeout": "pool.server_idle_timeout",
     "server_lifetime": "pool.server_lifetime",
     "server_login_retry": "pool.server_login_retry",
     "server_reset_query": "pool.server_reset_query",
+    "transaction_timeout": "pool.transaction_timeout",
 }
 SHOWN = {
     **SETTABLE,
     "admin_users": "auth.admin_users",
+    "auth_dbname": "auth.dbname",
     "auth_file": "auth.file",
+    "auth_hba_file": "auth.hba_file",
+    "auth_ident_file": "auth.ident_file",
+    "auth_query": "auth.query",
     "auth_type": "auth.type",
+    "auth_user": "auth.user",
+    "dns_max_ttl": "health.dns_max_ttl",
     "listen_addr": "listen.host",
     "listen_backlog": "listen.backlog",
     "listen_port": "listen.port",
@@ -38,12 +51,6 @@ SHOWN = {
     "stats_users": "auth.stats_users",
     "unix_socket_dir": "listen.unix_socket_dir",
 }
-UNLIMITED = (
-    "max_db_client_connections",
-    "max_db_connections",
-    "max_user_client_connections",
-    "max_user_connections",
-)
 
 
 def list_aliases(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
@@ -53,8 +60,6 @@ def list_aliases(settings: Settings) -> Iterator[tuple[str, str, str, str]]:
     for name, key in SHOWN.items():
         entry = now[key]
         yield name, _show(entry.value), _show(usual[key]), "no" if entry.restart else "yes"
-    for name in UNLIMITED:  # there are no such limits
-        yield name, "0", "0", "no"
 
 
 def _show(value: object) -> str:

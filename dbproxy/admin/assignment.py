@@ -11,7 +11,7 @@ from dbproxy.admin.aliases import SETTABLE
 from dbproxy.admin.command import Assignment
 from dbproxy.admin.house import House
 from dbproxy.config import Settings, compare
-from dbproxy.config.keys import needs_restart
+from dbproxy.config.keys import needs_restart, walk_keys
 from dbproxy.config.mistakes import advise
 from dbproxy.config.section import Section
 from dbproxy.errors import CommandFailed
@@ -19,9 +19,29 @@ from dbproxy.errors import CommandFailed
 log = structlog.get_logger(__name__)
 
 # And the key that is meant by the section's name alone; "": none is.
-SECTIONS = {"log": "level", "pool": "", "routing": "mode", "slow_query": "threshold", "tracing": "mode"}
+SECTIONS = {
+    "cache": "mode",
+    "log": "level",
+    "pool": "",
+    "limits": "mode",
+    "routing": "mode",
+    "slow_query": "threshold",
+    "tracing": "mode",
+}
+EMPTY = "''"
 # Which name code, are no one value, or may hold a secret.
-UNFIT = frozenset({"routing.plugin", "routing.rules", "tracing.endpoint", "tracing.headers"})
+UNFIT = frozenset(
+    {
+        "cache.rules",
+        "limits.redis_url",
+        "limits.rules",
+        "limits.tiers",
+        "routing.plugin",
+        "routing.rules",
+        "tracing.endpoint",
+        "tracing.headers",
+    }
+)
 
 
 def assign(house: House, assignment: Assignment) -> str:
@@ -35,7 +55,7 @@ def assign(house: House, assignment: Assignment) -> str:
         return f"{section}.{name} has this value already"
     house.apply(new)
     log.info("setting changed", key=changes[0].key, old=changes[0].old, new=changes[0].new)
-    return f"{changes[0].key} is {changes[0].new} until the next RELOAD; it was {changes[0].old}"
+    return f"{changes[0].key} is {changes[0].new or EMPTY} until the next RELOAD; it was {changes[0].old or EMPTY}"
 
 
 def list_settable() -> list[str]:
@@ -55,14 +75,22 @@ def find_setting(key: str) -> tuple[str, str]:
         found = f"{found}.{SECTIONS[found]}"
     known = list_settable()
     if found not in known:
-        alone = ", ".join(f"{section} is {section}.{name}" for section, name in SECTIONS.items() if name)
-        raise CommandFailed(
-            "SET failed",
-            hint=f"{key}: change the configuration and RELOAD. What can be SET: {', '.join(known)}; "
-            f"{alone}; and by PgBouncer's names: {', '.join(SETTABLE)}.",
-        )
+        raise CommandFailed("SET failed", hint=f"{explain_refusal(found)} {list_names(known)}")
     section, _, name = found.partition(".")
     return section, name
+
+
+def explain_refusal(key: str) -> str:
+    """Why it cannot be SET."""
+    field = dict(walk_keys()).get(key)
+    if field is None:
+        return f"{key} is no setting."
+    return f"{key} is not changed here: change the configuration and {'restart' if needs_restart(field) else 'RELOAD'}."
+
+
+def list_names(known: list[str]) -> str:
+    alone = ", ".join(f"{section} is {section}.{name}" for section, name in SECTIONS.items() if name)
+    return f"What can be SET: {', '.join(known)}; {alone}; and by PgBouncer's names: {', '.join(SETTABLE)}."
 
 
 def change(section: Section, key: str, name: str, value: str) -> Section:

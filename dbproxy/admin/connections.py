@@ -5,18 +5,22 @@ the name of a server's host in the cluster.
 """
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from time import monotonic, time
 
 from dbproxy.admin.figures import client_state
 from dbproxy.admin.house import House, list_pools
-from dbproxy.admin.table import Table, Value, columns
+from dbproxy.admin.table import Table, Value, columns, int4
+from dbproxy.net.peer import describe as describe_tls
+from dbproxy.net.secure import Secure
 from dbproxy.net.transport import Transport
 from dbproxy.observe.masking import mask
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import NAMES, Member
 from dbproxy.session.client import Client
 from dbproxy.session.identity import Identity
+from dbproxy.session.replication import Replication
 from dbproxy.session.startup import Login
 
 SOCKETS = columns(
@@ -28,20 +32,22 @@ Address = tuple[str, int]
 
 
 def show_clients(house: House) -> Table:
-    """Those that were let in, the console's among them."""
-    logins = (login for login in house.registry if login.client or login.console)
+    """Those that were let in, the console's and those of replication among them."""
+    logins = (login for login in house.registry if login.client or login.heir)
     return Table(SOCKETS, (client_row(login, host_name(house, login)) for login in logins))
 
 
 def show_servers(house: House) -> Table:
-    return Table(
-        SOCKETS,
-        (
-            server_row(pool, server, house.host_of(pool))
-            for pool in list_pools(house, "")
-            for server in pool.servers()
-        ),
-    )
+    return Table(SOCKETS, list_servers(house))
+
+
+def list_servers(house: House) -> Iterator[tuple[Value, ...]]:
+    """Those of the pools, and those that only serve replication connections."""
+    for pool in list_pools(house, ""):
+        for server in pool.servers():
+            yield server_row(pool, server, house.host_of(pool))
+    for replication in house.replications():
+        yield walsender_row(replication)
 
 
 def host_name(house: House, login: Login) -> str:
@@ -58,7 +64,7 @@ def client_row(login: Login, host: str) -> tuple[Value, ...]:
         "C",
         who.user,
         who.database,
-        "none",
+        login.heir.mode if isinstance(login.heir, Replication) else "none",
         client_state(client) if client is not None else "active",
         who.address,
         who.port,
@@ -72,9 +78,9 @@ def client_row(login: Login, host: str) -> tuple[Value, ...]:
         int(wait % 1 * 1e6),
         0,
         client_pointer(who),
-        server_pointer(server) if server is not None else "",
+        linked(login),
         0,
-        "",
+        who.peer.tls,
         mask(who.application_name),
         len(client.prepared) if client is not None else 0,
         who.id,
@@ -101,14 +107,43 @@ def server_row(pool: Pool, server: Member, host: str) -> tuple[Value, ...]:
         int(server.upkeep.generation != pool.generation),
         server_pointer(server),
         client_pointer(server.loan.client.identity) if isinstance(server.loan.client, Client) else "",
-        server.backend.pid,
-        "",
+        int4(server.backend.pid),
+        describe_tls(server.transport),
         mask(server.backend.parameters.get("application_name", "")),
         len(server.dialogue.statements.prepared),
         server.id,
         link_time(server if isinstance(server.loan.client, Client) else None),
         ",".join(sorted(server.dialogue.traces.pins)),
         host,
+    )
+
+
+def walsender_row(replication: Replication) -> tuple[Value, ...]:
+    who, walsender = replication.identity, replication.walsender
+    connected = show_time(wall_clock(walsender.backend.connected_at))
+    return (
+        "S",
+        who.user,
+        who.database,
+        replication.mode,
+        "active",
+        *describe(walsender.transport, "peername"),
+        *describe(walsender.transport, "sockname"),
+        connected,
+        connected,
+        0,
+        0,
+        0,
+        walsender_pointer(who),
+        client_pointer(who),
+        int4(walsender.backend.pid),
+        "",
+        mask(walsender.backend.parameters.get("application_name", "")),
+        0,
+        who.id,
+        connected,
+        "replication",
+        "",
     )
 
 
@@ -132,11 +167,23 @@ def client_pointer(client: Identity) -> str:
     return f"c{client.id}"
 
 
+def linked(login: Login) -> str:
+    """The pointer of the server that it has, if it has one."""
+    if isinstance(login.heir, Replication):
+        return walsender_pointer(login.identity)
+    server = login.client.server if login.client is not None else None
+    return server_pointer(server) if server is not None else ""
+
+
+def walsender_pointer(client: Identity) -> str:
+    return f"w{client.id}"
+
+
 def server_pointer(server: Member) -> str:
     return f"s{server.id}"
 
 
-def describe(transport: asyncio.Transport | Transport | None, end: str) -> Address:
+def describe(transport: asyncio.Transport | Transport | Secure | None, end: str) -> Address:
     """Address and port of one end, "peername" or "sockname"; ("unix", 0) for a Unix socket."""
     name = transport.get_extra_info(end) if transport is not None else None
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) and len(name) >= 2 else ("unix", 0)

@@ -13,8 +13,24 @@ import structlog
 from dbproxy import __version__
 from dbproxy.admin.actions import ACTIONS, ARGUMENTS
 from dbproxy.admin.assignment import assign
-from dbproxy.admin.command import Assignment, Command, Question, Report, invalid, parse, split
+from dbproxy.admin.batch_command import BatchOrder, BatchReport
+from dbproxy.admin.batches import order_batch, show_batches
+from dbproxy.admin.cache_command import CacheOrder, CacheQuestion, CacheReport
+from dbproxy.admin.cache_explain import explain_cache
+from dbproxy.admin.caches import invalidate, show_report
+from dbproxy.admin.command import (
+    Assignment,
+    Command,
+    LimitOrder,
+    Limits,
+    Question,
+    Report,
+    invalid,
+    parse,
+    split,
+)
 from dbproxy.admin.house import House
+from dbproxy.admin.limits import MOST, explain_limit, reset_limit, set_limit, show_limits
 from dbproxy.admin.queries import show_queries, show_query
 from dbproxy.admin.question import explain
 from dbproxy.admin.show import FAKES, FOR_ADMINISTRATORS, SHOWS, fake
@@ -44,6 +60,11 @@ HELP = """
 \tSHOW HOSTS|HOST_POOLS|ROUTES|RESCUES|SHAPES|FEATURES|WAITS|HOLDERS
 \tSHOW QUERIES [WINDOW '1m|5m|15m|1h|reset'] [ORDER BY <column>] [LIMIT <number>]
 \tSHOW QUERY <id>
+\tSHOW LIMITS [LIMIT <number>]
+\tSHOW LIMIT_TIERS|LIMIT_SOURCES
+\tSHOW CACHE
+\tSHOW CACHE TABLES|QUERIES|BYPASS [LIMIT <number>]
+\tSHOW BATCHES
 \tSHOW STATS|STATS_AVERAGES|STATS_TOTALS|TOTALS
 \tSHOW SOCKETS|ACTIVE_SOCKETS|MEM|PEERS|PEER_POOLS|DNS_HOSTS|DNS_ZONES
 \tSET key = arg
@@ -64,6 +85,18 @@ HELP = """
 \tSET routing = off|observe|on
 \tSET routing.percent = <number>
 \tSET log[.<area>] = debug|info|warning|error
+\tSET limits = off|observe|on
+\tSET limits.percent = <number>
+\tSET LIMIT <rule> '<key>' = '<limit>|<tier>' [FOR '<duration>']
+\tRESET LIMIT <rule> '<key>'
+\tEXPLAIN LIMIT <rule> '<key>'
+\tSET cache = off|observe|on
+\tSET cache.percent = <number>
+\tPAUSE|RESUME|CANCEL BATCH <id> [<db>]
+\tSET BATCH <id> [<db>] <key> = <arg>
+\tINVALIDATE CACHE [ALL|TABLE <table>|QUERY <id>|TAG <tag>] [<db>]
+\tWARM CACHE
+\tEXPLAIN CACHE [FOR <db>] <statement>
 \tEXPLAIN ROUTE [FOR <db>] <statement>"""
 
 
@@ -76,6 +109,7 @@ class Console(Link):
         self.house = house
         assert login.transport is not None  # it is let in
         self.attach(login.transport)
+        self.kind = "console"
         self.parameters = PARAMETERS
         self.framer = console_framer(self.identity.max_message_size)
         self.queue: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
@@ -166,6 +200,18 @@ class Console(Link):
             return explain(self.house, command).pieces("EXPLAIN")
         if isinstance(command, Report):
             return await report(self.house, command)
+        if isinstance(command, Limits):
+            return (await show_limits(self.house, command.most or MOST)).pieces()
+        if isinstance(command, LimitOrder):
+            return self.order_limit(command)
+        if isinstance(command, CacheReport):
+            return (await show_report(self.house, command)).pieces()
+        if isinstance(command, CacheQuestion):
+            return explain_cache(self.house, command).pieces("EXPLAIN")
+        if isinstance(command, CacheOrder):
+            return self.invalidate(command)
+        if isinstance(command, BatchReport | BatchOrder):
+            return await self.answer_batch(command)
         argument = command.argument.lower()
         if command.verb in ("show", "select"):
             if argument in FOR_ADMINISTRATORS:
@@ -182,6 +228,31 @@ class Console(Link):
         done = assign(self.house, assignment)
         log.info("console command", command=f"SET {assignment.key}", **self.identity.describe())
         return build.notice_response(done), build.command_complete(f"SET {assignment.key}={assignment.value}")
+
+    def order_limit(self, order: LimitOrder) -> Iterable[bytes]:
+        if order.verb == "explain":
+            return explain_limit(self.house, order).pieces("EXPLAIN")
+        self.require_admin()
+        done = (set_limit if order.verb == "set" else reset_limit)(self.house, order)
+        verb = f"{order.verb.upper()} LIMIT"
+        log.info("console command", command=f"{verb} {order.rule}", **self.identity.describe())
+        return build.notice_response(done), build.command_complete(verb)
+
+    def invalidate(self, order: CacheOrder) -> Iterable[bytes]:
+        self.require_admin()
+        done = invalidate(self.house, order)
+        log.info("console command", command=f"INVALIDATE CACHE {order.what}", **self.identity.describe())
+        return build.notice_response(done), build.command_complete("INVALIDATE CACHE")
+
+    async def answer_batch(self, order: BatchReport | BatchOrder) -> Iterable[bytes]:
+        if isinstance(order, BatchReport):
+            return (await show_batches(self.house)).pieces()
+        self.require_admin()
+        verb = f"{order.verb.upper()} BATCH"
+        log.info(
+            "console command", command=f"{verb} {order.name} {order.key}".strip(), **self.identity.describe()
+        )
+        return build.notice_response(await order_batch(self.house, order)), build.command_complete(verb)
 
     async def act(self, command: Command) -> Iterable[bytes]:
         self.require_admin()
@@ -202,7 +273,8 @@ class Console(Link):
         return (build.command_complete(command.verb.upper()),)
 
     def require_admin(self) -> None:
-        if self.identity.user not in self.house.settings.auth.admin_users:
+        identity = self.identity
+        if not self.house.settings.may_administer(identity.user, local=identity.is_local):
             raise CommandFailed("admin access needed")
 
     def cancel(self) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dbproxy.admin.figures import longest_wait
-from dbproxy.admin.house import House, list_pools
+from dbproxy.admin.house import Caches, House, list_pools
+from dbproxy.admin.limit_figures import shared_figures
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
+from dbproxy.limits.limiter import Limiter
 from dbproxy.pool.pool import Pool
 
 LONG_WAIT = 1.0  # seconds from which on somebody who waits for a server is worth a word
@@ -49,6 +51,8 @@ def find_degradations(house: House, cluster: Cluster, now: float) -> Iterator[De
     for database in sorted(house.paused_databases):
         yield Degradation(f"database {database}", "paused", f"clients wait for RESUME {database}")
     yield from _find_in_hosts(cluster)
+    yield from _find_in_limits(house.limits.limiter)
+    yield from _find_in_caches(house.caches)
     for pool in list_pools(house, ""):
         yield from _find_in_pool(house, pool, now)
 
@@ -59,18 +63,38 @@ def _find_in_hosts(cluster: Cluster) -> Iterator[Degradation]:
     for member in cluster.members:
         if member.state in WRONG:
             yield Degradation(f"host {member.name}", member.state, _describe(member), member.since)
-        elif member.late:
-            yield Degradation(f"host {member.name}", "late", f"lags by {member.lag_seconds:.1f} s")
+        elif member.lag.late:
+            yield Degradation(f"host {member.name}", "late", f"lags by {member.lag.seconds:.1f} s")
+
+
+def _find_in_limits(limiter: Limiter) -> Iterator[Degradation]:
+    for rule in limiter.book.rules:
+        if rule.reading.error:
+            reason = f"its source cannot be read, the tiers of before stay: {rule.reading.error}"
+            yield Degradation(f"limits {rule.name}", "source not read", reason)
+    shared = shared_figures(limiter.store) if limiter.store is not None else None
+    if shared is not None and shared.degraded:
+        yield Degradation("limits", "not shared", f"Redis is gone: {shared.error}", shared.since)
+
+
+def _find_in_caches(caches: Caches) -> Iterator[Degradation]:
+    tier = caches.tier.figures() if caches.tier is not None else None
+    if tier is not None and tier.away:
+        yield Degradation("cache", "not shared", f"Redis is gone: {tier.error}", tier.since)
+    for place, watched in caches.watched.items():
+        if watched.writers is not None and watched.writers.error is not None:
+            reason = f"nothing is answered from what is kept: {watched.writers.error.message}"
+            yield Degradation(f"cache of {place}", "writes not followed", reason)
 
 
 def _describe(member: Member) -> str:
     match member.state:
         case "lagging":
-            return f"lags by {member.lag_seconds:.1f} s: it gets no reads"
+            return f"lags by {member.lag.seconds:.1f} s: it gets no reads"
         case "fenced":
             return "takes writes, but is not the primary"
         case "down":
-            return member.last_error or "does not answer"
+            return member.health.last_error or "does not answer"
         case state:
             return f"{state} by order of an administrator"
 

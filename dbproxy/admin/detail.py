@@ -18,6 +18,7 @@ from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.member import Member
 from dbproxy.observe.figures import ProxyFigures
 from dbproxy.pool.pool import Pool
+from dbproxy.session.awaiting import LIMIT, name_wait
 from dbproxy.session.wait import NAMES, NOT
 
 MOST_POOLS = 200  # those for which most clients wait come first
@@ -47,14 +48,14 @@ def describe_host(member: Member, cluster: Cluster, now: float) -> Json:
         "state": member.state,
         "last_transition": show_moment(member.since) if member.since else None,
         "in_state_s": round(now - member.since, 3) if member.since else None,
-        "last_answer_s": round(now - member.heard_at, 3) if member.heard else None,
-        "lag_s": round(member.lag_seconds, 3) if member.heard else None,
-        "lag_bytes": member.lag_bytes if member.heard else None,
-        "latency_s": round(member.latency, 6),
-        "failures": member.failures,
-        "last_error": member.last_error,
-        "active_reads": member.active,
-        "timeline": member.timeline or None,
+        "last_answer_s": round(now - member.health.heard_at, 3) if member.health.heard else None,
+        "lag_s": round(member.lag.seconds, 3) if member.health.heard else None,
+        "lag_bytes": member.lag.bytes if member.health.heard else None,
+        "latency_s": round(member.load.latency, 6),
+        "failures": member.health.failures,
+        "last_error": member.health.last_error,
+        "active_reads": member.load.active,
+        "timeline": member.position.timeline or None,
         "differing_settings": sorted(member.differing),
     }
 
@@ -94,10 +95,10 @@ def describe_pool(house: House, pool: Pool, now: float) -> Json:
 
 def describe_queues(house: House, figures: ProxyFigures, now: float) -> Json:
     """Who waits for what: logins, and clients by what ends their wait."""
-    waits: Counter[str] = Counter(dict.fromkeys((name for name in NAMES.values() if name), 0))
+    waits: Counter[str] = Counter(dict.fromkeys((*(name for name in NAMES.values() if name), LIMIT), 0))
     for login in house.registry:
         if login.client is not None and login.client.inbound.wait != NOT:
-            waits[NAMES[login.client.inbound.wait]] += 1
+            waits[name_wait(login.client)] += 1
     return {
         "logins": figures.clients["login"],
         "clients": dict(waits),

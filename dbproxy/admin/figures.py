@@ -6,10 +6,13 @@ The console itself is neither a pool nor a database here.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from dbproxy.admin.cache_figures import cache_figures
 from dbproxy.admin.features import feature_figures
 from dbproxy.admin.hosts import host_figures, route_figures
 from dbproxy.admin.house import House, list_hosts
+from dbproxy.admin.limit_figures import limit_figures
 from dbproxy.errors import ConfigurationError
+from dbproxy.net.names import names_here
 from dbproxy.observe.figures import (
     DatabaseFigures,
     HostPoolFigures,
@@ -36,7 +39,7 @@ def read_figures(house: House, now: float) -> ProxyFigures:
         pool_figures(list_hosts(house, pool), clients, pins.get(pool, {}), now)
         for pool in house.pools.values()
     ]
-    databases = list_databases(house, pools)
+    databases = list_databases(house)
     totals = total_clients(house, clients)
     return ProxyFigures(
         pools=pools,
@@ -46,17 +49,23 @@ def read_figures(house: House, now: float) -> ProxyFigures:
             for pool in list_hosts(house, primary)
         ],
         databases=databases,
-        hubs=[hub_figures(hub) for hub in house.hubs.values()],
-        hosts=host_figures(house) if house.settings.replicas else (),  # else nobody asks how it is
+        hubs=[hub_figures(hub) for hub in house.hubs],
+        hosts=host_figures(house) if house.settings.is_watched() else (),  # else nobody asks how it is
         routes=route_figures(house),
         features=feature_figures(house),
         query_stats=query_stats_figures(house.query_stats),
         traces=house.tracing.figures(),
+        limits=limit_figures(house.limits.limiter, now),
+        cache=cache_figures(house.caches),
+        batches=house.batches.figures,
         lists=list_figures(house, databases, pools, totals),
         clients=totals,
         servers=total_servers(pools),
         client_disconnects=dict(house.registry.disconnects),
         login_failures=dict(house.registry.login_failures),
+        login_limits=dict(house.registry.limits),
+        max_user_connections=house.settings.pool.max_user_connections,
+        tls_handshakes=dict(house.count_handshakes()),
         log_lines=count_unwritten(),
         max_client_conn=house.settings.pool.max_client_conn,
         uptime_s=now - house.started_at,
@@ -100,12 +109,12 @@ def client_pins(house: House) -> dict[Pool, Counter[str]]:
 
 
 def total_clients(house: House, clients: Mapping[tuple[Pool, str], int]) -> dict[str, int]:
-    totals = dict.fromkeys(("active", "idle", "waiting", "login", "console"), 0)
+    totals = dict.fromkeys(("active", "idle", "waiting", "login", "console", "replication"), 0)
     for (_, state), number in clients.items():
         totals[state] += number
     for login in house.registry:
         if login.client is None:
-            totals["login" if login.console is None else "console"] += 1
+            totals["login" if login.heir is None else login.heir.kind] += 1
     return totals
 
 
@@ -138,6 +147,7 @@ def pool_figures(
         maxwait_us=int(1e6 * max(longest_wait(pool, now) for pool in pools)),
         pins=pins,
         refusals=dict(pool.tenant.stats.refusals),
+        limits=dict(pool.tenant.stats.limits),
         pool_mode=pool.settings.mode,
     )
 
@@ -157,7 +167,7 @@ def host_pool_figures(house: House, pool: Pool, now: float) -> HostPoolFigures:
 
 def longest_wait(pool: Pool, now: float) -> float:
     """Seconds that the first in the queue has waited."""
-    since: float = next(iter(pool.waiting.values()), now)
+    since: float = pool.waiting.oldest() if pool.waiting else now
     return max(0.0, now - since)
 
 
@@ -200,21 +210,15 @@ def database_names(house: House) -> list[str]:
     """Those that are configured, and those that somebody uses."""
     primary = house.settings.primary.url
     listed = [primary.dbname] if primary is not None and primary.dbname else []
-    return list(dict.fromkeys([*listed, *house.settings.databases, *(pool[0] for pool in house.pools)]))
+    configured = [name for name in house.settings.databases if name != "*"]
+    return list(dict.fromkeys([*listed, *configured, *(pool[0] for pool in house.pools)]))
 
 
-def list_databases(house: House, pools: Iterable[PoolFigures]) -> list[DatabaseFigures]:
-    servers: Counter[str] = Counter()
-    clients: Counter[str] = Counter()
-    for pool in pools:
-        servers[pool.database] += count_servers(pool)
-        clients[pool.database] += pool.cl_active + pool.cl_waiting
-    for hub in house.hubs.values():
-        servers[hub.database] += count_connections(hub)
-    return [database_figures(house, name, servers[name], clients[name]) for name in database_names(house)]
+def list_databases(house: House) -> list[DatabaseFigures]:
+    return [database_figures(house, name) for name in database_names(house)]
 
 
-def database_figures(house: House, name: str, servers: int, clients: int) -> DatabaseFigures:
+def database_figures(house: House, name: str) -> DatabaseFigures:
     host, port, dbname = place(house, name)
     limits = house.settings.pool_for(name, "")
     return DatabaseFigures(
@@ -222,13 +226,16 @@ def database_figures(house: House, name: str, servers: int, clients: int) -> Dat
         host=host,
         port=port,
         database=dbname,
+        force_user=house.settings.user_for(name, ""),
         pool_mode=limits.mode,
         pool_size=limits.size,
         min_pool_size=limits.min_pool_size,
         reserve_pool=limits.reserve_size,
         server_lifetime_s=int(limits.server_lifetime),
-        current_connections=servers,
-        current_client_connections=clients,
+        max_connections=limits.max_db_connections,
+        current_connections=house.quotas.used("max_db_connections", name),
+        max_client_connections=limits.max_db_client_connections,
+        current_client_connections=house.registry.databases.get(name, 0),
         paused=house.is_paused(name),
         disabled=name in house.registry.disabled,
     )
@@ -261,7 +268,8 @@ def list_figures(
     pools: Sequence[PoolFigures],
     clients: Mapping[str, int],
 ) -> dict[str, int]:
-    """SHOW LISTS. We keep no spare objects, have no peers and no DNS cache: their rows are 0."""
+    """SHOW LISTS. We keep no spare objects, and have no peers and no DNS zones: their rows are 0."""
+    names = names_here()
     return {
         "databases": len(databases),
         "users": len(user_names(house)),
@@ -272,9 +280,9 @@ def list_figures(
         "used_clients": sum(clients.values()) - clients["login"],
         "login_clients": clients["login"],
         "free_servers": 0,
-        "used_servers": sum(map(count_servers, pools)) + sum(map(count_connections, house.hubs.values())),
-        "dns_names": 0,
+        "used_servers": sum(map(count_servers, pools)) + sum(map(count_connections, house.hubs)),
+        "dns_names": len(names.known),
         "dns_zones": 0,
-        "dns_queries": 0,
+        "dns_queries": names.pending(),
         "dns_pending": 0,
     }

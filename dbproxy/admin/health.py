@@ -57,10 +57,10 @@ def judge_primary(cluster: Cluster) -> Fault:
     if not cluster.members:
         return Fault("no primary is configured")
     if primary is None:
-        errors = "; ".join(explain(member) for member in cluster.members if member.last_error)
+        errors = "; ".join(explain(member) for member in cluster.members if member.health.last_error)
         states = ", ".join(f"{member.name} is {describe(member)}" for member in cluster.members)
         return Fault(f"no host takes writes ({states})", errors)
-    if primary.fit or (primary.refused and primary.state == "unknown"):
+    if primary.fit or (primary.health.refused and primary.state == "unknown"):
         return SERVED  # one that refuses our probe is there all the same
     if primary.state == "unknown":
         return Fault(f"{primary.name} has not been asked yet", explain(primary))
@@ -68,7 +68,11 @@ def judge_primary(cluster: Cluster) -> Fault:
 
 
 def explain(member: Member) -> str:
-    return f"{member.name} ({member.url.address}): {member.last_error}" if member.last_error else ""
+    return (
+        f"{member.name} ({member.url.address}): {member.health.last_error}"
+        if member.health.last_error
+        else ""
+    )
 
 
 def describe(member: Member) -> str:

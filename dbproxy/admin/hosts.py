@@ -22,11 +22,11 @@ def _read_member(member: Member, cluster: Cluster, servers: int) -> HostFigures:
         role=role_of(member, cluster),
         state=member.state,
         up=member.fit,
-        lag_bytes=member.lag_bytes,
-        lag_seconds=member.lag_seconds,
-        reads=member.reads,
-        active=member.active,
-        latency_s=member.latency,
+        lag_bytes=member.lag.bytes,
+        lag_seconds=member.lag.seconds,
+        reads=member.load.reads,
+        active=member.load.active,
+        latency_s=member.load.latency,
         servers=servers,
     )
 

@@ -4,12 +4,14 @@ Where there are replicas, the monitor asks all hosts all the time, and what the 
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 
-from dbproxy.cluster.cluster import Cluster
+from dbproxy.cluster.cluster import Cluster, unencrypted
 from dbproxy.cluster.member import Member
 from dbproxy.cluster.monitor import Probe
-from dbproxy.config import Settings
+from dbproxy.config import Host, Settings
+from dbproxy.net.tls import ServerTls
 
 FRESH = 0.5  # seconds: however many ask, the primary is asked no more often
 
@@ -17,9 +19,12 @@ FRESH = 0.5  # seconds: however many ask, the primary is asked no more often
 class Lookout:
     """Has a cluster of its own, which decides nothing: one failure is enough for it, and one success."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, find_tls: Callable[[Host], ServerTls | None] = unencrypted
+    ) -> None:
         self.settings = settings
         self.cluster = Cluster(alone(settings), monotonic())
+        self.cluster.find_tls = find_tls
         self.asked_at = float("-inf")
         self.probe: Probe | None = None
         self.question: asyncio.Task[None] | None = None

@@ -58,7 +58,7 @@ class Page:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.show),
-            web.get("/events", self.viewers.show),
+            web.get("/events", self.viewers.show, allow_head=False),
             web.get("/plans/{id:[0-9a-f]{16}}", self.show_plan),
         ]
 

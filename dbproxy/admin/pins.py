@@ -5,7 +5,7 @@ from time import monotonic
 
 from dbproxy.admin.connections import show_time, wall_clock
 from dbproxy.admin.house import House
-from dbproxy.admin.table import Table, Value, columns
+from dbproxy.admin.table import Table, Value, columns, int4
 from dbproxy.observe.masking import mask
 from dbproxy.session.client import Client
 
@@ -24,6 +24,6 @@ def pin_rows(client: Client, now: float) -> Iterator[tuple[Value, ...]]:
     if server is None:
         return
     name = mask(client.news.reported.get("application_name", who.application_name))
-    link = (who.database, who.user, client.id, name, server.id, server.backend.pid)
+    link = (who.database, who.user, client.id, name, server.id, int4(server.backend.pid))
     for reason, since in sorted(client.state.pins.items()):
         yield *link, reason, show_time(wall_clock(since)), int(now - since)

@@ -8,6 +8,7 @@ from time import monotonic
 import structlog
 from aiohttp import web
 
+from dbproxy.admin.cache_pages import describe_cache
 from dbproxy.admin.degradation import Watch, find_degradations
 from dbproxy.admin.detail import (
     Json,
@@ -22,6 +23,7 @@ from dbproxy.admin.detail import (
 from dbproxy.admin.figures import read_figures
 from dbproxy.admin.health import Fault, judge
 from dbproxy.admin.house import House
+from dbproxy.admin.limit_pages import describe_limits
 from dbproxy.admin.lookout import Lookout
 from dbproxy.cluster.cluster import Cluster
 
@@ -37,7 +39,7 @@ class Probes:
     def __init__(self, house: House, trusts: Callable[[web.Request], bool]) -> None:
         self.house = house
         self.trusts = trusts
-        self.lookout = Lookout(house.settings)
+        self.lookout = Lookout(house.settings, house.cluster.find_tls)
         self.watch = Watch()
         self.task: asyncio.Task[None] | None = None
 
@@ -106,6 +108,8 @@ class Probes:
             "pools": describe_pools(house, now),
             "queues": describe_queues(house, figures, now),
             "features": describe_features(house),
+            "limits": describe_limits(house.limits.limiter, now),
+            "cache": describe_cache(house.caches),
         }
         return web.json_response(answer)
 
@@ -113,14 +117,14 @@ class Probes:
 
     async def look(self) -> Cluster:
         """The hosts as the monitor knows them, or, where there is none, as they are now."""
-        if self.house.settings.replicas:
+        if self.house.settings.is_watched():
             return self.house.cluster
         return await self.lookout.look(self.house.settings)
 
     async def keep_watch(self) -> None:
         while True:
             try:
-                cluster = self.house.cluster if self.house.settings.replicas else self.lookout.cluster
+                cluster = self.house.cluster if self.house.settings.is_watched() else self.lookout.cluster
                 now = monotonic()
                 self.watch.note(find_degradations(self.house, cluster, now), now)
             except Exception:

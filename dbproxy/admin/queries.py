@@ -25,6 +25,7 @@ from dbproxy.observe.queries import (
     sum_other,
 )
 from dbproxy.observe.querystats import Entry, QueryStats
+from dbproxy.sql.parser import find_fingerprint
 
 TURN = 25  # entries that are added up in one go
 OFF = "statements are not counted"
@@ -36,7 +37,7 @@ def declare(*names: str) -> str:
 
 
 QUERIES = columns(f"{declare(*COLUMNS)} window:s window_s:q")
-QUERY = columns(f"window:s window_s:q {declare(*COLUMNS)}")
+QUERY = columns(f"window:s window_s:q {declare(*COLUMNS)} pg_fingerprint:s")
 
 
 def find_stats(house: House) -> QueryStats:
@@ -84,11 +85,12 @@ def show_query(house: House, identifier: str) -> Table:
     if not entries:
         raise CommandFailed(f"no such query: {identifier}", hint="SHOW QUERIES lists them by id.")
     rows = []
+    fingerprint = find_fingerprint(entries[0].text)
     for entry in entries:
         for name, minutes in WINDOWS.items():
             row = describe(entry, sum_entry(entry, minutes, current_minute(stats, now)))
             seconds = int(measure_window(stats, minutes, now))
-            rows.append((name, seconds, *(row[column] for column in COLUMNS)))
+            rows.append((name, seconds, *(row[column] for column in COLUMNS), fingerprint))
     return Table(QUERY, rows)
 
 

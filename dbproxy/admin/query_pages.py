@@ -11,6 +11,7 @@ from aiohttp import web
 from dbproxy.admin.house import House
 from dbproxy.admin.queries import OFF, OFF_HINT, find_entries, list_rows
 from dbproxy.observe.histogram import middle
+from dbproxy.observe.printable import clean
 from dbproxy.observe.queries import (
     COLUMNS,
     NUMBERS,
@@ -26,6 +27,7 @@ from dbproxy.observe.queries import (
 )
 from dbproxy.observe.querystats import Entry, QueryStats
 from dbproxy.observe.sums import Sums
+from dbproxy.sql.parser import find_fingerprint
 
 FORMATS = ("json", "csv", "text")
 TEXT_SHOWN = 100  # characters of a statement in a line of text
@@ -37,10 +39,13 @@ LINE = (
     "p95_us",
     "max_us",
     "wait_us",
+    "run_us",
+    "stall_us",
     "rows",
     "errors",
     "database",
     "user",
+    "role",
 )
 
 
@@ -53,7 +58,7 @@ class QueryPages:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/metrics/queries", self.list_queries),
-            web.get("/metrics/queries/{id:[0-9a-f]{16}}", self.show_query),
+            web.get("/metrics/queries/{id:(?!reset$)[^/]+}", self.show_query),
             web.post("/metrics/queries/reset", self.reset),
         ]
 
@@ -72,9 +77,9 @@ class QueryPages:
             return fail(400, f"format must be one of {', '.join(FORMATS)}")
         rows, seconds = await list_rows(stats, question)
         if form == "csv":
-            return web.Response(text=write_csv(rows), content_type="text/csv")
+            return tell(write_csv(rows), "text/csv")
         if form == "text":
-            return web.Response(text=write_text(rows, question.window, seconds))
+            return tell(write_text(rows, question.window, seconds), "text/plain")
         answer = {
             "window": question.window,
             "window_s": round(seconds, 3),
@@ -89,7 +94,8 @@ class QueryPages:
         stats = self.house.query_stats
         entries = find_entries(stats, request.match_info["id"]) if stats is not None else []
         if stats is None or not entries:
-            return fail(404, "no such query" if stats is not None else f"{OFF}. {OFF_HINT}")
+            unknown = f"no such query: {request.match_info['id']}; /metrics/queries lists them by id"
+            return fail(404, unknown if stats is not None else f"{OFF}. {OFF_HINT}")
         now = monotonic()
         return web.json_response({"queries": [show_entry(stats, entry, now) for entry in entries]})
 
@@ -103,8 +109,13 @@ class QueryPages:
         return web.json_response({"status": "ok"})
 
 
+def tell(text: str, content_type: str) -> web.Response:
+    """Names come from clients and need not be valid UTF-8."""
+    return web.Response(body=text.encode(errors="replace"), content_type=content_type, charset="utf-8")
+
+
 def fail(status: int, reason: str) -> web.Response:
-    return web.json_response({"status": "failing", "reason": reason}, status=status)
+    return web.json_response({"error": reason}, status=status)
 
 
 def is_local(address: str) -> bool:
@@ -121,6 +132,7 @@ def show_entry(stats: QueryStats, entry: Entry, now: float) -> dict[str, Any]:
     whole = sum_entry(entry, None, current)
     habits = entry.habits
     return describe(entry, whole) | {
+        "pg_fingerprint": find_fingerprint(entry.text),
         "tables": sorted(entry.tables),
         "seen": {
             "first_s_ago": round(now - entry.first_seen, 3),
@@ -141,6 +153,8 @@ def show_entry(stats: QueryStats, entry: Entry, now: float) -> dict[str, Any]:
             "idle_us": habits.idle_us,
             "longest_idle_us": habits.longest_idle_us,
             "texts": habits.texts,
+            "large_results": habits.large_results,
+            "largest_result": habits.largest_result,
         },
     }
 
@@ -167,14 +181,18 @@ def write_csv(rows: list[Row]) -> str:
 
 def defuse(value: object) -> object:
     """A text that a spreadsheet would take for a formula is none then."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n")
+        else value
+    )
 
 
 def write_text(rows: list[Row], window: str, seconds: float) -> str:
     """A table for people."""
-    table = [LINE, *([str(row[name]) for name in LINE] for row in rows)]
+    table = [LINE, *([clean(str(row[name])) for name in LINE] for row in rows)]
     widths = [max(len(line[place]) for line in table) for place in range(len(LINE))]
-    texts = ["text", *(" ".join(row["text"].split())[:TEXT_SHOWN] for row in rows)]
+    texts = ["text", *(clean(" ".join(row["text"].split())[:TEXT_SHOWN]) for row in rows)]
     lines = [
         "  ".join(
             cell.rjust(width) if name in NUMBERS else cell.ljust(width)

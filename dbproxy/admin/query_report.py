@@ -11,9 +11,12 @@ from urllib.request import Request, urlopen
 from dbproxy.config import Settings
 from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe.comparison import compare, spell
+from dbproxy.observe.queries import BadQuestion
 from dbproxy.observe.snapshots import Snapshot, find_nearest, list_files, read
 
 TIMEOUT = 10.0
+BAD_REQUEST = 400
+HINTS = {401: "Give the proxy's own settings: --config, or DBPROXY_HTTP__TOKEN."}
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # listened to, not connected to
 
 
@@ -24,14 +27,16 @@ def spell_address(settings: Settings) -> str:
 
 
 def fetch(settings: Settings, words: dict[str, str]) -> str:
-    """What `/metrics/queries` answers; ProxyError if nobody does, or with what is wrong."""
+    """What `/metrics/queries` answers; BadQuestion if it cannot be asked so, ProxyError for what else is wrong."""
     address = spell_address(settings)
     request = make_request(settings, f"{address}/metrics/queries?{urlencode(words)}")
     try:
         with urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310  # http
             return str(answer.read().decode())
-    except HTTPError as error:
-        raise ProxyError(read_reason(error)) from None
+    except HTTPError as refusal:
+        if refusal.code == BAD_REQUEST:
+            raise BadQuestion(read_reason(refusal)) from None
+        raise ProxyError(read_reason(refusal), hint=HINTS.get(refusal.code, "")) from None
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         raise ProxyError(
@@ -48,7 +53,7 @@ def make_request(settings: Settings, url: str) -> Request:
 
 def read_reason(error: HTTPError) -> str:
     try:
-        return str(json.loads(error.read())["reason"])
+        return str(json.loads(error.read())["error"])
     except (ValueError, KeyError):
         return f"HTTP status {error.code}"
 
@@ -63,7 +68,10 @@ def report_changes(settings: Settings, against: float) -> list[str]:
     """What is other than `against` seconds ago; where no proxy answers, the newest snapshot is looked at."""
     folder = Path(settings.query_stats.state_dir)
     if not settings.query_stats.state_dir:
-        raise ConfigurationError("no snapshots are kept: query_stats.state_dir is empty")
+        raise ConfigurationError(
+            "no snapshots are kept: query_stats.state_dir is empty",
+            hint="Set it (DBPROXY_QUERY_STATS__STATE_DIR) and restart the proxy; if it is set there, give --config.",
+        )
     try:
         after, name = fetch_snapshot(settings), "the last hour"
     except ProxyError:

@@ -16,13 +16,13 @@ def explain(house: House, question: Question) -> Table:
 
 
 def _explain(house: House, question: Question) -> Iterator[str]:
-    text = question.statement.encode()
+    text = question.statement.encode("utf-8", "surrogateescape")
     routers = [
         (names, router) for names, router in house.routers.items() if question.database in ("", names[0])
     ]
-    listed = house.settings.databases
     for (database, user), router in routers:
-        read_only = database in listed and listed[database].read_only
+        listed = house.settings.listed(database)
+        read_only = listed is not None and listed.read_only
         yield f"database {database}, user {user}:"
         yield from (f"  {line}" for line in explain_route(router, text, read_only=read_only))
     if not routers:

@@ -21,7 +21,7 @@ from dbproxy.routing.router import TOO_OFTEN, Router
 
 HOSTS = columns(
     "name:s host:s port:i role:s state:s since:s lsn:s timeline:i lag_bytes:q lag_seconds:N share:N reads:q active:i "
-    "latency_us:q servers:i failures:i last_error:s differing_settings:s"
+    "latency_us:q p99_us:q servers:i failures:i last_error:s differing_settings:s"
 )
 HOST_POOLS = columns(
     "database:s user:s host:s cl_waiting:i sv_active:i sv_being_canceled:i sv_idle:i sv_tested:i sv_login:i "
@@ -51,17 +51,18 @@ def _host_row(member: Member, host: HostFigures, reads: int) -> tuple[Value, ...
         host.role,
         host.state,
         show_time(wall_clock(member.since)) if member.since else "",
-        format_lsn(member.lsn) if member.lsn else "",
-        member.timeline or None,
-        host.lag_bytes if member.heard else None,
-        f"{host.lag_seconds:.3f}" if member.heard else None,
+        format_lsn(member.position.lsn) if member.position.lsn else "",
+        member.position.timeline or None,
+        host.lag_bytes if member.health.heard else None,
+        f"{host.lag_seconds:.3f}" if member.health.heard else None,
         show_share(host.reads, reads),
         host.reads,
         host.active,
         int(host.latency_s * 1e6),
+        int(member.load.p99 * 1e6),
         host.servers,
-        member.failures,
-        member.last_error,
+        member.health.failures,
+        member.health.last_error,
         ", ".join(sorted(member.differing)),
     )
 

@@ -8,16 +8,17 @@ from time import monotonic
 from dbproxy import __version__
 from dbproxy.admin.absent import (
     decline_fds,
-    show_dns_hosts,
     show_dns_zones,
     show_peer_pools,
     show_peers,
 )
 from dbproxy.admin.aliases import list_aliases
+from dbproxy.admin.caches import show_cache
 from dbproxy.admin.connections import show_clients, show_servers
 from dbproxy.admin.features import show_features
 from dbproxy.admin.figures import read_figures, user_names
 from dbproxy.admin.house import House, list_hosts
+from dbproxy.admin.limits import show_limit_sources, show_limit_tiers
 from dbproxy.admin.pins import show_pins
 from dbproxy.admin.routes import show_host_pools, show_hosts, show_rescues, show_routes
 from dbproxy.admin.shapes import show_shapes
@@ -27,6 +28,7 @@ from dbproxy.admin.table import Columns, Table, Value, columns
 from dbproxy.admin.waits import show_holders, show_waits
 from dbproxy.config import list_entries
 from dbproxy.config.settings import given
+from dbproxy.net.names import names_here
 from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.pool import Pool
 from dbproxy.session.channels import NAMES
@@ -46,6 +48,7 @@ USERS = columns(
     "max_user_client_connections:i current_client_connections:i"
 )
 LISTS = columns("list:s items:i")
+DNS_HOSTS = columns("hostname:s ttl:q addrs:s")
 CONFIG = columns("key:s value:s default:s changeable:s")
 STATE = columns("key:s value:s")
 VERSION = columns("version:s")
@@ -66,23 +69,23 @@ def show_pools(house: House) -> Table:
 
 
 def show_databases(house: House) -> Table:
-    """Limits of 0 are none; force_user and load_balance_hosts are never set."""
+    """Limits of 0 are none; load_balance_hosts is never set."""
     rows = (
         (
             database.name,
             database.host,
             database.port,
             database.database,
-            None,
+            database.force_user or None,
             database.pool_size,
             database.min_pool_size,
             database.reserve_pool,
             database.server_lifetime_s,
             database.pool_mode,
             None,
-            0,
+            database.max_connections,
             database.current_connections,
-            0,
+            database.max_client_connections,
             database.current_client_connections,
             int(database.paused),
             int(database.disabled),
@@ -94,14 +97,19 @@ def show_databases(house: House) -> Table:
 
 def show_users(house: House) -> Table:
     """Pool settings only where they were written for the user; limits of 0 are none."""
-    servers: Counter[str] = Counter()
-    for primary in house.pools.values():
-        servers[primary.user] += sum(pool.size() for pool in list_hosts(house, primary))
-    clients = Counter(login.identity.user for login in house.registry if login.client is not None)
-    names = user_names(house)
-    return Table(
-        USERS, ((name, *_written(house, name), 0, servers[name], 0, clients[name]) for name in names)
+    settings = house.settings
+    rows = (
+        (
+            name,
+            *_written(house, name),
+            settings.connection_limit("max_user_connections", name),
+            house.quotas.used("max_user_connections", name),
+            settings.connection_limit("max_user_client_connections", name),
+            house.registry.users.get(name, 0),
+        )
+        for name in user_names(house)
     )
+    return Table(USERS, rows)
 
 
 def _written(house: House, user: str) -> tuple[Value, Value, Value]:
@@ -112,6 +120,12 @@ def _written(house: House, user: str) -> tuple[Value, Value, Value]:
 
 def show_lists(house: House) -> Table:
     return Table(LISTS, read_figures(house, monotonic()).lists.items())
+
+
+def show_dns_hosts(house: House) -> Table:
+    """Names of servers, the seconds until each is looked up again, and its addresses."""
+    known = names_here().list_known(monotonic())
+    return Table(DNS_HOSTS, [(host, int(ttl), ",".join(addresses)) for host, ttl, addresses in known])
 
 
 def show_config(house: House) -> Table:
@@ -153,7 +167,7 @@ def show_listens(house: House) -> Table:
         LISTENS,
         (
             (hub.database, channel.name, NAMES[channel.state], len(channel.listeners), channel.delivered)
-            for hub in list(house.hubs.values())
+            for hub in house.hubs
             for channel in list(hub.channels.values())
         ),
     )
@@ -161,6 +175,7 @@ def show_listens(house: House) -> Table:
 
 SHOWS: dict[str, Callable[[House], Table]] = {
     "active_sockets": show_active_sockets,
+    "cache": show_cache,
     "clients": show_clients,
     "config": show_config,
     "databases": show_databases,
@@ -171,6 +186,8 @@ SHOWS: dict[str, Callable[[House], Table]] = {
     "holders": show_holders,
     "host_pools": show_host_pools,
     "hosts": show_hosts,
+    "limit_sources": show_limit_sources,
+    "limit_tiers": show_limit_tiers,
     "listens": show_listens,
     "lists": show_lists,
     "mem": show_mem,

@@ -3,6 +3,7 @@
 Counters are told as they are; the page makes rates of two moments.
 """
 
+from collections import Counter
 from dataclasses import asdict
 from heapq import nlargest, nsmallest
 from itertools import islice
@@ -14,7 +15,10 @@ from dbproxy import __version__, compiled
 from dbproxy.admin.figures import read_figures
 from dbproxy.admin.hosts import host_figures
 from dbproxy.admin.house import House, list_hosts
-from dbproxy.observe.figures import HostFigures, PoolFigures, ProxyFigures
+from dbproxy.limits.tally import OUTCOMES
+from dbproxy.observe.figures import HostFigures, LimitFigures, PoolFigures, ProxyFigures
+from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.holders import NAMED, Holder, list_holders
 from dbproxy.pool.pool import Pool
 from dbproxy.session.client import Client
 
@@ -30,12 +34,13 @@ def take_snapshot(house: House, now: float) -> Json:
     return {
         "at": round(time(), 3),
         "proxy": describe_proxy(house, figures),
-        "watched": bool(house.settings.replicas),  # else nobody asks how the host is
+        "watched": house.settings.is_watched(),  # else nobody asks how the host is
         "hosts": [describe_host(house, host) for host in host_figures(house)],
         "pools": [describe_pool(house, pool) for pool in pools],
         "pools_left_out": len(figures.pools) - len(pools),
         "waiters": describe_waiters(house, now),
         "features": describe_features(figures),
+        "limits": describe_limits(figures.limits),
         "paused": [database.name for database in figures.databases if database.paused],
     }
 
@@ -66,6 +71,10 @@ def describe_pool(house: House, figures: PoolFigures) -> Json:
         "user": figures.user,
         "mode": figures.pool_mode,
         "size": sum(one.settings.size for one in list_hosts(house, pool)),
+        "hosts": [
+            {"host": house.host_of(one), "active": len(one.active), "size": one.settings.size}
+            for one in list_hosts(house, pool)
+        ],
         "cl_active": figures.cl_active,
         "cl_waiting": figures.cl_waiting,
         "sv_active": figures.sv_active,
@@ -80,29 +89,61 @@ def describe_pool(house: House, figures: PoolFigures) -> Json:
 
 
 def describe_waiters(house: House, now: float) -> list[Json]:
-    """Clients that wait for a server, the longest first."""
+    """Who waits for a server, the longest first; the first of each pool also tells who holds it up.
+
+    Errands of our own are among them.
+    """
     pools = [pool for primary in house.pools.values() for pool in list_hosts(house, primary)]
     first = [
-        (since, pool, borrower)
-        for pool in pools
-        for borrower, since in islice(pool.waiting.items(), WAITERS)
-        if isinstance(borrower, Client)
+        (since, pool, borrower) for pool in pools for borrower, since in islice(pool.waiting.items(), WAITERS)
     ]
     longest = nsmallest(WAITERS, first, key=lambda waiter: waiter[0])
-    return [describe_waiter(house, pool, client, now - since) for since, pool, client in longest]
+    told: set[Pool] = set()
+    waiters = []
+    for since, pool, borrower in longest:
+        holders = list_holders(pool, now, NAMED) if pool not in told else []
+        told.add(pool)
+        waiter = describe_waiter(house, pool, borrower, now - since)
+        waiters.append(waiter | {"holders": [describe_holder(holder) for holder in holders]})
+    return waiters
 
 
-def describe_waiter(house: House, pool: Pool, client: Client, seconds: float) -> Json:
-    who = client.identity
+def describe_waiter(house: House, pool: Pool, borrower: Borrower, seconds: float) -> Json:
+    """As SHOW WAITS has it."""
+    number, name = borrower.introduce()
+    who = borrower.identity if isinstance(borrower, Client) else None
+    address = "" if who is None else f"{who.address}:{who.port}" if who.port else who.address
     return {
-        "client": client.id,
-        "database": who.database,
-        "user": who.user,
-        "application_name": client.news.reported.get("application_name", who.application_name),
-        "address": f"{who.address}:{who.port}" if who.port else who.address,
+        "client": number,
+        "database": pool.database,
+        "user": pool.user,
+        "application_name": name,
+        "address": address,
         "host": house.host_of(pool),
         "wait_us": int(1e6 * max(0.0, seconds)),
     }
+
+
+def describe_holder(holder: Holder) -> Json:
+    """One of those who hold a server longest, as SHOW HOLDERS tells of it."""
+    return {
+        "client": holder.client,
+        "application_name": holder.name,
+        "state": holder.state,
+        "state_us": int(1e6 * holder.lasting),
+        "held_us": int(1e6 * holder.held),
+        "pins": holder.pins,
+        "statement": holder.statement,
+    }
+
+
+def describe_limits(limits: LimitFigures) -> Json:
+    """What all tiers have decided, by outcome."""
+    decided: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
+    for counts in limits.decisions.values():
+        decided.update(counts)
+    shared = limits.shared
+    return {"keys": limits.keys, "decided": dict(decided), "degraded": shared is not None and shared.degraded}
 
 
 def describe_features(figures: ProxyFigures) -> list[Json]:

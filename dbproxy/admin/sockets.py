@@ -13,8 +13,8 @@ from dbproxy.admin.connections import SOCKETS as CONNECTION
 from dbproxy.admin.connections import client_row, host_name, server_row
 from dbproxy.admin.house import House, list_pools
 from dbproxy.admin.table import Table, Value, columns
-from dbproxy.net.link import Link
 from dbproxy.pool.server import Server
+from dbproxy.session.memory import measure, unsent, weigh_statements
 from dbproxy.session.startup import Login
 
 BUFFERS = columns("recv_pos:i pkt_pos:i pkt_remain:i send_pos:i send_remain:i pkt_avail:i send_avail:i")
@@ -35,12 +35,12 @@ def show_active_sockets(house: House) -> Table:
 
 def _rows(house: House) -> Iterator[tuple[Value, ...]]:
     for login in house.registry:
-        if login.client or login.console:
+        if login.client or login.heir:
             row = client_row(login, host_name(house, login))
             yield *row[:PGBOUNCERS], *_buffers(*_client_bytes(login))
     for server in _servers(house):
         row = server_row(server.pool, server, "")
-        yield *row[:PGBOUNCERS], *_buffers(server.relay.framer.left, 0, _unsent(server))
+        yield *row[:PGBOUNCERS], *_buffers(server.relay.framer.left, 0, unsent(server))
 
 
 def _servers(house: House) -> Iterator[Server]:
@@ -53,12 +53,8 @@ def _client_bytes(login: Login) -> tuple[int, int, int]:
     """To come, kept, not taken yet."""
     client = login.client
     if client is None:
-        return 0, 0, _unsent(login)
-    return client.inbound.framer.left, client.inbound.size, _unsent(client)
-
-
-def _unsent(link: Link) -> int:
-    return link.transport.get_write_buffer_size() if link.transport is not None else 0
+        return 0, 0, unsent(login)
+    return client.inbound.framer.left, client.inbound.size, unsent(client)
 
 
 def _buffers(left: int, kept: int, unsent: int) -> tuple[Value, ...]:
@@ -66,15 +62,22 @@ def _buffers(left: int, kept: int, unsent: int) -> tuple[Value, ...]:
 
 
 def show_mem(house: House) -> Table:
-    """`used` connections of which so many bytes are kept; what is not in use is kept by nobody."""
-    clients = [_client_bytes(login) for login in house.registry]
+    """`used` connections of which so many bytes are kept; what is not in use is kept by nobody.
+
+    A prepared statement counts for each client that has it, also where they share it.
+    """
+    clients = [login.client for login in house.registry if login.client is not None]
     kinds = {
-        "client_backlog": [kept for _, kept, _ in clients if kept],
-        "client_unsent": [unsent for _, _, unsent in clients if unsent],
-        "server_unsent": [unsent for unsent in map(_unsent, _servers(house)) if unsent],
+        "client_login": [len(login.inbox.data) for login in house.registry],
+        "client_backlog": [client.inbound.size for client in clients],
+        "client_partial": [client.inbound.framer.held_size for client in clients],
+        "client_unsent": [unsent(login.client or login) for login in house.registry],
+        "client_notifications": [measure(client.news.messages) for client in clients],
+        "client_statements": [weigh_statements(client) for client in clients],
+        "server_unsent": [unsent(server) for server in _servers(house)],
         "process_peak": [_peak()],
     }
-    return Table(MEM, [_memory_row(name, sizes) for name, sizes in kinds.items()])
+    return Table(MEM, [_memory_row(name, [size for size in sizes if size]) for name, sizes in kinds.items()])
 
 
 def _memory_row(name: str, sizes: list[int]) -> tuple[Value, ...]:

@@ -22,6 +22,14 @@ def columns(declaration: str) -> Columns:
     return tuple((name, *TYPES[letter]) for name, letter in pairs)
 
 
+def int4(pid: int) -> int:
+    """A process id that a server has told: 32 bits, which PostgreSQL's columns and libpq take for signed.
+
+    PostgreSQL's are never negative; those that poolers make up may be.
+    """
+    return pid - 2**32 if pid >= 2**31 else pid
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """What a SHOW command answers with. The rows are made while they are sent."""

@@ -66,7 +66,6 @@ async def look(router: Router) -> None:
         return
     finally:
         router.freshness.looked_at = monotonic()
-        router.freshness.queries = router.primary.stats.query_count  # our own is none
     if rows[0][0].decode() != router.freshness.mark:
         router.freshness.read_at = monotonic()
         await read(router)
@@ -85,12 +84,11 @@ async def read(router: Router) -> None:
     log.debug("catalog read", database=router.primary.database, user=router.primary.user, entries=len(texts))
     router.learn(read_catalog((kind, name, text or None) for kind, name, text in texts))
     router.freshness.mark, router.freshness.busy_at = mark.decode(), monotonic()
-    router.freshness.queries = router.primary.stats.query_count
 
 
 async def read_routines(pool: Pool) -> None:
     """Read again what the functions of a database do; what was known stays if that fails."""
-    pool.tenant.routines_read_at = monotonic()  # not twice at a time
+    pool.tenant.routines.read_at = monotonic()  # not twice at a time
     try:
         await Errand(pool).refresh_routines()
     except ProxyError as error:

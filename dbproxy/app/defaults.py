@@ -7,6 +7,7 @@ if that is a new one a connection of the pool is opened, which says what new ses
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -15,10 +16,11 @@ import structlog
 from dbproxy.cluster.journal import tell_differing
 from dbproxy.errors import ProxyError, ServerRefused
 from dbproxy.pool.defaults import Place, Snapshot, even_out, find_uneven, fingerprint, kept
-from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.question import Answer, Question
 from dbproxy.pool.server import Server
 from dbproxy.session.startup import Login
+from dbproxy.wire import build
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +28,30 @@ log = structlog.get_logger(__name__)
 STARTUP = {"application_name": "dbproxy defaults"}
 NEUTRAL = {**STARTUP, "database": "postgres"}
 PATIENCE = 1.0  # seconds that a login waits for it, and after which it is tried again
+NEVER = float("inf")
 ALTERED = "new sessions get other settings"
+
+
+class Following:
+    """Of one pool: who waits for the answer at hand, and who came later."""
+
+    __slots__ = ("about", "asked_at", "coming", "place", "query", "question", "waiting")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.question: Question | None = None
+        self.about: tuple[Snapshot | None, Place] | None = None  # what is asked
+        self.query = b""
+        self.asked_at = NEVER
+        self.waiting: list[Callable[[], None]] = []
+        self.coming: list[Callable[[], None]] = []
+
+    def spell(self, pool: Pool) -> bytes:
+        about = pool.defaults.snapshot, self.place
+        if self.about is None or self.about[0] is not about[0] or self.about[1] != about[1]:
+            self.about = about
+            self.query = build.query(fingerprint(about[0], self.place[2], pool.user))
+        return self.query
 
 
 class Watch:
@@ -36,52 +61,86 @@ class Watch:
         self,
         make_pool: Callable[[Pool, Mapping[str, str]], Pool],
         renew: Callable[[Pool], "asyncio.Task[Any]"],
-        spawn: Callable[[Any], "asyncio.Task[Any]"],
     ) -> None:
         self.make_pool = make_pool
         self.renew = renew
-        self.spawn = spawn
         self.startup: Mapping[str, str] = NEUTRAL
         self.pools: dict[tuple[str, int], Pool] = {}  # by host
-        self.running: dict[Pool, asyncio.Task[Any]] = {}
-        self.coming: dict[Pool, asyncio.Task[Any]] = {}  # behind those
+        self.followings: dict[Pool, Following] = {}
+        self.timer: asyncio.TimerHandle | None = None
         self.retry_at = 0.0
 
-    async def follow(self, pool: Pool, place: Place) -> None:
-        """Return once the pool's defaults are those of a session that begins now, or they cannot be had."""
+    def follow(self, pool: Pool, place: Place, then: Callable[[], None]) -> bool:
+        """Call `then` once the pool's defaults are those of a session that begins now, or they cannot be had.
+
+        False, and it is not called: there is nothing to wait for.
+        """
         if pool.paused or pool.is_shut(monotonic()) or monotonic() < self.retry_at:
-            return
-        task = self.coming.get(pool)
-        if task is None:
-            task = self.coming[pool] = self.spawn(self.look(pool, place, self.running.get(pool)))
-        await asyncio.wait([task])
+            return False
+        if pool.share.find_full():  # not worth the place of a connection that somebody needs
+            return False
+        following = self.followings.get(pool)
+        if following is None:
+            following = self.followings[pool] = Following(place)
+        following.place = place
+        following.coming.append(then)
+        if not following.waiting:
+            self.begin(pool, following)
+        return True
 
-    async def look(self, pool: Pool, place: Place, previous: "asyncio.Task[Any] | None") -> None:
-        """Ask once, behind the question before."""
-        if previous is not None:
-            await asyncio.wait([previous])
-        task = self.running[pool] = self.coming.pop(pool)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                answer = await self.ask(pool, place)
-        except (ProxyError, TimeoutError) as error:
-            self.give_up(place, error)
-        else:
-            if answer != pool.defaults.fingerprint:
-                await asyncio.wait([self.renew(pool)])
-                if pool.defaults.snapshot is not None:
-                    pool.defaults.fingerprint = answer
-        finally:
-            if self.running.get(pool) is task:
-                del self.running[pool]
+    def begin(self, pool: Pool, following: Following) -> None:
+        """Ask for all who have come."""
+        following.waiting, following.coming = following.coming, []
+        following.asked_at = monotonic()
+        if self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(PATIENCE, self.look)
+        self.ask(pool, following)
 
-    async def ask(self, pool: Pool, place: Place) -> str:
-        host, port, database = place
+    def ask(self, pool: Pool, following: Following) -> None:
+        host, port, _ = following.place
         own = self.pools.get((host, port))
         if own is None:
             own = self.pools[host, port] = self.make_pool(pool, self.startup)
-        rows = await Errand(own).run(fingerprint(pool.defaults.snapshot, database, pool.user))
-        return b"".join(rows[0] if rows else ()).decode()
+        question = following.question
+        if question is None or question.pool is not own:
+            question = following.question = Question(own, partial(self.answered, pool, following))
+        question.ask(following.spell(pool))
+
+    def answered(self, pool: Pool, following: Following, answer: Answer | TimeoutError) -> None:
+        following.asked_at = NEVER
+        if not isinstance(answer, bytes):
+            self.give_up(following.place, answer)
+        elif answer != pool.defaults.fingerprint and not pool.share.find_full():
+            self.renew(pool).add_done_callback(lambda _: self.conclude(pool, following, answer))
+            return
+        self.end(pool, following)
+
+    def conclude(self, pool: Pool, following: Following, answer: bytes) -> None:
+        if pool.defaults.snapshot is not None:
+            pool.defaults.fingerprint = answer
+        self.end(pool, following)
+
+    def end(self, pool: Pool, following: Following) -> None:
+        """All who have waited go on; who has come meanwhile waits for another answer."""
+        waiting, following.waiting = following.waiting, []
+        if following.coming:
+            self.begin(pool, following)
+        for then in waiting:
+            then()
+
+    def look(self) -> None:
+        """Give up what is not answered in time, and forget what nobody asks for."""
+        self.timer = None
+        now = monotonic()
+        for pool, following in list(self.followings.items()):
+            if not following.waiting:
+                del self.followings[pool]
+            elif now - following.asked_at >= PATIENCE and following.question is not None:
+                following.question.drop()
+                self.answered(pool, following, TimeoutError())
+        if self.followings:
+            oldest = min(min(following.asked_at for following in self.followings.values()), now)
+            self.timer = asyncio.get_running_loop().call_later(oldest + PATIENCE - now, self.look)
 
     def give_up(self, place: Place, error: ProxyError | TimeoutError) -> None:
         """The next login opens another connection, as its own user."""
@@ -123,6 +182,10 @@ def take_over(
     server.upkeep.generation = pool.generation
     pool.tenant.forget_statements()
     pool.tenant.parameter_sets.forget_reports()
+    if (
+        pool.tenant.fence is not None
+    ):  # what is kept for sessions without settings was told under the old ones
+        pool.tenant.fence.invalidate(None)
     own = kept(before, found, same_server=same_server)
     for login in logins:
         if login.client is not None:

@@ -1,38 +1,61 @@
 """From start to stop (`serve`): listening, signals, reload, and a shutdown that lets every transaction end."""
 
 import asyncio
+import gc
 import math
+import os
 import signal
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 
 import structlog
 import uvloop
 
 from dbproxy import __version__, compiled
+from dbproxy.admin.actions import find_session
 from dbproxy.admin.http import Endpoints
+from dbproxy.app.access import list_doubts
+from dbproxy.app.hedger import Hedger
 from dbproxy.app.janitor import Janitor
 from dbproxy.app.proxy import Proxy
 from dbproxy.app.snapshots import keep_snapshots
+from dbproxy.app.supervision import Supervision
+from dbproxy.app.warming import Warmer
 from dbproxy.config import Settings, compare
 from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.net.activation import HTTP, POSTGRESQL, READ_ONLY, show_address, take_sockets
 from dbproxy.net.listen import Listener, listen_tcp, listen_unix, raise_file_limit
 from dbproxy.net.loop import Loop
+from dbproxy.net.notification import Notifier
 from dbproxy.observe import logs
 from dbproxy.session.startup import Login
 
 log = structlog.get_logger(__name__)
 
+GARBAGE = (
+    2000  # objects made, and still there, after which those made since are looked at: of some twenty clients
+)
 RESERVED_FILES = 200  # descriptors for servers, listeners and the log, beside one for each client
 DRAIN_INTERVAL = 0.02  # seconds between looks at who is still in a transaction
+Sockets = Mapping[str, Sequence[socket.socket]]  # by entry
 
 
 class Lifecycle:
-    """One run of the proxy."""
+    """One run of the proxy; `sockets` were handed over, and are listened on instead of what the settings say."""
 
-    def __init__(self, load: Callable[[], Settings], proxy: Proxy) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Settings],
+        proxy: Proxy,
+        notifier: Notifier,
+        sockets: Sockets,
+    ) -> None:
         self.load = load
         self.proxy = proxy
+        self.sockets = sockets
+        self.supervision = Supervision(proxy, notifier)
+        self.warmer = Warmer(proxy.caches, proxy.find_pool, lambda: proxy.settings.cache)
         self.listeners: list[Listener] = []
         self.stop = asyncio.Event()
         self.stop_now = asyncio.Event()
@@ -41,24 +64,35 @@ class Lifecycle:
     async def run(self) -> int:
         proxy, settings = self.proxy, self.proxy.settings
         proxy.process = self
-        endpoints = Endpoints(proxy, proxy.slow.exemplars)
+        endpoints = Endpoints(proxy, proxy.monitoring.exemplars)
         self.watch_signals()
         try:
+            await proxy.limits.start()
+            proxy.caches.start()
             await self.listen(settings)
-            await endpoints.start()
+            await endpoints.start(self.sockets.get(HTTP, ()))
             proxy.tracing.start()
             proxy.warm_up()
-            proxy.spawn(Janitor(proxy).run())
+            proxy.spawn(Janitor(proxy, self.supervision.sweeper).run())
+            proxy.spawn(Hedger(proxy.hosts).run())
             proxy.hosts.watch(proxy.spawn)
+            proxy.spawn(proxy.sources.run())
+            proxy.spawn(self.warmer.run())
             self.keep_snapshots()
             self.announce(settings)
+            self.supervision.serves()
+            spare_lasting()
             await self.stop.wait()
             await self.drain()
         finally:
             self.stop_listening()
             await endpoints.stop()
+            await proxy.limits.stop()
+            await self.warmer.stop()
+            await proxy.caches.stop()
             await asyncio.to_thread(proxy.tracing.stop)
             await self.end_tasks()
+            self.supervision.notifier.close()
         logs.sweep(math.inf)
         log.info("proxy stopped")
         return 0
@@ -66,14 +100,17 @@ class Lifecycle:
     # --- starting ---
 
     async def listen(self, settings: Settings) -> None:
-        listen = settings.listen
-        entries = [("port", self.accept)] if listen.host else []
-        entries += [("read_only_port", self.accept_reader)] if listen.host and listen.read_only_port else []
-        for key, accept in entries:
-            name = f"listen.{key} (DBPROXY_LISTEN__{key.upper()})"
-            port = getattr(listen, key)
-            self.listeners.append(await listen_tcp(accept, listen.host, port, listen.backlog, name))
-        if listen.unix_socket_dir:
+        listen, entries = settings.listen, [(POSTGRESQL, "port", self.accept)]
+        if listen.read_only_port or READ_ONLY in self.sockets:
+            entries.append((READ_ONLY, "read_only_port", self.accept_reader))
+        for entry, key, accept in entries:
+            if entry in self.sockets:
+                self.listeners.append(Listener(accept, self.sockets[entry], own=False))
+            elif listen.host:
+                name = f"listen.{key} (DBPROXY_LISTEN__{key.upper()})"
+                port = getattr(listen, key)
+                self.listeners.append(await listen_tcp(accept, listen.host, port, listen.backlog, name))
+        if listen.unix_socket_dir and POSTGRESQL not in self.sockets:
             self.listeners.append(
                 await listen_unix(
                     self.accept, listen.unix_socket_dir, listen.port, listen.unix_socket_mode, listen.backlog
@@ -87,7 +124,7 @@ class Lifecycle:
         return Login(self.proxy, read_only=True)
 
     def announce(self, settings: Settings) -> None:
-        for warning in settings.warnings():
+        for warning in (*settings.warnings(), *list_doubts(settings, self.proxy.admissions.access)):
             log.warning("configuration", warning=warning)
         files = raise_file_limit()
         if files < settings.pool.max_client_conn + RESERVED_FILES:
@@ -95,13 +132,11 @@ class Lifecycle:
                         hint="raise the limit (ulimit -n, LimitNOFILE=) or lower pool.max_client_conn")  # fmt: skip
         if not compiled():
             log.warning("the slow build runs", hint="install with a C compiler to compile the hot modules")
-        addresses = [
-            "{}:{}".format(*name[:2]) if isinstance(name, tuple) else str(name)
-            for listener in self.listeners
-            for name in (socket.getsockname() for socket in listener.sockets)
-        ]
+        addresses = [show_address(socket) for listener in self.listeners for socket in listener.sockets]
+        http = [show_address(socket) for socket in self.sockets.get(HTTP, ())]
         log.info("proxy started", version=__version__, compiled=compiled(), listen=addresses,
-                 http=f"{settings.http.host}:{settings.http.port}", primary=str(settings.primary.url))  # fmt: skip
+                 http=", ".join(http) or f"{settings.http.host}:{settings.http.port}",
+                 primary=str(settings.primary.url))  # fmt: skip
 
     def keep_snapshots(self) -> None:
         stats = self.proxy.query_stats
@@ -129,6 +164,10 @@ class Lifecycle:
             self.stop_now.set()
         self.stop.set()
 
+    async def warm(self) -> None:
+        """WARM CACHE on the console."""
+        await self.warmer.refresh()
+
     def reload_on_signal(self) -> None:
         try:
             self.reload()
@@ -137,12 +176,29 @@ class Lifecycle:
 
     def reload(self) -> None:
         """Read the settings again and use them; ConfigurationError if they are bad: the old ones stay."""
+        self.supervision.reloads()
+        failed = True
+        try:
+            self.renew()
+            failed = False
+        finally:
+            self.supervision.reloaded(failed=failed)
+
+    def renew(self) -> None:
         old = self.proxy.settings
         new = self.load()
         changes = compare(old, new)
+        before = self.show_certificate()
         self.proxy.apply(new)
+        after = self.show_certificate()
+        certificate = {"certificate": after} if after != before else {}
         log.info("reloaded", changed=[change.key for change in changes if not change.restart],
-                 needs_restart=[change.key for change in changes if change.restart])  # fmt: skip
+                 needs_restart=[change.key for change in changes if change.restart], **certificate)  # fmt: skip
+
+    def show_certificate(self) -> str:
+        """The fingerprint of the one that clients are shown; empty without TLS."""
+        tls = self.proxy.find_client_tls()
+        return tls.fingerprint if tls is not None else ""
 
     # --- stopping ---
 
@@ -150,6 +206,7 @@ class Lifecycle:
         """No new clients; idle ones are told 57P01; the others may end their transaction, for a while."""
         proxy = self.proxy
         proxy.stopping = True
+        self.supervision.stops()
         self.stop_listening()
         deadline = monotonic() + proxy.settings.pool.shutdown_timeout
         log.info(
@@ -166,7 +223,7 @@ class Lifecycle:
         if len(proxy.registry):
             log.warning("transactions cut off", clients=len(proxy.registry))
         self.dismiss(idle_only=False)
-        for hub in proxy.hubs.values():
+        for hub in proxy.hubs:
             hub.close()
         for pool in proxy.all_pools():
             for server in pool.servers():
@@ -176,9 +233,9 @@ class Lifecycle:
     def waits(self, deadline: float) -> bool:
         """Whether there is somebody to wait for, and time; PgBouncer's SHUTDOWN WAIT_FOR_… has no limit."""
         if self.awaited == "servers":
-            return any(pool.size() for pool in self.proxy.all_pools())
+            return self.proxy.has_servers("")
         if self.awaited == "clients":
-            return any(login.client is not None for login in self.proxy.registry)
+            return any(find_session(login) is not None for login in self.proxy.registry)
         return len(self.proxy.registry) > 0 and monotonic() < deadline
 
     async def pause(self) -> None:
@@ -194,8 +251,8 @@ class Lifecycle:
             client = login.client
             if client is not None and (not idle_only or client.is_idle()):
                 client.disconnect(error.message, error)
-            elif client is None and login.console is not None:
-                login.console.disconnect(error.message, error)
+            elif client is None and login.heir is not None:
+                login.heir.disconnect(error.message, error)
             elif client is None:
                 login.refuse(error)
 
@@ -215,6 +272,14 @@ def serve(load: Callable[[], Settings]) -> int:
     settings = load()
     logs.configure(settings.log.format)
     logs.adjust(settings.log.level, settings.log.areas(), settings.log.flood_limit)
+    notifier, sockets = Notifier(os.environ), take_sockets(os.environ, os.getpid())
     make_loop = Loop if settings.listen.event_loop == "dbproxy" else uvloop.new_event_loop
     with asyncio.Runner(loop_factory=make_loop) as runner:
-        return runner.run(Lifecycle(load, Proxy(settings)).run())
+        return runner.run(Lifecycle(load, Proxy(settings), notifier, sockets).run())
+
+
+def spare_lasting() -> None:
+    """Let the garbage collector look at clients that have gone, less often, and not at what is there for good."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)

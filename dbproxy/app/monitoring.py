@@ -1,19 +1,25 @@
 """What the whole proxy counts beside its pools, and its traces."""
 
 from dbproxy.admin.averages import Averages
+from dbproxy.app.batches import Batches
 from dbproxy.app.tracing import Tracing
 from dbproxy.config import Settings
 from dbproxy.config.monitoring import QueryStatsSettings
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.querystats import QueryStats
+from dbproxy.pool.stats import BOUNDS_US
 
 
 class Monitoring:
     """Of one proxy, since `now` (monotonic seconds)."""
 
+    batches: Batches  # the proxy's, of which they ask much
+
     def __init__(self, settings: Settings, now: float) -> None:
         self.averages = Averages(now)
         self.query_stats = make_query_stats(settings.query_stats, now)
-        self.tracing = Tracing(settings)
+        self.exemplars = Exemplars(BOUNDS_US)
+        self.tracing = Tracing(settings, self.exemplars)
 
     def sweep(self, now: float) -> None:
         """Once a second."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -11,28 +10,43 @@ import structlog
 from dbproxy.admin.averages import Averages
 from dbproxy.admin.console import Console
 from dbproxy.admin.house import Process
+from dbproxy.app import addresses
+from dbproxy.app.access import read_access
+from dbproxy.app.batches import Batches
+from dbproxy.app.decoding import Decoding
+from dbproxy.app.encryption import Encryption
+from dbproxy.app.limits import check_limits
+from dbproxy.app.notifications import Notified
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.app.slow import SlowQueries
+from dbproxy.app.sources import Sources, locate
+from dbproxy.app.stream import Stream
 from dbproxy.app.tracing import Tracing, check_tracing
-from dbproxy.auth.client_login import Authenticator
-from dbproxy.auth.scram import Keys
-from dbproxy.auth.users import Users
+from dbproxy.cache.witness import Witness
 from dbproxy.cluster.cluster import Cluster
-from dbproxy.config import Settings
-from dbproxy.errors import AdminShutdown, ConfigurationError, ProxyError
+from dbproxy.config import Host, Settings
+from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.limits.allowance import Allowance
+from dbproxy.net.tls import ClientTls
 from dbproxy.observe import logs
+from dbproxy.observe.floods import kind_of
 from dbproxy.observe.masking import mask_words
 from dbproxy.observe.querystats import QueryStats
+from dbproxy.pool.opening import limit_age
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.request import Request
 from dbproxy.routing.plugins import load_plugin
 from dbproxy.routing.router import Router
-from dbproxy.session.cancel import cancel_client
+from dbproxy.session.cancel import cancel_client, cancel_walsender
 from dbproxy.session.connection import Connection
 from dbproxy.session.hub import Hub, limit
 from dbproxy.session.identity import Identity
+from dbproxy.session.replication import Replication, Walsender
 from dbproxy.session.startup import Login
 
 log = structlog.get_logger(__name__)
+
+GONE = kind_of("app", "info", {"event": "client disconnected"})
 
 
 class Proxy(Pools):
@@ -44,9 +58,10 @@ class Proxy(Pools):
     process: Process  # app.lifecycle's
 
     def __init__(self, settings: Settings) -> None:
-        Pools.__init__(self, settings, read_users(settings))
-        self.authenticator = Authenticator(self.keys)
-        self.slow = SlowQueries(settings, self.spawn)
+        Pools.__init__(self, settings)
+        self.slow = SlowQueries(settings, self.spawn, self.monitoring.exemplars)
+        self.sources = Sources(self.limits.limiter.book, self.cluster, self.locate_primary)
+        self.monitoring.batches = Batches(self, self.spawn)
         self.started_at = monotonic()
         self.stopping = False
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -64,6 +79,10 @@ class Proxy(Pools):
         return self.monitoring.tracing
 
     @property
+    def batches(self) -> Batches:
+        return self.monitoring.batches
+
+    @property
     def query_stats(self) -> QueryStats | None:
         return self.monitoring.query_stats
 
@@ -77,15 +96,32 @@ class Proxy(Pools):
         """Let the hub hear these, and say then that it does, or why it cannot."""
         self.spawn(hear(hub, channels, heard))
 
-    def learn(self, user: str, keys: Keys) -> None:
-        self.learned[user] = keys
+    def find_allowance(self, client: Connection) -> Allowance | None:
+        return self.limits.find_allowance(client)
+
+    def check_login(self, pool: Pool, who: Identity) -> None:
+        self.limits.check_login(pool, who)
+
+    def find_client_tls(self) -> ClientTls | None:
+        return self.hosts.encryption.clients
+
+    def count_handshakes(self) -> Mapping[tuple[str, str], int]:
+        return self.hosts.encryption.count()
 
     def cancel(self, pid: int, key: bytes) -> asyncio.Task[None] | None:
         login = self.registry.find(pid, key)
-        if login is not None and login.console is not None:
-            login.console.cancel()
+        if login is not None and login.heir is not None:
+            backend = login.heir.cancel()
+            patience = self.settings.pool.cancel_wait_timeout
+            return self.spawn(cancel_walsender(backend, patience)) if backend is not None else None
         server = cancel_client(login.client) if login is not None and login.client is not None else None
         return self.cancel_query(server) if server is not None else None
+
+    async def open_walsender(self, identity: Identity, parameters: Mapping[str, str]) -> Walsender:
+        return await self.walsenders.open(identity, parameters)
+
+    def replications(self, database: str = "") -> list[Replication]:
+        return self.walsenders.replications(database)
 
     def open_console(self, login: Login) -> Console:
         return Console(login, self)
@@ -100,34 +136,34 @@ class Proxy(Pools):
             error = AdminShutdown("terminating connection due to administrator command")
             login.client.disconnect(reason, error)
 
-    def left(self, client: Identity, reason: str, asked: Mapping[str, Any] | None = None) -> None:
-        """The client, or the console session, is gone; `asked`: who it was, and the request that it leaves open."""
+    def left(self, client: Identity, reason: str, asked: Mapping[str, str] | None = None) -> None:
+        """The client, or the console session, is gone; `asked`: the ids of the request that it leaves open."""
         self.registry.remove(client.pid)
         self.registry.count_disconnect(mask_words(reason))
-        if self.settings.log.connections:
+        if self.settings.log.connections and not logs.is_flood(GONE):
             age = round(monotonic() - client.connected_at, 3)
-            log.info("client disconnected", reason=reason, age=age, **(asked or client.describe()))
+            log.info("client disconnected", reason=reason, age=age, **client.describe(), **(asked or {}))
 
     def log_slow(self, client: Connection, request: Request, wait: float, run: float) -> None:
         self.slow.note(client, request, wait, run)
 
-    async def derive_keys(self) -> None:
-        """Of every user, before the first login asks: one that had to wait for it would tell that there is the user."""
-        users = dict(self.users)
-        self.keys.size = max(self.keys.size, 2 * len(users))  # a user's to us, and as the user to a server
-        if self.settings.auth.type != "trust":
-            for user, secret in users.items():
-                await asyncio.to_thread(self.authenticator.prepare, user, secret)
-
     # --- servers ---
+
+    def vacate(self, databases: tuple[str, ...]) -> None:
+        Pools.vacate(self, databases)
+        self.sources.vacate({*databases, *(self.settings.server_for(name).dbname for name in databases)})
+
+    def locate_primary(self) -> Host:
+        return locate(self.settings, self.cluster.primary.url if self.cluster.primary is not None else None)
 
     def warm_up(self) -> None:
         """What is to be ready before the first client comes: keys, and the pools of the logins in the URLs."""
-        self.spawn(self.derive_keys())
+        self.spawn(self.admissions.prepare())
+        addresses.follow(self.settings, self.all_pools)
         url = self.settings.primary.url
-        names = {*self.settings.databases, (url.dbname or url.user) if url else ""}
+        names = {*self.settings.databases.keys() - {"*"}, (url.dbname or url.user) if url else ""}
         for database in names - {""}:
-            user = self.settings.server_for(database).user
+            user = self.settings.user_for(database, self.settings.server_for(database).user)
             if user and self.settings.pool_for(database, user).min_pool_size:
                 self.find_pool(database, user).open_more(monotonic())
 
@@ -135,31 +171,45 @@ class Proxy(Pools):
 
     def apply(self, settings: Settings) -> None:
         """Use other settings. ConfigurationError if their users' file or plugin is bad: then nothing has changed."""
-        users, plugin = read_users(settings), load_plugin(settings.routing.plugin)
+        access, plugin = read_access(settings), load_plugin(settings.routing.plugin)
         check_tracing(settings)
-        moved = [pool for pool in self.all_pools() if self.place(self.settings, self.users, pool)
-                 != self.place(settings, users, pool)]  # fmt: skip
-        self.settings, self.users = settings, users
+        check_limits(settings)
+        encryption = Encryption(settings, self.hosts.encryption)
+        before, after = self.places(self.settings, self.users), self.places(settings, access.users)
+        moved = [what for what, place in before.items() if place != after[what]]
+        self.settings = settings
+        self.admissions.apply(settings, access)
         logs.adjust(settings.log.level, settings.log.areas(), settings.log.flood_limit)
-        self.hosts.apply(settings, plugin)
+        self.hosts.apply(settings, plugin, encryption)
         self.hosts.watch(self.spawn)
+        addresses.follow(settings, self.all_pools)
         self.slow.settings = settings
         self.tracing.apply(settings)
         self.tracing.attend(pool.tenant for pool in self.pools.values())
+        self.limits.apply(settings, [pool.tenant for pool in self.pools.values()])
+        self.caches.apply(settings)
+        self.sources.hurry()
         for login in self.registry:
             self.give_router(login)
             if login.client is not None:
                 login.client.translator.series.said.keeps = settings.log.parameters
+                self.limits.join(login.client)
         for pool in self.all_pools():
-            limits = settings.pool_for(pool.database, pool.user)
+            limits, lifetime = settings.pool_for(pool.database, pool.user), pool.settings.server_lifetime
             own = pool.host is not None or pool is self.pools.get((pool.database, pool.user))
             pool.tenant.settings = limits if own else limit(limits)
+            if pool.settings.server_lifetime != lifetime:
+                for server in pool.servers():
+                    limit_age(server, pool.settings.server_lifetime)
+            self.limits.arrange(pool)
             pool.tenant.slow_after = slow_after(settings, pool.database, pool.user)
             pool.defaults.place = None
             pool.moves = pool.host is None and self.hosts.chooses(pool.database)
-        for pool in moved:
-            pool.retire()
-        self.spawn(self.derive_keys())
+        self.quotas.apply(settings)
+        self.sharing.sweep(monotonic())
+        for what in moved:
+            what.retire("settings changed")
+        self.spawn(self.admissions.prepare())
 
     def give_router(self, login: Login) -> None:
         """To who came before there were replicas."""
@@ -169,6 +219,10 @@ class Proxy(Pools):
         client = login.client
         if client is not None and client.state.shares and client.state.mode == "transaction":
             client.route.begin(login.router)
+
+    def follow(self, database: str, user: str, witness: Witness) -> Stream:
+        notifies = self.settings.cache.invalidation == "notify"
+        return Stream(self, database, user, Notified(witness) if notifies else Decoding(witness))
 
     # --- tasks ---
 
@@ -192,25 +246,3 @@ async def hear(hub: Hub, channels: list[str], heard: Callable[[ProxyError | None
         heard(error)
     else:
         heard(None)
-
-
-def read_users(settings: Settings) -> Users:
-    """Who may log in: the users of the file, and those in the servers' URLs."""
-    file = settings.auth.file
-    users = Users.parse(read_text(file), str(file)) if file else Users()
-    for host in settings.hosts().values():
-        password = host.password.get_secret_value()
-        if host.user and password:
-            users.add(host.user, password)
-    return users
-
-
-def read_text(file: Path) -> str:
-    """ConfigurationError if it cannot be read, with nothing of what is in it."""
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        reason = f"{file}: must be UTF-8 text"
-    raise ConfigurationError(reason)  # outside the handler: that error holds all of the file

@@ -11,9 +11,8 @@ from dbproxy.config import Settings
 from dbproxy.observe.exemplars import Exemplar, Exemplars
 from dbproxy.observe.slowlog import SlowLog, show_statement, show_values
 from dbproxy.pool.request import Request
-from dbproxy.pool.stats import BOUNDS_US
 from dbproxy.session.connection import Connection
-from dbproxy.session.correlation import name_request
+from dbproxy.session.correlation import name_sent
 from dbproxy.sql.identity import Shape
 from dbproxy.wire.extended import bind_parameters, length_at, statement_text
 
@@ -21,9 +20,9 @@ from dbproxy.wire.extended import bind_parameters, length_at, statement_text
 class SlowQueries:
     """Of the whole proxy; `spawn` runs a task beside the data path."""
 
-    def __init__(self, settings: Settings, spawn: Callable[[Any], object]) -> None:
+    def __init__(self, settings: Settings, spawn: Callable[[Any], object], exemplars: Exemplars) -> None:
         self.settings = settings
-        self.exemplars = Exemplars(BOUNDS_US)
+        self.exemplars = exemplars
         self.log = SlowLog(structlog.get_logger("dbproxy.observe.slowlog"))
         self.plans = Plans(spawn)
 
@@ -37,8 +36,8 @@ class SlowQueries:
         if not stands_for and keys.explain == "off":
             return
         shape: Shape = client.pool.tenant.classifier.find(text)
-        ids = name_request(text, who, request.arrived)
-        if stands_for and "trace_id" in ids:
+        ids = name_sent(request, who)
+        if stands_for and "trace_id" in ids and not self.settings.tracing.exports():
             self.exemplars.note(who.database, who.user, Exemplar(ids["trace_id"], wait + run, time()))
         if stands_for:
             values = self.settings.log.parameters

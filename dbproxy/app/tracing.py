@@ -8,9 +8,10 @@ import structlog
 
 from dbproxy import __version__
 from dbproxy.config import Settings
-from dbproxy.config.tracing import TracingSettings
+from dbproxy.config.tracing import SPOKEN, TracingSettings
 from dbproxy.errors import ConfigurationError
 from dbproxy.observe.context import Context, Found, parse_traceparent, read_settings
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.figures import TraceFigures
 from dbproxy.observe.otlp import BOUNDS, Builds, Exporter, Target
 from dbproxy.observe.outbox import Outbox
@@ -28,8 +29,17 @@ NO_FACTS = Facts()
 
 
 def check_tracing(settings: Settings) -> None:
-    """ConfigurationError if spans are to be sent, and cannot be made."""
-    if settings.tracing.mode == "on" and not is_installed():
+    """ConfigurationError if spans are to be sent, and cannot be."""
+    if settings.tracing.mode != "on":
+        return
+    if settings.tracing.protocol != SPOKEN:
+        raise ConfigurationError(
+            f"tracing.protocol (OTEL_EXPORTER_OTLP_PROTOCOL) is {settings.tracing.protocol}: "
+            f"dbproxy speaks {SPOKEN} only",
+            hint=f"Set DBPROXY_TRACING__PROTOCOL={SPOKEN}, and the collector's port for it, usually 4318, in "
+            "DBPROXY_TRACING__ENDPOINT.",
+        )
+    if not is_installed():
         raise ConfigurationError(
             'tracing.mode = "on" (DBPROXY_TRACING__MODE, DATADOG_ENABLED) needs a package that is not installed',
             hint="pip install 'dbproxy[tracing]', or set tracing.mode to off.",
@@ -46,8 +56,9 @@ def is_installed() -> bool:
 class Tracing:
     """Of the whole proxy: a listener of each database and user (dbproxy.gates). Its thread runs once it is needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, exemplars: Exemplars) -> None:
         check_tracing(settings)
+        self.exemplars = exemplars
         self.sampler = Sampler(self)
         self.outbox = Outbox()
         self.exporter: Exporter | None = None
@@ -85,7 +96,7 @@ class Tracing:
     def make_builder(self) -> Builds:
         from dbproxy.observe.spans import Builder  # which imports what may not be installed
 
-        return Builder(self.keys.service_name, self.keys.resource, __version__)
+        return Builder(self.keys.service_name, self.keys.resource, __version__, self.exemplars)
 
     def attend(self, tenants: Iterable[Tenant]) -> None:
         """Hear of these, or no more."""
@@ -109,6 +120,7 @@ class Tracing:
             self.find_context(client.settings),
             request.shape,
             request.database,
+            request.user,
             client.id,
             request.arrived,
             request.microseconds,

@@ -2,7 +2,9 @@
 
 PostgreSQL departs from the RFC, and a proxy must depart with it or the hashes differ: plain ASCII stays as it
 is, prohibited characters are looked for before normalization and not after, and a password that SASLprep
-refuses is hashed as it was typed ("SASL Authentication"; pg_saslprep in PostgreSQL's source).
+refuses is hashed as it was typed ("SASL Authentication"; pg_saslprep in PostgreSQL's source). So is one longer
+than LONGEST, unlike PostgreSQL's: who is not let in yet may send 64 KiB of accents, and to put those in order takes
+the square of their number, with the whole process held up.
 """
 
 import stringprep
@@ -21,10 +23,12 @@ _PROHIBITED = (
     stringprep.in_table_a1,
 )
 
+LONGEST = 4096  # characters beyond ASCII's
+
 
 def saslprep(password: str) -> str:
     """The password that is hashed in place of `password`."""
-    if password.isascii():
+    if password.isascii() or len(password) > LONGEST:
         return password
     mapped = "".join(_map(char) for char in password)
     if not mapped or _prohibited(mapped) or _mixes_directions(mapped):

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 (RFC 5802 and 7677) as PostgreSQL speaks it ("SASL Authentication"), without channel binding.
+"""SCRAM-SHA-256 (RFC 5802 and 7677) as PostgreSQL speaks it ("SASL Authentication"), also bound to a line.
 
     SaltedPassword  = PBKDF2(password, salt, iterations)     slow on purpose: milliseconds
     ClientKey       = HMAC(SaltedPassword, "Client Key")     with it one logs in
@@ -27,15 +27,20 @@ import secrets
 from dataclasses import dataclass, field
 
 from dbproxy.auth.saslprep import saslprep
-from dbproxy.errors import ProtocolViolation
+from dbproxy.errors import InvalidAuthorization, ProtocolViolation
 
 MECHANISM = "SCRAM-SHA-256"
+MECHANISM_PLUS = "SCRAM-SHA-256-PLUS"  # bound to the server's certificate
+BOUND = b"p=tls-server-end-point,,"
 ITERATIONS = 4096  # PostgreSQL's default (scram_iterations)
 MAX_ITERATIONS = 2**31 - 1
+MOST_ITERATIONS = 1_000_000  # that we make ourselves: some 0.3 s of one core, which nothing can interrupt
 SALT_SIZE = 16
 _NONCE = rb"[\x21-\x2b\x2d-\x7e]+"
 _EXTENSIONS = rb"(?:,[A-Za-z]=[^,\0]*)*"
-_CLIENT_FIRST = re.compile(rb"([ny],,)(n=[^,\0]*,r=(" + _NONCE + rb")" + _EXTENSIONS + rb")")
+_CLIENT_FIRST = re.compile(
+    rb"([ny],,|p=tls-server-end-point,,)(n=[^,\0]*,r=(" + _NONCE + rb")" + _EXTENSIONS + rb")"
+)
 _SERVER_FIRST = re.compile(rb"r=(" + _NONCE + rb"),s=([^,\0]+),i=([1-9][0-9]{0,9})" + _EXTENSIONS)
 _CLIENT_FINAL = re.compile(rb"(c=([^,\0]+),r=(" + _NONCE + rb")(?:,[A-Za-oq-z]=[^,\0]*)*),p=([^,\0]+)")
 _SERVER_FINAL = re.compile(rb"v=([^,\0]+)" + _EXTENSIONS)
@@ -87,21 +92,44 @@ def make_nonce() -> bytes:
     return base64.b64encode(secrets.token_bytes(18))
 
 
-def parse_client_first(message: bytes) -> re.Match[bytes]:
-    """Groups: the header, the message without it, the nonce."""
-    if message.startswith(b"p="):
-        raise ProtocolViolation(
-            "malformed SCRAM message", detail="The client uses channel binding without asking."
+def parse_client_first(message: bytes, *, bound: bool = False, offered: bool = False) -> re.Match[bytes]:
+    """Groups: the header, the message without it, the nonce.
+
+    `bound`: the client has chosen SCRAM-SHA-256-PLUS; `offered`: it could have. One that could, and believes that it
+    could not, was told so by somebody in between.
+    """
+    kind = message[:1]
+    if kind == b"p" and not bound:
+        raise _malformed(f"The client selected {MECHANISM} without channel binding, but the SCRAM message includes "
+                         "channel binding data.")  # fmt: skip
+    if kind in (b"n", b"y") and bound:
+        raise _malformed(f"The client selected {MECHANISM_PLUS}, but the SCRAM message does not include channel "
+                         "binding data.")  # fmt: skip
+    if kind == b"y" and offered:
+        raise InvalidAuthorization(
+            "SCRAM channel binding negotiation error",
+            detail="The client supports SCRAM channel binding but thinks the server does not.  However, this server "
+            "does support channel binding.",
         )
+    if kind == b"p" and not message.startswith(BOUND):
+        raise ProtocolViolation("unsupported SCRAM channel-binding type")
     return _match(_CLIENT_FIRST, message)
+
+
+def _malformed(why: str) -> ProtocolViolation:
+    return ProtocolViolation("malformed SCRAM message", detail=why)
 
 
 class ServerSide:
     """Checks one login against a verifier; `client_first` is the match of `parse_client_first`."""
 
-    def __init__(self, client_first: re.Match[bytes], verifier: Verifier, nonce: bytes) -> None:
+    def __init__(
+        self, client_first: re.Match[bytes], verifier: Verifier, nonce: bytes, binding: bytes | None = None
+    ) -> None:
+        """`binding`: what the client must have bound its login to."""
         header, self.bare, client_nonce = client_first.groups()
-        self.binding = base64.b64encode(header)
+        self.bound = binding is not None
+        self.binding = base64.b64encode(header + (binding or b""))
         self.nonce = client_nonce + nonce
         self.verifier = verifier
 
@@ -113,6 +141,8 @@ class ServerSide:
         """The message that ends the exchange, and the keys shown; None if the proof is wrong."""
         without_proof, binding, nonce, proof_text = _match(_CLIENT_FINAL, client_final).groups()
         proof = _unbase64(proof_text)
+        if self.bound and not hmac.compare_digest(binding, self.binding):
+            raise InvalidAuthorization("SCRAM channel binding check failed")
         if binding != self.binding or not hmac.compare_digest(nonce, self.nonce) or len(proof) != 32:
             raise ProtocolViolation(
                 "malformed SCRAM message", detail="Nonce, channel binding or proof is not valid."
@@ -126,16 +156,18 @@ class ServerSide:
 
 
 class ClientSide:
-    """Makes one login."""
+    """Makes one login; `header`: whether it is bound to the line (BOUND, with the `binding`), or could be (`y,,`)."""
 
-    def __init__(self, nonce: bytes) -> None:
+    def __init__(self, nonce: bytes, header: bytes = b"n,,", binding: bytes = b"") -> None:
+        self.header = header
+        self.binding = base64.b64encode(header + binding)
         self.bare = b"n=,r=" + nonce
         self.nonce = nonce
         self.server_first = b""
         self.signature = b""
 
     def first(self) -> bytes:
-        return b"n,," + self.bare
+        return self.header + self.bare
 
     def receive_challenge(self, server_first: bytes) -> tuple[bytes, int]:
         """The salt and iterations that the keys must be derived with."""
@@ -150,7 +182,7 @@ class ClientSide:
         return salt, int(iterations)
 
     def final(self, keys: Keys) -> bytes:
-        without_proof = b"c=biws,r=" + self.nonce
+        without_proof = b"c=" + self.binding + b",r=" + self.nonce
         transcript = b",".join((self.bare, self.server_first, without_proof))
         self.signature = _hmac(keys.server_key, transcript)
         proof = _xor(keys.client_key, _hmac(keys.verifier().stored_key, transcript))

@@ -20,6 +20,22 @@ Credentials = Secret | Keys | None
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """What the login may be bound to: `binding`, the hash of the server's certificate; libpq's `channel_binding`."""
+
+    encrypted: bool = False
+    binding: bytes | None = field(default=None, repr=False)
+    channel_binding: str = "prefer"
+
+    @property
+    def can_bind(self) -> bool:
+        return self.encrypted and self.binding is not None and self.channel_binding != "disable"
+
+
+PLAIN = Line()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Send a password message ('p') with this payload."""
 
@@ -30,13 +46,21 @@ class ServerLogin:
     """One login of `user` to a server; `server` says which, in errors."""
 
     def __init__(
-        self, user: str, server: str, credentials: Credentials, keys: KeyCache, nonce: bytes = b""
+        self,
+        user: str,
+        server: str,
+        credentials: Credentials,
+        keys: KeyCache,
+        nonce: bytes = b"",
+        line: Line = PLAIN,
     ) -> None:
         self.user = user
         self.server = server
         self.done = False  # AuthenticationOk has come
         self._credentials = credentials
         self._keys = keys
+        self._line = line
+        self._bound = False
         self._side = scram.ClientSide(nonce or scram.make_nonce())
         self._answers: dict[int, Callable[[bytes], Answer | Work[Answer] | None]] = {
             Request.OK: self._finish,
@@ -54,6 +78,8 @@ class ServerLogin:
         answer = self._answers.get(code)
         if answer is None:
             raise self._unexpected(code)
+        if self._line.channel_binding == "require" and code < Request.SASL and not self._bound:
+            raise self._unbound("asks for another method of authentication" if code else "asks for none")
         return answer(data)
 
     def _finish(self, _: bytes) -> None:
@@ -73,7 +99,9 @@ class ServerLogin:
         return Answer(md5.answer_challenge(secret, salt).encode() + b"\0")
 
     def _start_sasl(self, mechanisms: bytes) -> Answer:
-        if scram.MECHANISM.encode() not in mechanisms.split(b"\0"):
+        offered = mechanisms.decode("ascii", "replace").split("\0")
+        mechanism = self._choose(offered)
+        if mechanism not in offered:
             raise ConfigurationError(
                 f'{self.server} offers user "{self.user}" no SASL mechanism that we know',
                 hint=f"Let it offer {scram.MECHANISM} (pg_hba.conf: scram-sha-256).",
@@ -82,17 +110,49 @@ class ServerLogin:
             self._password("scram-sha-256")
         self._answers = {Request.SASL_CONTINUE: self._prove}
         first = self._side.first()
-        return Answer(scram.MECHANISM.encode() + b"\0" + len(first).to_bytes(4, "big") + first)
+        return Answer(mechanism.encode() + b"\0" + len(first).to_bytes(4, "big") + first)
+
+    def _choose(self, offered: list[str]) -> str:
+        """Bind the login to the line where both sides can, and tell the server if only we could (RFC 5802, 6)."""
+        line = self._line
+        if scram.MECHANISM_PLUS in offered and not line.encrypted:
+            raise ProtocolViolation(
+                f"{self.server} offered {scram.MECHANISM_PLUS} authentication over a non-SSL connection"
+            )
+        self._bound = line.can_bind and scram.MECHANISM_PLUS in offered
+        if self._bound and line.binding is not None:
+            self._side = scram.ClientSide(self._side.nonce, scram.BOUND, line.binding)
+            return scram.MECHANISM_PLUS
+        if line.channel_binding == "require":
+            raise self._unbound(
+                f"does not offer {scram.MECHANISM_PLUS}" if line.encrypted else "is not encrypted"
+            )
+        if line.can_bind:
+            self._side = scram.ClientSide(self._side.nonce, b"y,,")
+        return scram.MECHANISM
+
+    def _unbound(self, why: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"channel binding is required, but {self.server} {why}",
+            hint=f"Let it offer {scram.MECHANISM_PLUS} (pg_hba.conf: hostssl … scram-sha-256), or use "
+            "channel_binding=prefer.",
+        )
 
     def _prove(self, server_first: bytes) -> Answer | Work[Answer]:
         salt, iterations = self._side.receive_challenge(server_first)
         self._answers = {Request.SASL_FINAL: self._verify}
         keys = self._credentials
         if not isinstance(keys, Keys):
+            if iterations > scram.MOST_ITERATIONS:  # a thread would be busy for minutes
+                raise ConfigurationError(
+                    f"{self.server} asks for {iterations} iterations of SCRAM; "
+                    f"more than {scram.MOST_ITERATIONS} are not made",
+                    hint="Lower that server's scram_iterations, and set the password again.",
+                )
             return self._keys.use(self._password("scram-sha-256"), salt, iterations, self._send_proof)
         if (keys.salt, keys.iterations) != (salt, iterations):
             raise ConfigurationError(
-                f'{self.server} stores another SCRAM secret for user "{self.user}" than the one we have',
+                f'{self.server} stores another SCRAM verifier for user "{self.user}" than the one we have',
                 hint="Put that server's pg_authid.rolpassword into the file of users, or the password.",
             )
         return self._send_proof(keys)
@@ -112,7 +172,7 @@ class ServerLogin:
             return self._credentials.value
         raise ConfigurationError(
             f'{self.server} asks user "{self.user}" for {method} authentication, but {self._known()}',
-            hint="Put the user's password into the file of users or into the URL.",
+            hint="Give the proxy the user's password: in auth.file, under [users.NAME] or in the URL.",
         )
 
     def _known(self) -> str:

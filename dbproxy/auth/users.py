@@ -5,11 +5,14 @@ quote; what follows is ignored, and so are lines that begin with `;` or `#`. A s
 stores (`md5…`, `SCRAM-SHA-256$…`) or the password itself.
 """
 
+import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
-from dbproxy.auth.md5 import is_md5_secret
+from dbproxy.auth.md5 import is_md5_secret, make_md5_secret
 from dbproxy.auth.scram import MECHANISM, parse_verifier
 from dbproxy.errors import ConfigurationError
 
@@ -36,9 +39,28 @@ class Secret:
             raise ValueError("malformed SCRAM secret")
         return cls("scram-sha-256", text)
 
+    def fits(self, user: str, password: str) -> bool:
+        """Whether this is the password, or what PostgreSQL stores of it for md5."""
+        shown = make_md5_secret(user, password) if self.kind == "md5" else password
+        return hmac.compare_digest(
+            shown.encode("utf-8", "surrogateescape"), self.value.encode("utf-8", "surrogateescape")
+        )
+
 
 class Users(dict[str, Secret]):
-    """The secret of each user who may log in."""
+    """The secret of each user who may log in. `apart`: of databases that are elsewhere, by who vouches for theirs."""
+
+    def __init__(self, known: Mapping[str, Secret] = MappingProxyType({})) -> None:
+        super().__init__(known)
+        self.apart: dict[str, dict[str, Secret]] = {}
+
+    def find(self, authority: str, user: str) -> Secret | None:
+        """What is known where that authority vouches (`Authority.database`); None if there is no such user."""
+        return self.apart.get(authority, {}).get(user) or self.get(user)
+
+    def secrets(self) -> list[tuple[str, Secret]]:
+        """All there are, each with its user."""
+        return [item for users in (self, *self.apart.values()) for item in users.items()]
 
     @classmethod
     def parse(cls, text: str, source: str) -> "Users":

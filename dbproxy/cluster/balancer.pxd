@@ -1,12 +1,12 @@
 cimport cython
 
-from dbproxy.cluster.member cimport Member
+from dbproxy.cluster.member cimport Load, Member
 
 cdef extern from "math.h":
     double c_exp "exp" (double number)
 
 cdef bint COMPILED
-cdef double _DECAY, _RECENT, TOLERANCE
+cdef double _DECAY, _RECENT, FALL, FIRST, RISE, TOLERANCE
 cdef unsigned long long _BITS
 
 
@@ -24,7 +24,10 @@ cpdef double chance() except -1.0
 cdef double decay(double seconds) except -1.0
 
 cpdef object begin(Member member)
-cpdef object end(Member member, double seconds, double now)
+cpdef object end(Member member, double seconds, double ran, double now)
+
+@cython.locals(p99=double)
+cpdef object learn(Load load, double seconds, double now)
 
 @cython.locals(kept=double)
 cpdef object observe(Member member, double seconds, double now)

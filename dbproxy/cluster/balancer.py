@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import exp
 from random import getrandbits
 
-from dbproxy.cluster.member import Member
+from dbproxy.cluster.member import Load, Member
 from dbproxy.config import Balancing
 
 COMPILED = not __file__.endswith(".py")
@@ -21,6 +21,10 @@ DECAY = 5.0  # seconds after which a latency counts for a third
 _DECAY = DECAY  # compiled, a C number
 TOLERANCE = 2.0  # times the other's cost, until which the one drawn first is taken
 _RECENT = 0.05  # seconds within which a latency counts in full
+# A p99 of one number: each answer above it raises it by RISE, each below lowers it by FALL, which is in balance where
+# one of a hundred is above (Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013).
+RISE, FALL = 1.02, 0.9998
+FIRST = 0.001  # seconds, where it begins: the first answers, which are slow, weigh little
 _BITS = 0xFFFFFFFF  # compiled, a C number
 
 Pick = Callable[[tuple[Member, ...], float], Member]
@@ -57,41 +61,52 @@ def decay(seconds: float) -> float:
 
 def begin(member: Member) -> None:
     """A read starts there."""
-    member.active += 1
+    member.load.active += 1
 
 
-def end(member: Member, seconds: float, now: float) -> None:
-    """A read that began there is over; `seconds` (best: until the first byte): what it took, 0 if that says nothing."""
-    member.active -= 1
+def end(member: Member, seconds: float, ran: float, now: float) -> None:
+    """A read that began there is over; `seconds` (best: until the first byte): what it took, 0 if that says nothing.
+
+    `ran`: the same without what it waited for a connection.
+    """
+    member.load.active -= 1
     if seconds > 0.0:
         observe(member, seconds, now)
+        learn(member.load, ran, now)
+
+
+def learn(load: Load, seconds: float, now: float) -> None:
+    """A read was answered in so long."""
+    load.answered_at = now
+    p99 = load.p99 or FIRST
+    load.p99 = p99 * FALL if seconds <= p99 else min(p99 * RISE, seconds)
 
 
 def observe(member: Member, seconds: float, now: float) -> None:
     """A read there took so long."""
-    kept = decay(max(0.0, now - member.latency_at))
-    member.latency = max(seconds, seconds * (1.0 - kept) + member.latency * kept)
-    member.latency_at = now
+    kept = decay(max(0.0, now - member.load.latency_at))
+    member.load.latency = max(seconds, seconds * (1.0 - kept) + member.load.latency * kept)
+    member.load.latency_at = now
 
 
 def cost(member: Member, now: float) -> float:
     """What one more read there would feel: its latency, times those it would run beside."""
-    age = now - member.latency_at
-    latency = member.latency * decay(age) if age > _RECENT else member.latency
-    return latency * (1.0 + member.active / member.share)
+    age = now - member.load.latency_at
+    latency = member.load.latency * decay(age) if age > _RECENT else member.load.latency
+    return latency * (1.0 + member.load.active / member.load.share)
 
 
 def draw(members: tuple[Member, ...], beside: Member | None = None) -> Member:
     """One at random by shares; not `beside`, if there is another."""
-    total = -beside.share if beside is not None else 0.0
+    total = -beside.load.share if beside is not None else 0.0
     for member in members:
-        total += member.share
+        total += member.load.share
     left = chance() * total
     chosen = members[0]
     for member in members:
         if member is not beside:
             chosen = member
-            left -= member.share
+            left -= member.load.share
             if left < 0.0:
                 break
     return chosen
@@ -100,14 +115,14 @@ def draw(members: tuple[Member, ...], beside: Member | None = None) -> Member:
 def peak_ewma(members: tuple[Member, ...], now: float) -> Member:
     if len(members) == 2:
         first, second = members
-        if chance() * (first.share + second.share) >= first.share:
+        if chance() * (first.load.share + second.load.share) >= first.load.share:
             first, second = second, first
     else:
         first = draw(members)
-        second = draw(members, first) if first.latency else first
-    if not first.latency:
+        second = draw(members, first) if first.load.latency else first
+    if not first.load.latency:
         return first
-    cheaper = second.latency and cost(first, now) > TOLERANCE * cost(second, now)
+    cheaper = second.load.latency and cost(first, now) > TOLERANCE * cost(second, now)
     return second if cheaper else first
 
 
@@ -115,7 +130,7 @@ def least_connections(members: tuple[Member, ...], now: float) -> Member:
     """The fewest reads running for its share; among equals by weight."""
     best = draw(members)
     for member in members:
-        if member.active * best.share < best.active * member.share:
+        if member.load.active * best.load.share < best.load.active * member.load.share:
             best = member
     return best
 
@@ -124,11 +139,11 @@ def round_robin(members: tuple[Member, ...], now: float) -> Member:
     """Smoothly: each gains its share, who has most is taken and pays for all."""
     best, total = members[0], 0.0
     for member in members:
-        total += member.share
-        member.turn += member.share
-        if member.turn > best.turn:
+        total += member.load.share
+        member.load.turn += member.load.share
+        if member.load.turn > best.load.turn:
             best = member
-    best.turn -= total
+    best.load.turn -= total
     return best
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dbproxy.sql.parser import classify
+from dbproxy.sql.source import spell_query
 from dbproxy.sql.statement import Statement
 
 LIMIT = 16384  # bytes of a text that is looked at
@@ -202,15 +203,8 @@ def read_catalog(rows: Iterable[tuple[str, str, str | None]]) -> Catalog:
         known = catalog.called if kind in _CALLED else catalog.relations
         called = _unhex(name)
         definition = known.setdefault(called, Definition(called, kind))
-        definition.add(kind, None if text is None else _spell_query(_unhex(text)))
+        definition.add(kind, None if text is None else spell_query(_unhex(text)))
     return catalog
-
-
-def _spell_query(text: str) -> str:
-    """The text of a function without what is no statement: BEGIN ATOMIC … END, RETURN …."""
-    if text.startswith("BEGIN ATOMIC"):
-        return text.removeprefix("BEGIN ATOMIC").removesuffix("END")
-    return "SELECT" + text.removeprefix("RETURN") if text.startswith("RETURN") else text
 
 
 def _unhex(text: str) -> str:

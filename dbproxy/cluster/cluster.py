@@ -6,22 +6,30 @@ primary is elected, each member's state named, and what `Readers.pick` chooses f
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from dbproxy.cluster import health, journal
+from dbproxy.cluster import journal
 from dbproxy.cluster.failover import elect
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.member import PRIMARY, Member, Order, State, list_members
 from dbproxy.cluster.monitor import watch
 from dbproxy.cluster.positions import Positions
 from dbproxy.cluster.readers import Readers
-from dbproxy.config import Settings
+from dbproxy.config import Host, Settings
 from dbproxy.errors import CommandFailed
+from dbproxy.net.tls import ServerTls
 
 PATIENCE = 1.0  # seconds that a wanted position is polled for, unless it is wanted again
 
 
 def ignore(*_: object) -> None: ...
+
+
+def unencrypted(_: Host) -> None: ...
+
+
+async def as_written(host: Host) -> Host:
+    return host
 
 
 class Cluster:
@@ -42,6 +50,8 @@ class Cluster:
         self.on_reload: Callable[[Member], None] = ignore  # it has read its configuration again
         self.on_position: Callable[[Member], None] = ignore  # a replica moved on, while a position is wanted
         self.on_lead: Callable[[int, float], None] = ignore  # the primary said where its WAL ends, and when
+        self.find_tls: Callable[[Host], ServerTls | None] = unencrypted  # how probes' lines are encrypted
+        self.complete: Callable[[Host], Awaitable[Host]] = as_written  # with the password for a probe
         self.changed = asyncio.Event()  # for the monitor: there are other members
         self._announced: Member | None = None  # what on_primary was last told
         self._positions = Positions()
@@ -69,7 +79,7 @@ class Cluster:
     def note_primary_lsn(self, lsn: int, now: float) -> None:
         """A commit on the primary ended at `lsn` (`lag.settle` it first)."""
         if self.primary is not None:
-            self.primary.lsn = max(self.primary.lsn, lsn)
+            self.primary.position.lsn = max(self.primary.position.lsn, lsn)
             self._positions.history.note(lsn, now)
 
     def want(self, lsn: int, now: float) -> None:
@@ -83,9 +93,9 @@ class Cluster:
 
     def report_failure(self, member: Member, reason: str, now: float) -> None:
         """A connect or query failed there, by the host's fault: no reads until a probe succeeds, which is made now."""
-        if member.suspect or member.down:
+        if member.health.suspect or member.health.down:
             return  # it is being seen to
-        member.suspect, member.last_error = True, reason
+        member.health.suspect, member.health.last_error = True, reason
         member.due.set()
         if member is self.primary:
             self._wake_others(member)
@@ -105,7 +115,7 @@ class Cluster:
         """Take back `disable` or `drain`; it comes back with a slow start."""
         member = self.member(name)
         if member.order:
-            member.started_at = now
+            member.health.started_at = now
         self._order(member, "", now)
 
     def probe(self) -> None:
@@ -136,10 +146,15 @@ class Cluster:
         """It answered."""
         if member not in self.members:
             return
-        returned = member.failures > 0
+        returned = member.health.failures > 0
         moved = member.recognise(finding.server, now)
-        health.succeed(member, now, self.settings.health)
-        member.role, member.timeline, member.positions = finding.role, finding.timeline, finding.positions
+        member.health.succeed(now, self.settings.health)
+        member.health.took = finding.took
+        member.role, member.position.timeline, member.position.told = (
+            finding.role,
+            finding.timeline,
+            finding.positions,
+        )
         self._elect(now)
         if member is self.primary:
             self._lead(member, finding, now, returned=returned, moved=moved)
@@ -158,24 +173,28 @@ class Cluster:
     def refused(self, member: Member, reason: str, now: float) -> None:
         """It is there, but will not have our probe: what was known or assumed of it stays."""
         if member in self.members:
-            if member.last_error != reason:
+            if member.health.last_error != reason:
                 journal.tell_refused(member, reason)
-            health.refuse(member, reason)
+            member.health.refuse(reason)
 
     def failed(self, member: Member, reason: str, now: float) -> None:
         """It did not answer."""
         if member in self.members:
-            health.fail(member, reason, self.settings.health)
-            if member is self.primary and member.failures == 1:
+            member.health.fail(reason, self.settings.health)
+            if member is self.primary and member.health.failures == 1:
                 self._wake_others(member)  # a promotion may be under way
             self._conclude(now)
 
     def pause(self, member: Member, now: float) -> float:
         """Seconds until it is to be probed again."""
         primary = self.primary
-        lost = primary is None or primary.failures > 0 or (primary.suspect and not primary.refused)
+        lost = (
+            primary is None
+            or primary.health.failures > 0
+            or (primary.health.suspect and not primary.health.refused)
+        )
         wanted = now < self._wanted_until and member is not self.primary
-        return health.pause(member, lost=lost, wanted=wanted, limits=self.settings.health)
+        return member.health.pause(fit=member.fit, lost=lost, wanted=wanted, limits=self.settings.health)
 
     # --- what follows ---
 
@@ -187,9 +206,11 @@ class Cluster:
         election = elect(self.members, self.primary)
         if election.primary is not self.primary:
             self._change_primary(election.primary, now)
+        assumed = self.primary is not None and not self.primary.health.heard
         for member in self.members:
             member.fenced = member in election.fenced
-            alarming = member.fenced and not member.failures  # else it is a primary that has just died
+            # One that failed is a primary that has just died; beside one that is only assumed it may be the real one.
+            alarming = member.fenced and not member.health.failures and not assumed
             if alarming and not member.alarmed:
                 journal.tell_fenced(member, self.primary)
             member.alarmed = member.fenced and (alarming or member.alarmed)
@@ -215,20 +236,21 @@ class Cluster:
         self.on_lead(finding.lsn, now)
 
     def _follow(self, member: Member, finding: Finding, now: float) -> None:
-        before, late = member.lsn, member.late
+        before, late = member.position.lsn, member.lag.late
         until = now if self.primary_lost_at is None else self.primary_lost_at  # there is nothing after that
         primary = self.primary
         others = [m for m in self.members if m is not primary and not m.is_one_with(primary)]
-        rival = any(m.role == "primary" and not m.down for m in others)
+        rival = any(m.role == "primary" and not m.health.down for m in others)
         seconds = self._positions.follow(member, finding, until, rival=rival)
-        health.lag(member, seconds, now, self.settings.health)
-        if member.late and not late:
+        if member.lag.note(seconds, self.settings.health):
+            member.health.started_at = now
+        if member.lag.late and not late:
             journal.tell_late(member)
-        if member.lsn > before and now < self._wanted_until:
+        if member.position.lsn > before and now < self._wanted_until:
             self._progress(member)
 
     def _progress(self, member: Member) -> None:
-        if member.lsn >= self._wanted:
+        if member.position.lsn >= self._wanted:
             self._wanted, self._wanted_until = 0, 0.0
         self.on_position(member)
 

@@ -22,9 +22,9 @@ class Election:
 def elect(members: Iterable[Member], primary: Member | None) -> Election:
     """Who is primary now, if `primary` was; and who is writable without being it."""
     known = tuple(member for member in members if member.order != "disabled")
-    writable = [member for member in known if member.role == "primary" and not member.down]
-    newest = max((member.timeline for member in known), default=0)
-    candidates = [member for member in writable if member.timeline in (0, newest)]
+    writable = [member for member in known if member.role == "primary" and not member.health.down]
+    newest = max((member.position.timeline for member in known), default=0)
+    candidates = [member for member in writable if member.position.timeline in (0, newest)]
     chosen = _choose(known, candidates, primary)
     others = (member for member in writable if member is not chosen and not member.is_one_with(chosen))
     return Election(chosen, frozenset(others))
@@ -39,4 +39,4 @@ def _choose(known: tuple[Member, ...], candidates: list[Member], primary: Member
 
 
 def _unheard(member: Member | None) -> bool:
-    return member is not None and not member.heard and not member.down
+    return member is not None and not member.health.heard and not member.health.down

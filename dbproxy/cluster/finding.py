@@ -12,6 +12,7 @@ class Finding:
     `received` is what a replica has received by streaming; unless `exact`, it may be on a later timeline than it says.
     `server` is a number of its own for each run of a server, 0 where that is not told: hosts that tell the same one are
     one server by two names. `loaded` is when it has read its configuration, "" where that is not told.
+    `took` is how long the answer did, in seconds.
     """
 
     role: Role
@@ -22,3 +23,4 @@ class Finding:
     exact: bool = True
     server: int = 0
     loaded: str = ""
+    took: float = 0.0

@@ -13,7 +13,7 @@ def tell_state(member: Member, before: State) -> None:
     """`before` is the state that it leaves."""
     match member.state:
         case "down":
-            log.warning("host down", **_place(member), before=before, reason=member.last_error)
+            log.warning("host down", **_place(member), before=before, reason=member.health.last_error)
         case "lagging":
             log.warning("host lagging", **_place(member), before=before, **_lag(member))
         case state:
@@ -21,21 +21,23 @@ def tell_state(member: Member, before: State) -> None:
 
 
 def tell_lost(primary: Member | None) -> None:
-    reason = primary.last_error if primary is not None else ""
+    reason = primary.health.last_error if primary is not None else ""
     log.error("primary lost", **_place(primary), reason=reason or "it takes no writes any more")
 
 
 def tell_found(primary: Member, seconds: float) -> None:
     """`seconds` is how long there was none."""
-    log.warning("primary found", **_place(primary), timeline=primary.timeline, lost_for=round(seconds, 3))
+    log.warning(
+        "primary found", **_place(primary), timeline=primary.position.timeline, lost_for=round(seconds, 3)
+    )
 
 
 def tell_fenced(member: Member, primary: Member | None) -> None:
     log.error(
         "host fenced: it takes writes, but is not the primary",
         **_place(member),
-        timeline=member.timeline,
-        primary=f"{primary.name} on timeline {primary.timeline}" if primary else "none",
+        timeline=member.position.timeline,
+        primary=f"{primary.name} on timeline {primary.position.timeline}" if primary else "none",
         hint="stop it, and make it a replica of the primary (pg_rewind); nothing is sent there until then",
     )
 
@@ -65,4 +67,4 @@ def _place(member: Member | None) -> dict[str, Any]:
 
 
 def _lag(replica: Member) -> dict[str, Any]:
-    return {"seconds": round(replica.lag_seconds, 1), "bytes": replica.lag_bytes}
+    return {"seconds": round(replica.lag.seconds, 1), "bytes": replica.lag.bytes}

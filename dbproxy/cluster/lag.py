@@ -7,6 +7,8 @@ them is not late at all; any other has been late since the first that it has not
 
 from bisect import bisect_right
 
+from dbproxy.config import HealthSettings
+
 RESOLUTION = 0.05  # seconds: samples closer than this are merged, which makes a lag look smaller by no more
 MOST = 1024  # samples
 
@@ -23,6 +25,29 @@ def settle(lsn: int) -> int:
     """
     inside = lsn % _PAGE
     return lsn - inside if inside in (HEADER, LONG_HEADER) else lsn
+
+
+class Lag:
+    """Of one host: behind the primary. Either mark stays until it lags less than half of that."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.bytes = 0
+        self.late = False  # over health.lag_warn
+        self.over = False  # over health.lag_limit: it gets no reads
+
+    def note(self, seconds: float, limits: HealthSettings) -> bool:
+        """The host is so far behind; whether it has just caught up."""
+        self.seconds = seconds
+        was = self.over
+        self.over = seconds >= (limits.lag_limit / 2 if was else limits.lag_limit)
+        self.late = seconds >= (limits.lag_warn / 2 if self.late else limits.lag_warn)
+        return was and not self.over
+
+    def clear(self) -> None:
+        """It is the primary, behind which all others are."""
+        self.seconds, self.bytes = 0.0, 0
+        self.late = self.over = False
 
 
 class History:

@@ -1,27 +1,27 @@
 """Asking the hosts: one connection and one task for each, for as long as it is a member.
 
 Each `health.interval` a new connection takes the old one's place: so a name that has another address by now is
-followed, and a host that works on, but takes no new connection, is noticed. Names are resolved at each connect, never
-remembered.
+followed, and a host that works on, but takes no new connection, is noticed. Names are looked up at each connect,
+however lately somebody else did.
 """
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
 import asyncpg
 import structlog
 
+from dbproxy.cluster.connection import Connection, Ways, connect_as_servers
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.member import Member
-from dbproxy.cluster.questions import QUESTIONS, read
+from dbproxy.cluster.questions import QUESTIONS, NoAnswer, read
 from dbproxy.config import HealthSettings, Host, Settings
 
 log = structlog.get_logger(__name__)
 
-Connection = Any  # asyncpg publishes no types
-
-APPLICATION_NAME = "dbproxy probe"
 # It is there, but not for us: a wrong login, no such database, no connection left. (57P03, starting up, is a failure.)
 REFUSALS = ("28", "3D", "42", "53")
 
@@ -30,10 +30,12 @@ CLOSED = ("28000", "3D000", "42501")  # that database to us: by pg_hba.conf, as 
 
 MOMENT = 0.025  # seconds
 TICK = 0.002  # a loop's clock may be so much behind
-FAULTS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+FAULTS = (
+    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError, NoAnswer,
+)  # fmt: skip
 
 
-class Watched(Protocol):
+class Watched(Ways, Protocol):
     """What the monitor needs of the cluster."""
 
     settings: Settings
@@ -106,7 +108,8 @@ class Probe:
         """Ask once, and tell the cluster what came of it."""
         try:
             await self.renew()
-            finding = await self.ask()
+            began = monotonic()
+            finding = replace(await self.ask(), took=monotonic() - began)
         except FAULTS as error:
             self.close()
             tell = self.cluster.refused if _is_refusal(error) else self.cluster.failed
@@ -123,7 +126,7 @@ class Probe:
         """
         url, now = self.member.url, monotonic()
         usable = self.connection is not None and url == self.url
-        if usable and now - self.opened_at < self.health.interval and not self.member.suspect:
+        if usable and now - self.opened_at < self.health.interval and not self.member.health.suspect:
             return
         try:
             connection = await self.open(url)
@@ -138,15 +141,26 @@ class Probe:
         self.opened_at = now
 
     async def open(self, url: Host) -> Connection:
+        """To the first of its hosts where that can be."""
+        *others, last = url.each()
+        for other in others:
+            with suppress(*FAULTS):
+                return await self.open_at(other)
+        return await self.open_at(last)
+
+    async def open_at(self, url: Host) -> Connection:
         """In the database `postgres`, if that may be: in the application's we would keep it from being dropped."""
         if self.neutral:
             try:
-                return await connect(url.with_dbname(NEUTRAL), self.health.timeout)
+                return await self.connect(url.with_dbname(NEUTRAL))
             except asyncpg.PostgresError as error:
                 if error.sqlstate not in CLOSED:
                     raise
                 self.neutral = False
-        return await connect(url, self.health.timeout)
+        return await self.connect(url)
+
+    async def connect(self, url: Host) -> Connection:
+        return await connect_as_servers(self.cluster, url, self.health.timeout)
 
     async def ask(self) -> Finding:
         """The best answer that this server gives."""
@@ -184,21 +198,6 @@ class Probe:
             self.connection.remove_termination_listener(self.lost)
             self.connection.terminate()
             self.connection = None
-
-
-async def connect(url: Host, timeout: float) -> Connection:  # noqa: ASYNC109  # asyncpg's own
-    return await asyncpg.connect(
-        host=url.host,
-        port=url.port,
-        user=url.user or None,
-        password=url.password.get_secret_value(),
-        database=url.dbname or url.user or None,
-        timeout=timeout,
-        ssl=False,
-        target_session_attrs="any",  # whatever PGTARGETSESSIONATTRS says
-        statement_cache_size=0,  # there may be a pooler in between
-        server_settings={"application_name": APPLICATION_NAME},
-    )
 
 
 def _is_refusal(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ then gets beyond all that it had received can have that from the new primary onl
 from collections.abc import Iterable
 
 from dbproxy.cluster.finding import Finding
-from dbproxy.cluster.lag import History
+from dbproxy.cluster.lag import PAGE, History
 from dbproxy.cluster.member import Member
 
 
@@ -19,23 +19,34 @@ class Positions:
         self.since = 0.0  # when we learned of this timeline
         self.fresh = True  # nothing is known of it yet
         self.history = History()
+        self.written = self.before = 0  # the primary's last position, and the one before that was another
 
     def turn(self, members: Iterable[Member]) -> None:
         """There is another primary, or another timeline: nobody is known to be anywhere on it."""
         self.timeline, self.fresh = 0, True
         for member in members:
-            member.lsn = member.ceiling = 0
+            member.position.lsn = member.position.ceiling = 0
 
     def lead(self, primary: Member, finding: Finding, now: float) -> None:
         """Note where the primary is. The way up to where a timeline begins is the same as on the one before."""
         if self.fresh:
             self.history.cut(finding.lsn)
+            self.written = self.before = 0
             self.since, self.fresh = now, False
         self.timeline, self.known = finding.timeline, finding.positions
-        primary.lag_bytes, primary.lag_seconds = 0, 0.0
-        primary.late = primary.lagging = False
-        primary.lsn = finding.lsn
-        self.history.note(finding.lsn, now)
+        primary.lag.clear()
+        primary.position.lsn = finding.lsn
+        self.history.note(self._find_whole(finding.lsn), now)
+
+    def _find_whole(self, written: int) -> int:
+        """Up to where a replica can replay what is written.
+
+        PostgreSQL writes whole pages while a transaction is open. The last record may go on behind the page: as long as
+        the rest is not written, which takes until somebody commits, no replica can replay it, and none is behind.
+        """
+        if written != self.written:
+            self.before, self.written = self.written, written
+        return written if written % PAGE else min(self.before, written)
 
     def follow(self, replica: Member, finding: Finding, now: float, *, rival: bool) -> float:
         """Note where a replica is, and return how many seconds that is behind the primary.
@@ -43,11 +54,11 @@ class Positions:
         `rival`: another host may still write, on an old timeline.
         """
         follows = self._follows(replica, finding, rival=rival)
-        replica.lsn = finding.lsn if follows else 0
+        replica.position.lsn = finding.lsn if follows else 0
         if not (self.known and finding.positions):
-            replica.lag_bytes = 0
+            replica.lag.bytes = 0
             return 0.0
-        replica.lag_bytes = self.history.size(finding.lsn)
+        replica.lag.bytes = self.history.size(finding.lsn)
         seconds = self.history.seconds(finding.lsn, now)
         return seconds if follows else max(seconds, now - self.since)
 
@@ -57,8 +68,8 @@ class Positions:
             return True
         if finding.exact:
             return False
-        if rival or not replica.ceiling:
-            replica.ceiling = max(replica.ceiling, finding.received, finding.lsn)
-        elif finding.lsn > replica.ceiling:
-            replica.followed = self.timeline
-        return replica.followed == self.timeline
+        if rival or not replica.position.ceiling:
+            replica.position.ceiling = max(replica.position.ceiling, finding.received, finding.lsn)
+        elif finding.lsn > replica.position.ceiling:
+            replica.position.followed = self.timeline
+        return replica.position.followed == self.timeline

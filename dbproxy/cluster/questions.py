@@ -32,8 +32,20 @@ QUESTIONS = (  # from the best to the least that a server may answer: a service 
 )
 
 
+KINDS = (bool, int | None, int | None, int | None, bool, int | None, str | None)  # of the values of an answer
+
+
+class NoAnswer(ValueError):
+    """The host says something else than what it was asked for: whatever it is, it is no PostgreSQL."""
+
+
 def read(row: Any, question: int) -> Finding:
-    """The answer to `QUESTIONS[question]`."""
-    in_recovery, lsn, timeline, received, exact, server, loaded = row
+    """The answer to `QUESTIONS[question]`. Raises NoAnswer."""
+    values = tuple(row) if row is not None else ()
+    if len(values) != len(KINDS) or not all(map(isinstance, values, KINDS)):
+        raise NoAnswer("it does not answer what it was asked")
+    in_recovery, lsn, timeline, received, exact, server, loaded = values
     role: Role = "replica" if in_recovery else "primary"
-    return Finding(role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact, server, loaded)
+    return Finding(
+        role, question < 2, settle(lsn or 0), timeline or 0, received or 0, exact, server or 0, loaded or ""
+    )

@@ -33,12 +33,12 @@ class Readers:
         self.balance = PICKS[routing.balancing]
         self.weighs_cost = routing.balancing == "peak_ewma"
         for member in members:
-            member.share = _share(member, primary, routing, now)
-        self.members = tuple(member for member in members if member.share > 0.0)
+            member.load.share = _share(member, primary, routing, now)
+        self.members = tuple(member for member in members if member.load.share > 0.0)
         replicas = [member for member in self.members if member is not primary]
         self.replicas = len(replicas)
-        self.slowest = min((member.lsn for member in replicas), default=0)
-        self.warmth = max((member.share / member.weight for member in replicas), default=1.0)
+        self.slowest = min((member.position.lsn for member in replicas), default=0)
+        self.warmth = max((member.load.share / member.weight for member in replicas), default=1.0)
 
     def list_replicas(self) -> list[Member]:
         """Those that take reads, as fresh as they are."""
@@ -47,7 +47,7 @@ class Readers:
     def pick(self, now: float, lsn: int = 0, avoid: Member | None = None) -> Member | None:
         """A replica that has replayed `lsn`, by load and weight; None if the primary is to answer."""
         members = self.members
-        if lsn > self.slowest or (avoid is not None and avoid.share > 0.0):  # else it is none of them
+        if lsn > self.slowest or (avoid is not None and avoid.load.share > 0.0):  # else it is none of them
             members = self._fresh(lsn, (avoid,))
         return self._pick_from(members, now, avoid is not self.primary)
 
@@ -67,17 +67,17 @@ class Readers:
             picked = peak_ewma(members, now)
         else:
             picked = self.balance(members, now)
-        picked.reads += 1
+        picked.load.reads += 1
         return picked if picked is not self.primary else None
 
     def _fresh(self, lsn: int, avoided: Collection[Member | None]) -> tuple[Member, ...]:
         """Those that have replayed `lsn`, which the primary always has; none of `avoided`."""
-        found = [member for member in self.members if member.lsn >= lsn or member is self.primary]
+        found = [member for member in self.members if member.position.lsn >= lsn or member is self.primary]
         return tuple([member for member in found if member not in avoided])
 
 
 def _share(member: Member, primary: Member | None, routing: RoutingSettings, now: float) -> float:
-    if not member.fit or member.suspect:
+    if not member.fit or member.health.suspect:
         return 0.0
     if member is primary:
         return float(routing.primary_reads_weight)

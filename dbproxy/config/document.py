@@ -1,6 +1,7 @@
 """Writes docs/configuration.md from the settings themselves: `python -m dbproxy.config.document`."""
 
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -9,6 +10,7 @@ from pydantic.fields import FieldInfo
 from dbproxy.config.env import HONOURED, MILLISECONDS, SWITCHES
 from dbproxy.config.keys import NAMED, name_kind, needs_restart, show_default, walk_keys
 from dbproxy.config.otel import NAMES as OTEL
+from dbproxy.config.parameters import REFUSED
 from dbproxy.config.sections import ReplicaSettings
 from dbproxy.config.settings import Settings
 
@@ -17,8 +19,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m dbproxy.config.document`; change the sentences in
-dbproxy/config/sections.py and dbproxy/config/routing.py. -->
+<!-- Written by `python -m dbproxy.config.document`; change the sentences of the
+sections in dbproxy/config: sections.py, routing.py, monitoring.py, tracing.py. -->
 
 Every setting has a default; only `primary.url` must be given. In rising precedence, a setting comes from its
 default, the file (`dbproxy serve dbproxy.toml`), the environment, and the command line (`--set pool.size=10`,
@@ -42,12 +44,48 @@ the server, where it is another; the other keys mean what they mean above.
 """
 
 
+CONNECTION_STRINGS = """\
+## Connection strings
+
+A `url` is anything that libpq takes, and what applications have in their `DATABASE_URL`:
+
+    postgresql://user:password@host:5432/db?name=value     also postgres://, and with a driver: postgresql+psycopg2://
+    jdbc:postgresql://host:5432/db?user=…&password=…       targetServerType and others by libpq's names
+    host=db.internal port=5432 user=app password='a b' dbname=app
+
+Several hosts are separated by commas (`postgresql://a:1,b:2/db`, `host=a,b port=1,2`); what becomes of them is in
+[failover.md](failover.md). Differences to libpq: a host that is not said is `localhost`; of several @ the last ends the
+login; PGHOST, PGPASSWORD and so on in the environment say nothing to the proxy. No part of a string that cannot be read
+is ever shown.
+"""
+
+PARAMETERS = {
+    "host, hostaddr, port, dbname, user, password": "as libpq; a database is the same on all hosts",
+    "passfile": "where the password is if the string has none; otherwise PGPASSFILE, or ~/.pgpass. One that others may "
+    "read is not used, and a warning says so. Read again by a reload",
+    "service, servicefile": "a section of PGSERVICEFILE or ~/.pg_service.conf, or of PGSYSCONFDIR's; the string weighs "
+    "more",
+    "options, application_name, fallback_application_name": "what server connections ask for at their start; clients "
+    "change it as ever",
+    "target_session_attrs, load_balance_hosts": "[failover.md](failover.md)",
+    "connect_timeout": "seconds for each host, within `pool.server_connect_timeout`",
+    "min_protocol_version, max_protocol_version": "what servers are spoken to in: 3.0 if not told, else 3.2 (`latest`)",
+    "keepalives, keepalives_idle, keepalives_interval, keepalives_count, tcp_user_timeout": "of servers' sockets",
+    "sslmode and all others about TLS, requiressl, channel_binding, require_auth": "as libpq; JDBC's `ssl=true` is "
+    "verify-full, node-postgres' `no-verify` require",
+    "client_encoding, sslcompression, authtype, tty": "nothing: the client's own business, or without meaning",
+    "a driver's own (`schema`, `pgbouncer`, `connection_limit` …)": "nothing; a warning names them",
+}
+
+
 def write_page() -> str:
     """The whole of docs/configuration.md."""
     sections = [
         _write_section(name, field) for name, field in Settings.model_fields.items() if name not in NAMED
     ]
-    return "\n".join([INTRODUCTION, *sections, _write_named(), _write_environment()])
+    return "\n".join(
+        [INTRODUCTION, *sections, _write_named(), _write_connection_strings(), _write_environment()]
+    )
 
 
 def _write_section(name: str, field: FieldInfo) -> str:
@@ -56,8 +94,17 @@ def _write_section(name: str, field: FieldInfo) -> str:
     assert issubclass(model, BaseModel)
     title = f"[[{name}]]" if name == "replicas" else f"[{name}]"
     rows = ["| key | takes | default | changed by | |", "|---|---|---|---|---|"]
-    rows += [_write_row(key, key_field) for key, key_field in walk_keys(model)]
-    return "\n".join([f"## {title}", "", model.__doc__ or "", "", *rows, ""])
+    rows += [_write_row(key, key_field) for key, key_field in walk_keys(model) if "." not in key]
+    inner = [
+        _write_section(f"{name}.{key}", inside)
+        for key, inside in model.model_fields.items()
+        if _is_table(inside)
+    ]
+    return "\n".join([f"## {title}", "", cleandoc(model.__doc__ or ""), "", *rows, "", *inner])
+
+
+def _is_table(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _write_row(key: str, field: FieldInfo) -> str:
@@ -73,6 +120,15 @@ def _write_named() -> str:
         keys = ", ".join(f"`{key}`" for key, _ in walk_keys(model))
         rows.append(f"| `[{section}.NAME]` | {keys} |")
     return "\n".join([NAMED_KEYS, *rows, ""])
+
+
+def _write_connection_strings() -> str:
+    rows = ["| parameter | here |", "|---|---|"]
+    rows += [f"| {names} | {meaning} |" for names, meaning in PARAMETERS.items()]
+    for name, (harmless, advice) in REFUSED.items():
+        but = f", unless it is {' or '.join(harmless)}" if harmless else ""
+        rows.append(f"| {name} | refused{but}: {advice} |")
+    return "\n".join([CONNECTION_STRINGS, *rows, ""])
 
 
 def _write_environment() -> str:

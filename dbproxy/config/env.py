@@ -7,7 +7,7 @@ from dbproxy.config.otel import read_otel
 from dbproxy.config.written import Assignment
 
 PREFIX = "DBPROXY_"
-# Names that deployments already set. Those of the design that concern later versions are not read at all.
+# Names that deployments already set.
 HONOURED = {  # and the keys that they set
     "DATABASE_URL": "primary.url",
     "DATABASE_READ_REPLICAS": "replicas",
@@ -24,6 +24,11 @@ HONOURED = {  # and the keys that they set
     "APM_SAMPLE_RATE": "tracing.sample_rate",
     "APM_ENABLE_DATABASE_TRACING": "tracing.database",
     "APM_ENABLE_HTTP_TRACING": "tracing.http",
+    "RATE_LIMIT_REDIS_KEY_PREFIX": "limits.redis_key_prefix",
+    "CACHE_WARMING_ENABLED": "cache.warming",
+    "RATE_LIMIT_GRACEFUL_DEGRADATION": "limits.graceful_degradation",
+    "DEFAULT_BATCH_CHUNK_SIZE": "batch.chunk_size",
+    "BATCH_ERROR_HANDLING": "batch.error_handling",
 }
 SWITCHES = {
     "DATADOG_ENABLED": {"true": "on", "1": "on", "yes": "on", "false": "off", "0": "off", "no": "off"}

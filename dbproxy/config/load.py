@@ -7,6 +7,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from dbproxy.config.env import read_environment
+from dbproxy.config.exposure import list_exposed
 from dbproxy.config.mistakes import explain
 from dbproxy.config.settings import Settings
 from dbproxy.config.toml import read_file
@@ -22,12 +23,13 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
     ConfigurationError lists every mistake on a line of its own: where, key, value, and what would be right.
     """
     written, mistakes = _read(path)
+    exposed = list_exposed(path, written.values)
     for assignment in read_environment(environ):
         written.put(assignment)
     for key, value in overrides.items():
         written.put(Assignment(tuple(key.split(".")), value, "--set"))
     try:
-        settings = Settings.model_validate(written.values)
+        settings = Settings.model_validate(written.values, context=environ)
     except ValidationError as error:
         place = {origin: number for number, origin in enumerate(written.origins.values())}
         details = sorted(
@@ -39,6 +41,7 @@ def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, 
         raise ConfigurationError(
             "\n".join(mistakes)
         )  # outside the handler: its traceback would show raw values
+    settings.note(exposed)
     return settings
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from dbproxy.config.env import MILLISECONDS, PREFIX, name_variable
+from dbproxy.config.env import MILLISECONDS, PREFIX, SWITCHES, name_variable
 from dbproxy.config.keys import NAMED, show, walk_keys
+from dbproxy.config.otel import SAMPLERS
 from dbproxy.config.secrecy import HIDDEN, may_hold_secret, show_key
 from dbproxy.config.settings import Settings
+from dbproxy.config.tls import TlsSettings
+from dbproxy.config.toml import FROM_PGBOUNCER
 from dbproxy.config.written import Path, Written, dotted
 
 _ADVICE = {
@@ -22,15 +25,26 @@ _ADVICE = {
     "bool_type": "must be true or false",
     "string_type": "must be text in quotes",
     "literal_error": "must be {expected}",
+    "extra_forbidden": "there is no such key",
     "greater_than": "must be more than {limit}",
     "greater_than_equal": "must be at least {limit}",
     "less_than_equal": "must be at most {limit}",
     "value_error": "{error}",
 }
+# Variables whose words are others than those of the key that they set.
+OF_VARIABLES = {
+    **dict.fromkeys(SWITCHES, "must be true or false"),
+    "OTEL_TRACES_SAMPLER": f"must be one of {', '.join(SAMPLERS)}",
+}
 # PgBouncer's names, which people bring along.
 _RENAMED = {
+    "auth_dbname": "auth.dbname",
     "auth_file": "auth.file",
+    "auth_hba_file": "auth.hba_file",
+    "auth_ident_file": "auth.ident_file",
+    "auth_query": "auth.query",
     "auth_type": "auth.type",
+    "auth_user": "auth.user",
     "default_pool_size": "pool.size",
     "listen_addr": "listen.host",
     "listen_backlog": "listen.backlog",
@@ -43,6 +57,26 @@ _RENAMED = {
     "reserve_pool_size": "pool.reserve_size",
     "reserve_pool_timeout": "pool.reserve_timeout",
 }
+_RENAMED |= {name: f"tls.{name}" for name in TlsSettings.model_fields}
+_RENAMED["log_disconnections"] = "log.connections"
+# Names of PgBouncer's that say nothing here.
+_LEFT_OUT = {
+    "connect_query": "what it sets say options in the URL, ALTER ROLE … SET or ALTER DATABASE … SET",
+    "ignore_startup_parameters": "all start-up parameters hold here",
+    "track_extra_parameters": "all settings of a session are kept here",
+    "server_reset_query_always": "pool.server_reset_query is for session mode alone",
+    "logfile": "the log goes to standard error",
+    **dict.fromkeys(("client_tls_dheparams", "client_tls_ecdhcurve"), "OpenSSL's own choice holds"),
+    **dict.fromkeys(("client_tls13_ciphers", "server_tls13_ciphers"), "OpenSSL's own choice holds"),
+    **dict.fromkeys(("tcp_keepalive", "tcp_keepcnt", "tcp_keepidle", "tcp_keepintvl"), "of servers the URL says it"),
+    **dict.fromkeys(("job_name", "service_name", "syslog", "syslog_facility", "syslog_ident"), "there is no syslog"),
+    **dict.fromkeys(
+        ("disable_pqexec", "dns_nxdomain_ttl", "dns_zone_check_period", "log_pooler_errors", "log_stats", "peer_id",
+         "pidfile", "pkt_buf", "resolv_conf", "sbuf_loopcnt", "server_fast_close", "server_round_robin", "so_reuseport",
+         "stats_period", "suspend_timeout", "tcp_defer_accept", "tcp_socket_buffer", "unix_socket_group", "verbose"),
+        "there is no such thing here",
+    ),
+}  # fmt: skip
 _IN_THE_URL = ("host", "port", "user", "password", "dbname")
 
 
@@ -55,13 +89,21 @@ def explain(error: ErrorDetails, written: Written) -> str:
         return f"{origin}: {shown}: unknown key{'' if shown == HIDDEN else suggest(path, origin)}"
     value = written.value_of(path, otherwise=error["input"])  # the input is what a validator made of it
     milliseconds = origin in MILLISECONDS and error["type"] == "value_error"
-    advice = "must be a number of milliseconds, such as 100" if milliseconds else advise(error)
+    advice = (
+        "must be a number of milliseconds, such as 100"
+        if milliseconds
+        else OF_VARIABLES.get(origin) or advise(error)
+    )
     return f"{origin}: {show_key(dotted(path))}{_show_value(path, value)}: {advice}"
 
 
 def suggest(path: Path, origin: str) -> str:
     """Where an unknown key belongs, or what it was meant to be."""
     name = str(path[-1])
+    if path == ("pgbouncer",):
+        return f"; {FROM_PGBOUNCER}"
+    if name in _LEFT_OUT:
+        return f"; leave it out: {_LEFT_OUT[name]}"
     if name in _RENAMED:
         return f", did you mean {_spell(_RENAMED[name], origin)}?"
     if name in _IN_THE_URL and path[0] in ("primary", "replicas", "databases"):
@@ -102,7 +144,7 @@ def _show_value(path: Path, value: object) -> str:
     """` = "value"`, with nothing in it that may be a password; nothing for a table or list."""
     if not isinstance(value, str | bool | int | float):
         return ""
-    secret = path[-1] in ("url", "token", "endpoint", "headers") or (
+    secret = path[-1] in ("url", "token", "endpoint", "headers", "password") or (
         isinstance(value, str) and (path[-1] == "replicas" or may_hold_secret(value))
     )
     return f" = {json.dumps(HIDDEN if secret else value, ensure_ascii=False)}"

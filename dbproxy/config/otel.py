@@ -1,8 +1,7 @@
 """What OpenTelemetry's own variables in the environment set: `OTEL_…`, as its specification has them.
 
 `OTEL_EXPORTER_OTLP_TRACES_…` go over `OTEL_EXPORTER_OTLP_…`. None of them turns tracing on: they may be meant for an
-application beside us. Those of a
-batch's and the queue's size are not read: ours has its own bounds.
+application beside us. Those of a batch's and the queue's size are not read: ours has its own bounds.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from dbproxy.config.written import Assignment
 
 _TRUE = ("true", "1")
 _SPECIFIC = ("PROTOCOL", "HEADERS", "COMPRESSION", "CERTIFICATE", "TIMEOUT")
-_SAMPLERS = {  # the parent's part, and the share where it is fixed
+SAMPLERS = {  # the parent's part, and the share where it is fixed
     "always_on": ("ignore", "1"),
     "always_off": ("ignore", "0"),
     "traceidratio": ("ratio", ""),
@@ -60,7 +59,7 @@ def _translate(name: str, value: str, environ: Mapping[str, str]) -> Iterator[tu
 
 
 def _translate_sampler(sampler: str, share: str) -> Iterator[tuple[str, str]]:
-    parent, fixed = _SAMPLERS.get(sampler, (sampler, ""))  # an unknown one is told as what it is
+    parent, fixed = SAMPLERS.get(sampler, (sampler, ""))  # an unknown one is told as what it is
     yield "parent", parent
-    if sampler in _SAMPLERS:
+    if sampler in SAMPLERS:
         yield "sample_rate", fixed or share or "1"

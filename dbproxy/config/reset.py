@@ -1,4 +1,6 @@
-"""`pool.server_reset_query`: texts that PostgreSQL would fail each time, with the loss of the connection, are refused.
+"""`pool.server_reset_query`, `pool.server_check_query`: what PostgreSQL would fail each time is refused.
+
+Each failure costs the connection.
 
 The text is sent as one Query, whose statements run in one transaction (PostgreSQL: "Multiple Statements in a Simple
 Query"): what cannot run inside a transaction block must be alone. Whether it is SQL at all, only PostgreSQL can say.
@@ -13,6 +15,7 @@ _ALONE = re.compile(
     r"|REINDEX\s+(DATABASE|SYSTEM)|(CREATE|DROP|REINDEX)\b.*\bCONCURRENTLY\b",
     re.DOTALL | re.IGNORECASE,
 )
+EMPTY = "<empty>"
 _OPENS = re.compile(r"BEGIN|START\s+TRANSACTION", re.IGNORECASE)
 _ENDS = re.compile(r"COMMIT|END|ROLLBACK|ABORT", re.IGNORECASE)
 
@@ -32,3 +35,8 @@ def check_reset(query: str) -> str:
     if opened:
         raise ValueError("must not leave a transaction open")
     return query
+
+
+def check_query(query: str) -> str:
+    """The same of `server_check_query`; `<empty>` is PgBouncer's word for a Query without a statement."""
+    return query if query == EMPTY else check_reset(query)

@@ -1,16 +1,36 @@
 """The sections that say which host answers: routing and health."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from dbproxy.config.section import Section, setting
-from dbproxy.config.units import Count, Duration, Unit
+from dbproxy.config.units import Count, Duration, Unit, parse_duration, show_duration
 
 Balancing = Literal["peak_ewma", "least_connections", "round_robin", "random"]
 Consistency = Literal["eventual", "session", "global"]
+AUTO: Final = "auto"
 _ROUTE = re.compile(r"primary|replica|replica\([^()]+\)")
+
+
+def parse_hedge_after(value: object) -> float | str:
+    """AUTO, or seconds."""
+    if value == AUTO:
+        return AUTO
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f"must be auto, or {str(error).removeprefix('must be ')}") from None
+
+
+def show_hedge_after(value: float | str) -> str:
+    return value if isinstance(value, str) else show_duration(value)
+
+
+HedgeAfter = Annotated[
+    float | Literal["auto"], BeforeValidator(parse_hedge_after), Unit("duration or `auto`", show_hedge_after)
+]
 
 
 class RuleSettings(Section):
@@ -46,10 +66,19 @@ class RoutingKeys(Section):
         "The share of sessions whose reads go to replicas, for moving there gradually; the others' go to the primary.",
         le=100,
     )
-    consistency: Consistency = setting("session", "Whose writes a read on a replica must see.")
+    consistency: Consistency = setting(
+        "global",
+        "Whose writes a read on a replica must see: all that were made through this proxy to the tables that it reads, "
+        "those of its own `session`, or nobody's (`eventual`).",
+    )
     consistency_wait: Duration = setting(
         "0s",
         "How long a read waits for a replica that has not replayed what it must see; then the primary answers.",
+    )
+    hedge_after: HedgeAfter = setting(
+        "auto",
+        "How long a replica may owe a read the first byte of its answer, or a connection, until another host is asked "
+        "instead; `auto` is three times the p99 of that replica's answers, at least 50 ms; 0 is never.",
     )
     rules: Annotated[tuple[RuleSettings, ...], Unit("list of tables", show_rules)] = setting(
         (),
@@ -98,6 +127,11 @@ class HealthSettings(Section):
         "How often each host is asked for its role and position in between; 0 is only every `interval`.",
     )
     timeout: Duration = setting("2s", "Longest that a connect or a question may take.", ge=0.01)
+    dns_max_ttl: Duration = setting(
+        "15s",
+        "How long the addresses of a server's name count until it is looked up again; server connections to one that "
+        "it has no more are closed when they are free. 0 looks it up for each connection, and closes none.",
+    )
     failure_threshold: Count = setting(
         3, "Failures in a row that take a host out; also `DATABASE_REPLICA_FAILOVER_THRESHOLD`.", ge=1
     )

@@ -4,6 +4,8 @@ A class's docstring and its keys' sentences are the text of docs/configuration.m
 reload cannot change.
 """
 
+import re
+import shlex
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,24 +17,26 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SecretStr,
+    ValidationInfo,
     model_validator,
 )
 
-from dbproxy.config.reset import check_reset
+from dbproxy.config.cache import CacheKeys
+from dbproxy.config.limits import LimitKeys
+from dbproxy.config.monitoring import SlowQueryKeys
+from dbproxy.config.reset import check_query, check_reset
 from dbproxy.config.routing import RoutingKeys
 from dbproxy.config.secrecy import HIDDEN, may_hold_secret
 from dbproxy.config.section import Section, setting
+from dbproxy.config.template import PLAIN, Template, parse_template
 from dbproxy.config.units import Count, Duration, FileMode, Names, Port, Size, Unit
-from dbproxy.config.url import Host, parse_url
+from dbproxy.config.url import NO_FILES, Host, parse_url
 
 PoolMode = Literal["transaction", "session", "statement"]
-AuthType = Literal["scram-sha-256", "md5", "trust"]
 EventLoop = Literal["dbproxy", "uvloop"]
-Level = Literal["debug", "info", "warning", "error"]
-AreaLevel = Literal["", "debug", "info", "warning", "error"]
-AREAS = ("admin", "app", "cluster", "net", "observe", "pool", "routing", "session")  # packages that log
-Explain = Literal["off", "reads", "all"]
+TOKEN_NEEDED = "HTTP beyond this machine needs a token: set http.token"  # noqa: S105  # no password
 
+_STORED = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*", re.DOTALL)
 
 PINS = ("temp", "lock", "cursor", "load", "seed", "sequence", "set_config", "function")
 
@@ -59,6 +63,25 @@ def find_file(value: object) -> Path | None:
     return Path(value)
 
 
+def check_command(command: str) -> str:
+    """A command's words, quoted as in a shell."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise ValueError(
+            "has a quote or a backslash that nothing follows; words are quoted as in a shell"
+        ) from None
+    if command and not words:
+        raise ValueError("must be a program and its arguments")
+    return command
+
+
+def show_command(command: str) -> str:
+    """Its program: an argument may be a secret."""
+    words = shlex.split(command)
+    return " ".join([shlex.quote(words[0]), *([HIDDEN] if words[1:] else [])]) if words else ""
+
+
 def check_token(token: SecretStr) -> SecretStr:
     """What an HTTP header can carry as one word."""
     text = token.get_secret_value()
@@ -71,15 +94,43 @@ def show_secret(secret: SecretStr) -> str:
     return HIDDEN if secret.get_secret_value() else ""
 
 
+def read_url(value: object, info: ValidationInfo) -> Host | None:
+    """`info.context`: the environment that says where libpq's files are."""
+    return parse_url(value, info.context or NO_FILES)
+
+
 def show_url(host: Host | None) -> str:
     return str(host) if host else ""
 
 
-ServerUrl = Annotated[
-    Host | None, PlainValidator(parse_url), PlainSerializer(show_url), Unit("URL", show_url)
-]
+ServerUrl = Annotated[Host | None, PlainValidator(read_url), PlainSerializer(show_url), Unit("URL", show_url)]
 Secret = Annotated[SecretStr, AfterValidator(check_token), Unit("text", show_secret)]
+
+
+def check_password(password: SecretStr) -> SecretStr:
+    """PostgreSQL, too, takes what looks stored for that, never for a password."""
+    if _STORED.fullmatch(password.get_secret_value()):
+        raise ValueError(
+            "must be the password itself; what PostgreSQL stores of it (SCRAM-SHA-256$…, md5…) belongs into auth.file"
+        )
+    return password
+
+
+Password = Annotated[SecretStr, AfterValidator(check_password), Unit("text", show_secret)]
 ExistingFile = Annotated[Path | None, BeforeValidator(find_file), Unit("path", str)]
+
+
+def read_fair_by(value: object) -> Template | None:
+    if value is None or value == "":
+        return None
+    return parse_template(f"{{{value}}}" if value in PLAIN else value)
+
+
+FairBy = Annotated[
+    Template | None,
+    BeforeValidator(read_fair_by),
+    Unit("`user` or a template", lambda template: str(template or "")),
+]
 
 
 class ListenSettings(Section):
@@ -96,7 +147,11 @@ class ListenSettings(Section):
         "TCP port, or 0 for none, of an entry that takes no writes: as `read_only` of every database.",
         restart=True,
     )
-    unix_socket_dir: str = setting("", "Folder for the Unix socket; empty for none.", restart=True)
+    unix_socket_dir: str = setting(
+        "",
+        "Folder for the Unix socket; empty for none; `@name` is one in the abstract namespace.",
+        restart=True,
+    )
     unix_socket_mode: FileMode = setting("0777", "Permissions of the Unix socket.", restart=True)
     backlog: Count = setting(
         1024, "Connections that the kernel may hold until they are accepted.", restart=True, ge=1
@@ -141,7 +196,7 @@ class HttpSettings(Section):
     def is_guarded(self) -> Self:
         if self.port and not is_loopback(self.host) and not self.token.get_secret_value():
             raise ValueError(
-                "HTTP beyond this machine needs a token: set http.token (DBPROXY_HTTP__TOKEN) to a long random text, "
+                f"{TOKEN_NEEDED} (DBPROXY_HTTP__TOKEN) to a long random text, "
                 "or http.host to 127.0.0.1, or http.port to 0"
             )
         return self
@@ -155,26 +210,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class AuthSettings(Section):
-    """How clients log in."""
-
-    type: AuthType = setting("scram-sha-256", "How a client proves who it is; `trust` asks for no proof.")
-    file: ExistingFile = setting(
-        "",
-        "Users and passwords in PgBouncer's `userlist.txt` format, beside those in the servers' URLs; "
-        "a relative path starts at the configuration file's folder.",
-    )
-    admin_users: Names = setting(["dbproxy"], "Users who may do everything in the console database.")
-    stats_users: Names = setting([], "Users who may only read in the console database.")
-
-
 class PrimarySettings(Section):
     """The PostgreSQL server that takes writes."""
 
     url: ServerUrl = setting(
         "",
-        "The server and a login there, as `postgresql://user:password@host:5432/db`; also `DATABASE_URL`.",
+        "The server and a login there, as `postgresql://user:password@host:5432/db` or in any other form that libpq "
+        "takes; of several hosts the one that takes writes is found. Also `DATABASE_URL`.",
     )
+
+
+def name_host(name: str, number: int) -> str:
+    """The name of one of several hosts in a URL; the first has that of the URL."""
+    return name if number == 1 else f"{name}-{number}"
 
 
 class ReplicaSettings(Section):
@@ -188,7 +236,16 @@ class ReplicaSettings(Section):
     def has_a_url(self) -> Self:
         if self.url is None:
             raise ValueError("a replica needs its url")
+        if self.url.attrs in ("primary", "read-write"):
+            raise ValueError("a replica takes no writes: leave target_session_attrs out of its url")
         return self
+
+    def hosts(self) -> tuple[Host, ...]:
+        return self.url.each() if self.url is not None else ()
+
+    def names(self) -> tuple[str, ...]:
+        """Of each host of its URL, which are replicas each: `name`, `name-2` and so on."""
+        return tuple(name_host(self.name, number) for number in range(1, len(self.hosts()) + 1))
 
 
 class PoolKeys(Section):
@@ -201,16 +258,36 @@ class PoolKeys(Section):
     reserve_timeout: Duration = setting(
         "5s", "How long a client waits before the reserve is used; 0 turns the reserve off."
     )
+    max_client_memory: Size = setting(
+        "64MiB",
+        "A client for which more is kept in memory (what it has sent and waits, answers that it does not read, its "
+        "settings, channels and prepared statements) is disconnected; 0 is no limit.",
+    )
     max_prepared_statements: Count = setting(
         200, "Prepared statements kept on one server connection; 0 turns their support off."
     )
     query_wait_timeout: Duration = setting(
         "120s", "How long a client waits for a server before it gets an error; 0 is for ever."
     )
+    fair_by: FairBy = setting(
+        "",
+        "Clients that wait for a server are served in turns: one of each `user`, or of each key made of "
+        "`{setting.app.tenant_id}` and the like; empty: first come, first served, or by the key "
+        "of the first rule of limits.",
+    )
     max_waiting: Count = setting(
         0,
         "Clients that may wait for a server of one pool, the primary's failover included: those who come later get an "
         "error; 0 is as many as are connected.",
+    )
+    query_timeout: Duration = setting(
+        "0s",
+        "A query that takes longer, its wait for a server included, is cancelled and fails with 57014; its client "
+        "stays, unless the server does not obey within `cancel_wait_timeout`; 0 is never.",
+    )
+    transaction_timeout: Duration = setting(
+        "0s",
+        "A client whose transaction takes longer is disconnected (25P04), as PostgreSQL 17 does; 0 is never.",
     )
     client_idle_timeout: Duration = setting("0s", "A client idle for longer is disconnected; 0 is never.")
     idle_transaction_timeout: Duration = setting(
@@ -228,7 +305,12 @@ class PoolKeys(Section):
         "3600s", "A server connection older than this is closed when it is next free; 0 is never."
     )
     server_check_delay: Duration = setting(
-        "30s", "A server connection idle for longer is checked before it is lent; 0 checks always."
+        "30s", "A server connection idle for so long is asked whether it still answers; 0 asks never."
+    )
+    server_check_query: Annotated[str, AfterValidator(check_query)] = setting(
+        "<empty>",
+        "What it is asked: SQL, or `<empty>`, a Query without a statement. A failure, or no answer within "
+        "`server_connect_timeout`, costs the server connection. Empty for no question.",
     )
     cancel_wait_timeout: Duration = setting(
         "10s", "How long a cancel request may wait for its connection to the server; 0 is for ever."
@@ -260,10 +342,40 @@ class PoolKeys(Section):
     )
 
 
-class PoolSettings(PoolKeys):
+class DatabasePoolKeys(PoolKeys):
+    """What can be set for one database: limits that all its pools share."""
+
+    max_db_connections: Count = setting(
+        0,
+        "Most server connections of one database, over all its users and hosts, which take turns; 0 is no limit but "
+        "the pools' own.",
+    )
+    max_db_client_connections: Count = setting(
+        0, "Most clients of one database; others are refused (53300); 0 is no limit."
+    )
+
+
+class UserPoolKeys(PoolKeys):
+    """What can be set for one user: limits that all its pools share."""
+
+    max_user_connections: Count = setting(
+        0,
+        "Most server connections of one user, over all databases and hosts; 0 is as many as pools are allowed.",
+    )
+    max_user_client_connections: Count = setting(
+        0, "Most clients of one user; others are refused (53300); 0 is no limit."
+    )
+
+
+class PoolSettings(DatabasePoolKeys, UserPoolKeys):
     """How server connections are lent."""
 
     max_client_conn: Count = setting(10000, "Most clients connected at once.", ge=1)
+    max_total_memory: Size = setting(
+        "1GiB",
+        "While more is kept for all clients together, 1 MiB of each one's prepared statements aside, logins are "
+        "refused (53200) and the client for which most is kept is disconnected; 0 is no limit.",
+    )
     statement_cache_size: Count = setting(
         5000, "Prepared statements' texts remembered for all clients together.", restart=True, ge=1
     )
@@ -275,65 +387,43 @@ class PoolSettings(PoolKeys):
     )
 
 
-class SlowQueryKeys(Section):
-    """What can be set for one database or one user: which queries are logged as slow, and what with them."""
+class PasswordKeys(Section):
+    """The password with which a database's or user's servers are logged in to, where it is in no URL."""
 
-    enabled: bool = setting(default=True, description="Whether slow queries are logged.")
-    threshold: Duration = setting("100ms", "A query that takes longer is logged; 0 logs every query.")
-    limit: Count = setting(
-        20,
-        "Lines a second for one database and user; of more slow queries a sample is logged, and how many there were; 0 "
-        "logs all.",
+    password: Password = setting("", "The password.")
+    password_file: ExistingFile = setting(
+        "", "A file that holds the password; read for each server connection."
     )
-    explain: Explain = setting(
-        "off",
-        "Whether the plan of a slow query is logged, too, once an hour for each statement: of `reads`, of `all` "
-        "(INSERT, UPDATE, DELETE and MERGE, too), or `off`. It is a plain EXPLAIN, which runs nothing, on a server "
-        "connection that nobody waits for.",
+    password_command: Annotated[str, AfterValidator(check_command), Unit("text", show_command)] = setting(
+        "", "A command that prints the password, such as a cloud's login token; run without a shell."
+    )
+    password_lifetime: Duration = setting(
+        "10m", "How long what the command printed counts; it is run again also when a server refuses it."
     )
 
+    def has_password(self) -> bool:
+        return any(self._passwords())
 
-class SlowQuerySettings(SlowQueryKeys):
-    """Which queries are logged as slow."""
+    def _passwords(self) -> tuple[object, ...]:
+        return self.password.get_secret_value(), self.password_file, self.password_command
 
-
-class LogSettings(Section):
-    """What is logged, and how. `SET log.pool = 'debug'` on the console changes a level until the next RELOAD."""
-
-    level: Level = setting("info", "The least important level that is logged.")
-    format: Literal["auto", "json", "console"] = setting(
-        "auto",
-        "JSON lines, or text for people; `auto` is text on a terminal and JSON elsewhere.",
-        restart=True,
-    )
-    connections: bool = setting(
-        default=True, description="Whether each client's login and disconnect is logged."
-    )
-    flood_limit: Count = setting(
-        50, "Lines a second of one kind of event; of more only the number is logged; 0 logs all."
-    )
-    parameters: bool = setting(
-        default=False,
-        description="Whether lines about slow queries show the values in them: literals and parameters. What is "
-        "known by its form is hidden all the same (passwords, tokens, e-mail and card numbers), the rest is not.",
-    )
-    admin: AreaLevel = setting("", "The level for the console and HTTP; where empty, `level`.")
-    app: AreaLevel = setting("", "The level for start, stop and reload.")
-    cluster: AreaLevel = setting("", "The level for hosts: their state, the primary, lag, probes.")
-    net: AreaLevel = setting("", "The level for listening.")
-    observe: AreaLevel = setting("", "The level for slow queries and their plans.")
-    pool: AreaLevel = setting("", "The level for server connections.")
-    routing: AreaLevel = setting("", "The level for where reads go.")
-    session: AreaLevel = setting("", "The level for clients: logins, pins, refused requests.")
-
-    def areas(self) -> dict[str, str]:
-        """The levels of areas that have their own."""
-        return {area: level for area in AREAS if (level := getattr(self, area))}
+    @model_validator(mode="after")
+    def has_one_password(self) -> Self:
+        if sum(map(bool, self._passwords())) > 1:
+            raise ValueError("must have one of password, password_file and password_command")
+        return self
 
 
-class DatabaseSettings(Section):
-    """What differs for one database: `[databases.NAME]`. Databases that are not listed are passed through."""
+class DatabaseSettings(PasswordKeys):
+    """What differs for one database: `[databases.NAME]`, or `[databases."*"]` for all that are not listed.
 
+    Without the latter they are passed through.
+    """
+
+    user: str = setting("", "As whom its servers are logged in to, whoever its clients are.")
+    auth_user: str = setting("", "As `auth.user`, for this database.")
+    auth_query: str = setting("", "As `auth.query`, for this database.")
+    auth_dbname: str = setting("", "As `auth.dbname`, for this database.")
     dbname: str = setting("", "The database's name on the server, where it is another.")
     read_only: bool = setting(
         default=False,
@@ -341,14 +431,18 @@ class DatabaseSettings(Section):
         "that they can.",
     )
     primary: PrimarySettings = Field(default_factory=PrimarySettings)
-    pool: PoolKeys = Field(default_factory=PoolKeys)
+    pool: DatabasePoolKeys = Field(default_factory=DatabasePoolKeys)
     routing: RoutingKeys = Field(default_factory=RoutingKeys)
+    cache: CacheKeys = Field(default_factory=CacheKeys)
+    limits: LimitKeys = Field(default_factory=LimitKeys)
     slow_query: SlowQueryKeys = Field(default_factory=SlowQueryKeys)
 
 
-class UserSettings(Section):
+class UserSettings(PasswordKeys):
     """What differs for one user: `[users.NAME]`, over what the database says."""
 
-    pool: PoolKeys = Field(default_factory=PoolKeys)
+    pool: UserPoolKeys = Field(default_factory=UserPoolKeys)
     routing: RoutingKeys = Field(default_factory=RoutingKeys)
+    cache: CacheKeys = Field(default_factory=CacheKeys)
+    limits: LimitKeys = Field(default_factory=LimitKeys)
     slow_query: SlowQueryKeys = Field(default_factory=SlowQueryKeys)

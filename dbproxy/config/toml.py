@@ -17,6 +17,9 @@ from dbproxy.errors import ConfigurationError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
+_PGBOUNCERS = re.compile(r"^\s*\[pgbouncer\]", re.MULTILINE)
+FROM_PGBOUNCER = "PgBouncer's settings have other names here: docs/operations.md, Coming from PgBouncer"
+
 
 def read_file(path: Path) -> Written:
     """The file's values and lines; ConfigurationError where it cannot be read or is no TOML."""
@@ -95,6 +98,8 @@ def _place_error(path: Path, text: str, message: str) -> str:
     """The words of tomllib itself (they name keys, but no value), with the line where it stumbled."""
     place = _PLACE.search(message)
     line = place[1] if place and place[1] else str(len(text.rstrip().split("\n")))
+    if _PGBOUNCERS.search(text):
+        return f"{path}:{line}: not TOML; {FROM_PGBOUNCER}"
     words = _PLACE.sub("", message)
     if words == "Invalid value":
         words += " (text stands in quotes)"
@@ -102,8 +107,21 @@ def _place_error(path: Path, text: str, message: str) -> str:
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`auth.file` starts at the configuration file's folder, not at the process's."""
-    auth = values.get("auth")
-    if isinstance(auth, dict) and isinstance(auth.get("file"), str) and auth["file"]:
-        auth["file"] = str(folder / auth["file"])
+    """Files start at the configuration file's folder, not at the process's."""
+    owners = [table for name in ("users", "databases") for table in _tables(values.get(name))]
+    places = [
+        (values.get("auth"), "file"),
+        (values.get("tls"), "_file"),
+        *((owner, "_file") for owner in owners),
+    ]
+    for keys, end in places:
+        if not isinstance(keys, dict):
+            continue
+        for key, value in keys.items():
+            if key.endswith(end) and isinstance(value, str) and value not in ("", "system"):
+                keys[key] = str(folder / value)
     return values
+
+
+def _tables(value: object) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else []

@@ -15,18 +15,20 @@ from dbproxy.config.units import Count, Duration, Names, Unit
 
 TRACES_PATH = "/v1/traces"  # OTLP's, behind a base URL
 ALWAYS = ("error", "slow")
+SPOKEN = "http/protobuf"
 _PAIR = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where spans are sent; `headers` is what a Sentry DSN asks for. Its text shows no login."""
+    """Where spans are sent; `headers` is what a Sentry DSN asks for. Its text shows no login, and no query."""
 
-    url: str
+    url: str = field(repr=False)
     headers: tuple[tuple[str, SecretStr], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
-        return self.url
+        place, question, _ = self.url.partition("?")
+        return f"{place}?{HIDDEN}" if question else place
 
 
 def parse_endpoint(value: object) -> Endpoint:
@@ -65,9 +67,10 @@ def _split(text: str) -> Any:
 
 
 def parse_headers(value: object) -> tuple[tuple[str, SecretStr], ...]:
-    """`name=value`, separated by commas, values URL-encoded (OTEL_EXPORTER_OTLP_HEADERS); or a table."""
+    """`name=value`, separated by commas or in a list, values URL-encoded (OTEL_EXPORTER_OTLP_HEADERS); or a table."""
     if isinstance(value, tuple):
         return value
+    value = _join(value)
     if isinstance(value, Mapping):
         pairs = [(str(name), str(text)) for name, text in value.items()]
     elif isinstance(value, str):
@@ -82,14 +85,22 @@ def parse_headers(value: object) -> tuple[tuple[str, SecretStr], ...]:
     return tuple((name.lower(), SecretStr(text)) for name, text in pairs)
 
 
+def _join(value: object) -> object:
+    """What a list of texts, as TOML has it, is in one; anything else as it is."""
+    if isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return ",".join(value)
+    return value
+
+
 def show_headers(headers: tuple[tuple[str, SecretStr], ...]) -> str:
     return ",".join(f"{name}={HIDDEN}" for name, _ in headers)
 
 
 def parse_attributes(value: object) -> tuple[tuple[str, str], ...]:
-    """`key=value`, separated by commas, values URL-encoded (OTEL_RESOURCE_ATTRIBUTES)."""
+    """`key=value`, separated by commas or in a list, values URL-encoded (OTEL_RESOURCE_ATTRIBUTES)."""
     if isinstance(value, tuple):
         return value
+    value = _join(value)
     if not isinstance(value, str):
         raise ValueError("must be key=value, separated by commas")
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
@@ -148,7 +159,10 @@ class TracingSettings(Section):
         "http://localhost:4318",
         "The collector's URL (`/v1/traces` is added where it has no path), or a Sentry DSN.",
     )
-    protocol: Literal["http/protobuf"] = setting("http/protobuf", "What is spoken there.")
+    protocol: Literal["http/protobuf", "grpc", "http/json"] = setting(
+        SPOKEN,
+        "What is spoken there: `http/protobuf`. OpenTelemetry's others are a mistake once `mode` is `on`.",
+    )
     headers: Headers = setting(
         "", "Headers of what is sent there, as `name=value`, separated by commas; values are URL-encoded."
     )
@@ -175,3 +189,7 @@ class TracingSettings(Section):
         "What becomes a span whatever was decided: `error`, `slow` (`slow_query.threshold`).",
     )
     max_spans_per_second: Count = setting(1000, "Of more only the number is told; 0 is no limit.")
+
+    def exports(self) -> bool:
+        """Whether spans of clients' requests are sent."""
+        return self.mode == "on" and self.database

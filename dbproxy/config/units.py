@@ -5,7 +5,6 @@ binary and say so (KiB, not kB, which is 1000 to some and 1024 to PostgreSQL). E
 ValueError with what would be right; the value itself is left to the caller, who knows if it may be shown.
 """
 
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic import BeforeValidator
 
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+LARGEST = 1 << 60  # bytes; more would not fit where it is counted
 LONGEST = 3650 * SECONDS["d"]  # timers overflow somewhere beyond; "for ever" is written 0
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", re.ASCII)
@@ -41,7 +41,7 @@ def parse_duration(value: object) -> float:
 def parse_size(value: object) -> int:
     """Bytes."""
     size = _scale(value, BYTES, "B", _SIZE_ADVICE)
-    if size != int(size):
+    if not size <= LARGEST or size != int(size):
         raise ValueError(_SIZE_ADVICE)
     return int(size)
 
@@ -89,6 +89,11 @@ def show_duration(seconds: float) -> str:
     return f"{round(seconds * 1000, 6):.15g}ms" if 0 < seconds < 1 else f"{seconds:.15g}s"
 
 
+def show_count(number: int, word: str) -> str:
+    """Of a word whose plural ends in s."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def show_size(size: int) -> str:
     """In the largest unit that is exact: 65536 is "64KiB"."""
     for unit in ("GiB", "MiB", "KiB"):
@@ -100,7 +105,7 @@ def show_size(size: int) -> str:
 def _scale(value: object, units: dict[str, Any], plain: str, advice: str) -> float:
     """The number in `value` times its unit; a bare number counts in `plain`."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value) and value >= 0:
+        if 0 <= value <= LARGEST:  # and neither infinite nor none
             return value * float(units[plain])
     elif isinstance(value, str) and (match := _NUMBER.fullmatch(value.strip())):
         number, unit = match.groups()

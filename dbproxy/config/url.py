@@ -1,59 +1,111 @@
-"""Where a PostgreSQL server is, and as whom to log in there: connection URIs.
+"""Where PostgreSQL servers are, and as whom to log in there: what a connection string means.
 
-`postgresql://[user[:password]@][host][:port][/dbname][?name=value&…]`, every part percent-encoded, as
-in "Connection URIs" of libpq's documentation. A host that is an absolute path is the folder of a Unix socket;
-it is written `%2Frun%2Fpg` or `?host=/run/pg`. As in libpq, what stands before an @ that comes ahead of every / is
-the login, whatever else it holds. Three things differ, on purpose: several hosts in one URI are refused; of several @
-the last ends the login; and parameters that we don't know are kept in `ignored`, as an application's URI often has its
-driver's.
+dbproxy.config.conninfo says how it is written; libpq's documentation, "Parameter Key Words", what it may say. A host
+that is an absolute path is the folder of a Unix socket; one that is not said is localhost. Files that the string leads
+to, a service's and one of passwords, are read with it: so a reload reads them again.
 
-A URI that could be read otherwise, with a part of the password as the host, port, database or a parameter, is refused:
-those are shown. No ValueError raised here holds any part of the URI.
+No ValueError raised here holds any part of the string.
 """
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
 from typing import Self
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from dbproxy.config.conninfo import NO_URL, read_conninfo
+from dbproxy.config.parameters import (
+    DEFAULT_HOST,
+    DEFAULT_OPTIONS,
+    DEFAULT_PORT,
+    SocketOptions,
+    list_foreign,
+    read_attrs,
+    read_balancing,
+    read_connect_timeout,
+    read_minors,
+    read_places,
+    read_required,
+    read_socket_options,
+    read_startup,
+    refuse_unserved,
+)
+from dbproxy.config.passfile import explain_unusable, find_passfile, look_up
 from dbproxy.config.secrecy import HIDDEN
+from dbproxy.config.services import read_service
 
-DEFAULT_HOST = "localhost"
-DEFAULT_PORT = 5432
 NO_PASSWORD = SecretStr("")
+NO_FILES: Mapping[str, str] = MappingProxyType({})
 
-_URI = re.compile(r"(?:postgres|postgresql)://(?P<rest>.*)", re.DOTALL)
-_REST = re.compile(r"(?P<place>[^/?]*)(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?", re.DOTALL)
-_PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^:\[\]]*)(?::(?P<port>\d*))?", re.ASCII)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # of a parameter
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%\w+)?", re.ASCII)
-_ENCODE = "if the password holds one of : / ? # @ % it must be percent-encoded, such as %40 for @"
-
-# The client's own business: it sends its application_name, and our connecting has server_connect_timeout.
-SILENT = frozenset({"application_name", "fallback_application_name", "connect_timeout", "client_encoding"})
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# What asks that the line be encrypted: to go on without would be worse than not to start.
-DEMANDS_TLS = {
-    "sslmode": ("require", "verify-ca", "verify-full"),
-    "ssl": ("true", "1", "on", "yes", "require", "verify-ca", "verify-full", "no-verify"),
-    "channel_binding": ("require",),
-    "gssencmode": ("require",),
-    "sslnegotiation": ("direct",),
+# Drivers' own `ssl` (JDBC, node-postgres, asyncpg), in libpq's words.
+SSL = dict.fromkeys(("true", "1", "on", "yes", "no-verify"), "require") | dict.fromkeys(
+    ("false", "0", "off", "no"), "disable"
+)
+# What is asked for and cannot be had: to go on without would be worse than not to start.
+UNSERVED = {
+    "gssencmode": "encryption by GSSAPI",
+    "sslpassword": "an encrypted key; decrypt it, such as by `openssl pkey -in KEY -out PLAIN`",
+    "sslcrldir": "a folder of revocation lists; put them into one file and name that by sslcrl",
+}
+CHOICES = {
+    "sslmode": SSLMODES,
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "sslcertmode": ("disable", "allow", "require"),
+    "ssl_min_protocol_version": ("", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+    "ssl_max_protocol_version": ("", "TLSv1.2", "TLSv1.3"),
+    "sslsni": ("0", "1"),
 }
 
 
 @dataclass(frozen=True)
+class TlsWish:
+    """What a URI says of TLS, in libpq's words ("Parameter Key Words"); empty: not said, `[tls]` has it."""
+
+    sslmode: str = ""
+    sslrootcert: str = ""  # a file, or `system`
+    sslcert: str = ""
+    sslkey: str = ""
+    sslcrl: str = ""
+    sslsni: bool = True
+    sslnegotiation: str = "postgres"
+    channel_binding: str = "prefer"
+    ssl_min_protocol_version: str = ""
+    ssl_max_protocol_version: str = ""
+    sslcertmode: str = "allow"
+    require_auth: str = ""
+
+
+TLS_NAMES = frozenset(TlsWish.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
 class Host:
-    """One PostgreSQL server and a login there; `user` and `dbname` are empty where the URI names none."""
+    """One PostgreSQL server and a login there; `user` and `dbname` are empty where the string names none.
+
+    Where the string names several, this is the first of them, and `others` are the rest.
+    """
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     user: str = ""
     password: SecretStr = NO_PASSWORD
     dbname: str = ""
-    ignored: tuple[str, ...] = field(default=(), compare=False)
+    tls: TlsWish = TlsWish()
+    ignored: tuple[str, ...] = field(default=(), compare=False)  # parameters of a driver's
+    remarks: tuple[str, ...] = field(default=(), compare=False)  # of what does not do what one may think
+    hostaddr: str = ""  # where to connect, instead of looking up `host`
+    attrs: str = "any"  # target_session_attrs
+    balances: bool = False  # load_balance_hosts=random
+    connect_timeout: float = 0.0  # seconds; 0: not said
+    minors: tuple[int, int] = (0, 0)  # min_protocol_version and max_protocol_version: 3.x
+    socket_options: SocketOptions = DEFAULT_OPTIONS
+    startup: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # parameters that servers are told
+    others: tuple[Self, ...] = ()
 
     @property
     def is_unix(self) -> bool:
@@ -66,100 +118,112 @@ class Host:
             return f"{self.host}/.s.PGSQL.{self.port}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def each(self) -> tuple[Self, ...]:
+        """Every server that is named, alone."""
+        return (replace(self, others=()), *self.others)
+
     def with_dbname(self, dbname: str) -> Self:
-        return replace(self, dbname=dbname)
+        others = tuple(other.with_dbname(dbname) for other in self.others)
+        return replace(self, dbname=dbname, others=others)
 
     def __str__(self) -> str:
         """The URI, its password hidden."""
         secret = f":{HIDDEN}" if self.password.get_secret_value() else ""
         login = f"{quote(self.user, safe='')}{secret}@" if self.user or secret else ""
-        place = f"{quote(self.host, safe='')}:{self.port}" if self.is_unix else self.address
-        return f"postgresql://{login}{place}/{quote(self.dbname, safe='')}"
+        places = (
+            f"{quote(one.host, safe='')}:{one.port}" if one.is_unix else one.address for one in self.each()
+        )
+        return f"postgresql://{login}{','.join(places)}/{quote(self.dbname, safe='')}"
 
 
-def parse_url(value: object) -> Host | None:
-    """The server that the URI names; None where it is empty, as good as not set."""
+def parse_url(value: object, environ: Mapping[str, str] = NO_FILES) -> Host | None:
+    """The server that a connection string names; None where it is empty, as good as not set.
+
+    `environ` says where libpq's files are: HOME, PGPASSFILE, PGSERVICEFILE, PGSYSCONFDIR.
+    """
     if value is None or value == "":
         return None
     if isinstance(value, Host):
         return value
-    match = _URI.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError('must be a URL, such as "postgresql://user:password@host:5432/dbname"')
-    login, rest = _split_login(match["rest"])
-    found = _REST.fullmatch(rest)
-    assert found is not None  # it matches any text
-    parts = login | _split_place(found["place"]) | {"dbname": _decode(found["dbname"] or "")}
-    parameters = _split_query(found["query"] or "")
-    _refuse_tls(parameters)
-    parts |= {name: text for name, text in parameters.items() if name in parts and text}
-    known = SILENT | parts.keys() | {"sslmode"}
-    return _build(parts, tuple(name for name in parameters if name not in known))
+    if not isinstance(value, str):
+        raise ValueError(NO_URL)  # pydantic hears no TypeError
+    parameters = read_conninfo(value)
+    if name := parameters.get("service"):
+        parameters = read_service(name, parameters.get("servicefile", ""), environ) | parameters
+    return _build(parameters, environ)
 
 
-def _split_login(text: str) -> tuple[dict[str, str], str]:
-    """User and password, and what comes behind them."""
-    before, slash, behind = text.partition("/")
-    # The last @ ends the login, as most drivers have it (libpq: the first). A host never holds one.
-    login, _, where = before.rpartition("@")
-    if "@" in behind:
-        raise ValueError(f"must not hold an @ behind the first /; {_ENCODE}")
-    user, colon, password = login.partition(":")
-    if ":" in _decode(user) and not colon:
-        raise ValueError("must have a plain : between user and password, not %3A")
-    return {"user": _decode(user), "password": _decode(password)}, where + slash + behind
+def read_tls(parameters: Mapping[str, str]) -> TlsWish:
+    """What connection parameters say of TLS. ValueError if it makes no sense, or cannot be had."""
+    for name, what in UNSERVED.items():
+        if parameters.get(name, "") not in ("", "disable", "prefer"):
+            raise ValueError(f"asks by {name} for what dbproxy cannot do: {what}")
+    said = {name: text for name, text in parameters.items() if name in TLS_NAMES and text}
+    if "ssl" in parameters and "sslmode" not in said:
+        said["sslmode"] = SSL.get(parameters["ssl"].lower(), parameters["ssl"])
+    if said.get("sslmode") == "no-verify":  # node-postgres's
+        said["sslmode"] = "require"
+    for name, choices in CHOICES.items():
+        if said.get(name, choices[0]) not in choices:
+            raise ValueError(f"has an unknown {name}; valid are {', '.join(filter(None, choices))}")
+    complete(said)
+    sni = said.pop("sslsni", "1") == "1"
+    return TlsWish(**said, sslsni=sni)
 
 
-def _split_place(place: str) -> dict[str, str]:
-    match = _PLACE.fullmatch(place)
-    if "," in place:
-        raise ValueError("must name one host; further hosts belong in [[replicas]]")
-    if match is None:
-        raise ValueError(f"must have a port number after the host; {_ENCODE}")
-    host = match["host"][1:-1] if match["host"].startswith("[") else match["host"]
-    return {"host": _decode(host), "port": match["port"] or ""}
-
-
-def _split_query(query: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in query.split("&") if pair]
-    if not all(equals and _NAME.fullmatch(_decode(name)) for name, equals, _ in pairs):
-        raise ValueError(f"must have parameters of the form name=value behind the ?; {_ENCODE}")
-    return {_decode(name): _decode(value) for name, _, value in pairs}
-
-
-def _refuse_tls(parameters: dict[str, str]) -> None:
-    mode = parameters.get("sslmode", "prefer")
-    if mode not in SSLMODES:
-        raise ValueError("has an unknown sslmode; valid in this version are disable, allow, prefer")
-    for name, demands in DEMANDS_TLS.items():
-        if parameters.get(name, "").lower() in demands:
-            raise ValueError(
-                f"asks for encryption to the server ({name}), which this version cannot do yet; "
-                "use sslmode=prefer, allow or disable, on a network you trust"
-            )
-
-
-def _build(parts: dict[str, str], ignored: tuple[str, ...]) -> Host:
-    host, port = parts["host"] or DEFAULT_HOST, parts["port"] or str(DEFAULT_PORT)
-    if "," in host or "," in port:
-        raise ValueError("must name one host; further hosts belong in [[replicas]]")
-    if any("=" in parts[name] for name in ("host", "user", "dbname")):
+def complete(said: dict[str, str]) -> None:
+    """Add what follows from what was `said`. ValueError if one thing contradicts another."""
+    if said.get("sslrootcert") == "system" and said.setdefault("sslmode", "verify-full") != "verify-full":
         raise ValueError(
-            "must have its parameters behind a ?, the first = belongs there (elsewhere it is %3D)"
+            'has a weak sslmode, which may not be used with sslrootcert=system; use "verify-full"'
         )
-    colons = ":" in host and not host.startswith("/") and not _IPV6.fullmatch(host)
-    if colons or re.search(r"[\s@]", host) or ("/" in host and not host.startswith("/")):
-        raise ValueError(f"must name a host or the folder of a Unix socket; {_ENCODE}")
-    if not (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536):
-        raise ValueError(f"must have a port number from 1 to 65535; {_ENCODE}")
-    return Host(host, int(port), parts["user"], SecretStr(parts["password"]), parts["dbname"], ignored)
+    strong = SSLMODES[SSLMODES.index("require") :]
+    if said.get("sslnegotiation") == "direct" and said.setdefault("sslmode", "require") not in strong:
+        raise ValueError(
+            f"has a weak sslmode, which may not be used with sslnegotiation=direct; use {', '.join(strong)}"
+        )
+    least, most = (said.get(f"ssl_{end}_protocol_version", "") for end in ("min", "max"))
+    if most and least > most:
+        raise ValueError("has an ssl_min_protocol_version above its ssl_max_protocol_version")
 
 
-def _decode(text: str) -> str:
-    try:
-        decoded = unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise ValueError("must be percent-encoded from UTF-8") from None
-    if "\0" in decoded:
-        raise ValueError("must not hold %00")
-    return decoded
+def _build(parameters: Mapping[str, str], environ: Mapping[str, str]) -> Host:
+    if any("=" in parameters.get(name, "") for name in ("host", "user", "dbname")):
+        raise ValueError(
+            "must have its parameters behind a ?, the first = belongs there (elsewhere it is %3D); "
+            "as key words and values each needs its value"
+        )
+    refuse_unserved(parameters)
+    host = Host(
+        user=parameters.get("user", ""),
+        password=SecretStr(parameters.get("password", "")),
+        dbname=parameters.get("dbname", ""),
+        tls=replace(read_tls(parameters), require_auth=read_required(parameters)),
+        ignored=list_foreign(parameters),
+        attrs=read_attrs(parameters),
+        balances=read_balancing(parameters),
+        connect_timeout=read_connect_timeout(parameters),
+        minors=read_minors(parameters),
+        socket_options=read_socket_options(parameters),
+        startup=read_startup(parameters),
+    )
+    passfile = parameters.get("passfile", "")
+    first, *others = (
+        _fill_password(
+            replace(host, host=place.host, port=place.port, hostaddr=place.hostaddr), passfile, environ
+        )
+        for place in read_places(parameters)
+    )
+    return replace(first, others=tuple(others))
+
+
+def _fill_password(host: Host, file: str, environ: Mapping[str, str]) -> Host:
+    """With the password that a passfile has, where the string has none."""
+    if host.password.get_secret_value() or not host.user or not (file or environ):
+        return host
+    path = Path(file) if file else find_passfile(environ)
+    password = look_up(path, host.host, host.port, host.dbname or host.user, host.user)
+    if password:
+        return replace(host, password=SecretStr(password))
+    unusable = explain_unusable(path)
+    return replace(host, remarks=(unusable,)) if unusable else host

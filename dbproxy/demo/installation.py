@@ -142,7 +142,10 @@ def _copy(package: Path, wheel: str) -> Path:
 def clean_environment() -> dict[str, str]:
     """Ours without libpq's variables, which would redirect the programs; their messages in English."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
-    return {**kept, "LC_ALL": "C"}
+    home = (
+        {"HOME": "/nonexistent"} if account().popen else {}
+    )  # libpq looks there, and ours is closed to others
+    return {**kept, **home, "LC_ALL": "C"}
 
 
 def temp_dir() -> Path:

@@ -62,6 +62,7 @@ def print_addresses(console: Console, stage: Stage) -> None:
     lines = {
         "try it": f"{psql} {stage.dsn()}",
         "console": f"{psql} {stage.dsn('dbproxy')} -c 'SHOW POOLS'",
+        "page": f"http://{host}:{port}/",
         "metrics": f"http://{host}:{port}/metrics",
         "log": str(stage.proxy.log_path),
     }

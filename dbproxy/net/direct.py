@@ -1,4 +1,4 @@
-"""The system calls that the data path makes itself: send, a look at what has come, and the clock.
+"""The system calls that are made once for each query or connection: send, receive, accept, and the clock.
 
 Compiled, they are the C functions that direct.pxd declares: on a socket that never blocks, giving up Python's lock
 around `send` costs more than it could gain. Interpreted, the standard library does the same.
@@ -9,7 +9,9 @@ around `send` costs more than it could gain. Interpreted, the standard library d
 
 import os
 import select
+import socket
 import time
+from typing import Any
 
 COMPILED = not __file__.endswith(".py")
 CHUNK = 65536  # bytes that are read at once, at most
@@ -39,6 +41,39 @@ def receive(fd: int) -> bytes | None:
         return os.read(fd, CHUNK)
     except (BlockingIOError, InterruptedError):
         return None
+
+
+def accept_next(listening: socket.socket) -> tuple[int, Any] | None:
+    """A connection that waits: its descriptor, on which nothing blocks, and its peer's name. None: nobody waits.
+
+    Raises OSError.
+    """
+    if COMPILED:
+        fd = accept_waiting(listening.fileno())
+        if fd < 0:
+            if is_broken():
+                raise OSError(last_error(), os.strerror(last_error()))
+            return None
+        if accepted_from[0]:  # by IPv4
+            return fd, (accepted_from.decode(), accepted_port)
+        return fd, ask_peer(fd)
+    try:
+        connected, peer = listening.accept()
+    except (BlockingIOError, InterruptedError):
+        return None
+    connected.settimeout(0)
+    return connected.detach(), peer
+
+
+def ask_peer(fd: int) -> Any:
+    """The name of the peer of a socket; None if it has gone already."""
+    sock = socket.socket(fileno=fd)
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None
+    finally:
+        sock.detach()
 
 
 def has_news(fd: int) -> bool:

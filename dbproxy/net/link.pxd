@@ -1,6 +1,7 @@
 cimport cython
 
 from dbproxy.net.direct cimport has_news
+from dbproxy.net.secure cimport Secure
 from dbproxy.net.transport cimport Receiver, Transport
 
 
@@ -13,6 +14,7 @@ cdef class Link(Receiver):
 
     cpdef attach(self, transport)
     cpdef write(self, bytes data)
+    cpdef write_later(self, bytes data)
     cpdef bint has_news(self) except -1
     cpdef hold(self, int reason)
     cpdef free(self, int reason)

@@ -7,6 +7,7 @@ reasons may hold at once; reading goes on when the last is gone.
 import asyncio
 
 from dbproxy.net.direct import has_news
+from dbproxy.net.secure import Secure
 from dbproxy.net.transport import Receiver, Transport
 
 PARKED = 1  # waits for a server or for a task beside the data path
@@ -19,14 +20,14 @@ class Link(Receiver):
     """Base of client and server connections. `full`: the transport's write buffer is over its high-water mark."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport | Transport | None = None
+        self.transport: asyncio.Transport | Transport | Secure | None = None
         self.direct: Transport | None = None  # the transport, where it is ours and not the loop's
         self.reasons = 0
         self.full = False
         self.closed = False
 
-    def attach(self, transport: asyncio.Transport | Transport) -> None:
-        """Take the transport: ours, or the loop's."""
+    def attach(self, transport: asyncio.Transport | Transport | Secure) -> None:
+        """Take the transport: ours, plain or encrypted, or the loop's."""
         self.transport = transport
         self.direct = transport if isinstance(transport, Transport) else None
 
@@ -38,9 +39,21 @@ class Link(Receiver):
         elif self.transport is not None:
             self.transport.write(data)
 
+    def write_later(self, data: bytes) -> None:
+        """As `write`, with what else is written in this turn of the loop: one system call for all of it."""
+        if self.direct is not None and not self.closed:
+            self.direct.write_later(data)
+        else:
+            self.write(data)
+
     def has_news(self) -> bool:
         """Whether something has come that is not read yet, be it the end of the connection."""
-        return self.direct is not None and has_news(self.direct.fd)
+        if self.direct is not None:
+            return has_news(self.direct.fd)
+        return isinstance(self.transport, Secure) and self.transport.has_news()
+
+    def is_encrypted(self) -> bool:
+        return isinstance(self.transport, Secure)
 
     def hold(self, reason: int) -> None:
         """Stop reading, for this reason."""

@@ -8,11 +8,14 @@ import asyncio
 import os
 import select
 import selectors
+import socket
 from collections.abc import Callable
 from contextvars import Context
-from typing import TypeVarTuple
+from functools import partial
+from typing import Any, TypeVarTuple
 from weakref import WeakKeyDictionary
 
+from dbproxy.net.names import is_numeric, names_of
 from dbproxy.net.poller import READABLE, WRITABLE, Poller
 
 Arguments = TypeVarTuple("Arguments")
@@ -69,6 +72,13 @@ class Loop(asyncio.SelectorEventLoop):
         self.poller.interrupt()
         return super().call_at(when, callback, *args, context=context)
 
+    async def getaddrinfo(self, host: Any, port: Any, **how: Any) -> Any:
+        """Of a server's name, as our own connections go by it: so that no slow resolver takes up the loop's threads."""
+        if how.get("flags") or not (isinstance(host, str) and isinstance(port, int)) or is_numeric(host):
+            return await super().getaddrinfo(host, port, **how)
+        found = await names_of(self).find(host, port)
+        return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", endpoint) for family, endpoint in found]
+
 
 def poller_of(loop: asyncio.AbstractEventLoop) -> Poller:
     """What serves the data path on this loop."""
@@ -77,5 +87,6 @@ def poller_of(loop: asyncio.AbstractEventLoop) -> Poller:
     poller = _pollers.get(loop)
     if poller is None:
         poller = _pollers[loop] = Poller(select.epoll())
+        poller.wake = partial(loop.call_soon, poller.tell_ended)
         loop.add_reader(poller.fd, poller.turn)
     return poller

@@ -28,6 +28,12 @@ cdef bint COMPILED
 
 cdef class Watcher:
     cdef ready(self, int events)
+    cdef end(self)
+
+
+@cython.final
+cdef class Entrance(Watcher):
+    cdef object accept
 
 
 @cython.final
@@ -36,8 +42,14 @@ cdef class Poller:
     cdef readonly int fd
     cdef list watchers
     cdef bint interrupted
+    cdef readonly list ended
+    cdef public object wake
 
     cpdef watch(self, int fd, Watcher watcher, int events, int before)
+    cpdef forget(self, int fd, Watcher watcher)
+    cpdef bury(self, Watcher watcher)
+    @cython.locals(watcher=Watcher)
+    cpdef tell_ended(self)
     @cython.locals(left=double, end=double)
     cpdef list wait(self, double timeout)
     @cython.locals(count=int, number=int)

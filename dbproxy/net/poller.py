@@ -7,6 +7,7 @@ A loop's own transport or reader costs a handle, a context, a Python call and Py
 # ruff: noqa: F821  # both: the C functions' names exist in the compiled module alone
 
 import select
+from collections.abc import Callable
 
 from dbproxy.net.direct import monotonic
 
@@ -22,6 +23,20 @@ class Watcher:
         """READABLE or WRITABLE; other bits: the connection has ended. Raises nothing."""
         raise NotImplementedError
 
+    def end(self) -> None:
+        """The connection is over. Raises nothing."""
+        raise NotImplementedError
+
+
+class Entrance(Watcher):
+    """Where connections come in; `accept` raises nothing."""
+
+    def __init__(self, accept: Callable[[], None]) -> None:
+        self.accept = accept
+
+    def ready(self, events: int) -> None:
+        self.accept()
+
 
 class Poller:
     """Watchers by their descriptors in an epoll, which may have others' descriptors, too."""
@@ -31,6 +46,10 @@ class Poller:
         self.fd = epoll.fileno()
         self.watchers: list[Watcher | None] = []  # by descriptor
         self.interrupted = False
+        self.ended: list[Watcher] = []  # whose connections are over, and who are still to be told
+        self.wake: Callable[[], object] | None = (
+            None  # where `wait` is not what the loop waits by: has them told
+        )
 
     def watch(self, fd: int, watcher: Watcher, events: int, before: int) -> None:
         """From now on the watcher is called for `events`; until now it was for those `before`; 0: not at all."""
@@ -43,6 +62,30 @@ class Poller:
             self.epoll.modify(fd, events)
         else:
             self.epoll.register(fd, events)
+
+    def forget(self, fd: int, watcher: Watcher) -> None:
+        """It is about to be closed: the watcher is not called for it any more."""
+        if fd < len(self.watchers) and self.watchers[fd] is watcher:
+            self.watchers[fd] = None
+
+    def ignore(self, fd: int) -> None:
+        """Nobody is called for it any more; also where nobody was."""
+        watcher = self.watchers[fd] if fd < len(self.watchers) else None
+        if watcher is not None:
+            self.watch(fd, watcher, 0, READABLE)
+
+    def bury(self, watcher: Watcher) -> None:
+        """Its connection is over: it is told in a while, not amid what it does now."""
+        if not self.ended and self.wake is not None:
+            self.wake()
+        self.ended.append(watcher)
+
+    def tell_ended(self) -> None:
+        """And those whose connections end with theirs."""
+        while self.ended:
+            ended, self.ended = self.ended, []
+            for watcher in ended:
+                watcher.end()
 
     def interrupt(self) -> None:
         """There is something else to do: `wait` returns once those who are ready now have been served."""
@@ -62,7 +105,9 @@ class Poller:
         left = timeout
         end = monotonic() + timeout if timeout > 0 else 0.0
         while True:
-            if not self.serve(left, others) or others or self.interrupted:
+            if self.ended:
+                self.tell_ended()
+            if not self.serve(0.0 if self.interrupted else left, others) or others or self.interrupted:
                 return others
             if timeout >= 0:
                 left = end - monotonic()

@@ -14,16 +14,17 @@ cdef class Receiver:
 cdef class Transport(Watcher):
     cdef object loop
     cdef Poller poller
-    cdef readonly object sock
+    cdef object sock
     cdef readonly int fd
     cdef object protocol
     cdef Receiver receiver
-    cdef dict extra
+    cdef readonly object peername
     cdef bytearray backlog
     cdef int events
     cdef bint reading
     cdef int phase
     cdef bint full
+    cdef object error
 
     @cython.locals(wanted=int, before=int)
     cdef watch(self)
@@ -31,6 +32,8 @@ cdef class Transport(Watcher):
     cdef read(self)
     @cython.locals(sent=Py_ssize_t)
     cpdef write(self, bytes data)
+    cpdef write_later(self, bytes data)
     cdef keep(self, bytes data)
     cdef flush(self)
     cdef lose(self, error)
+    cdef close_socket(self)

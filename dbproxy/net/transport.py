@@ -1,10 +1,11 @@
 """A connection's socket, read and written without the loop: stands where an asyncio transport stands.
 
 What is written goes straight to the kernel; only what it does not take is kept here until it does. Over HIGH the
-protocol is told to pause, under LOW to go on. The end of the connection is told in the loop's next turn, once.
+protocol is told to pause, under LOW to go on. The end of the connection is told once, and later: not amid a call.
 """
 
 import asyncio
+import os
 import socket
 from typing import Any
 
@@ -26,30 +27,58 @@ class Receiver:
 
 
 class Transport(Watcher):
-    """Of a connected socket that does not block; it is the transport's from now on."""
+    """Of a connected socket that does not block; it is the transport's from now on.
 
-    def __init__(self, sock: socket.socket, protocol: Any) -> None:
-        self.loop = asyncio.get_running_loop()
+    One that was accepted is given by its descriptor, with its peer's name; it delays nothing (net.listen).
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket | int,
+        protocol: Any,
+        peername: Any = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.loop = loop or asyncio.get_running_loop()
         self.poller: Poller = poller_of(self.loop)
-        self.sock = sock
-        self.fd = sock.fileno()
         self.protocol = protocol
         self.receiver: Receiver | None = protocol if isinstance(protocol, Receiver) else None
-        self.extra = {"socket": sock, "peername": _ask(sock.getpeername), "sockname": _ask(sock.getsockname)}
+        self.sock: socket.socket | None = None
+        self.peername = peername
+        if isinstance(sock, int):
+            self.fd = sock
+        else:
+            self.own(sock)
         self.backlog = bytearray()
         self.events = 0  # that are heard of
         self.reading = True
         self.phase = OPEN
+        self.error: OSError | None = None  # that has broken it
         self.full = False  # the protocol has been told to pause
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         protocol.connection_made(self)
         self.watch()
+
+    def own(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peername = _ask(sock.getpeername)  # while it is there
+        if isinstance(self.peername, tuple):  # not by a Unix socket
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     # --- what is asked of it ---
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.extra.get(name, default)
+        if name == "peername":
+            return self.peername
+        if name == "sockname":
+            return _ask(self.open().getsockname)
+        return self.open() if name == "socket" else default
+
+    def open(self) -> socket.socket:
+        """The socket as Python knows it: one that was accepted is none until somebody asks."""
+        if self.sock is None:
+            self.sock = socket.socket(fileno=self.fd)
+        return self.sock
 
     def get_write_buffer_size(self) -> int:
         return len(self.backlog)
@@ -120,6 +149,11 @@ class Transport(Watcher):
             data = data[sent:]
         self.keep(data)
 
+    def write_later(self, data: bytes) -> None:
+        """Once more may have come to be written."""
+        if self.phase < CLOSING:
+            self.keep(data)
+
     def keep(self, data: bytes) -> None:
         """Until the kernel takes it; if it is broken, that is found out then."""
         self.backlog += data
@@ -130,7 +164,7 @@ class Transport(Watcher):
 
     def flush(self) -> None:
         try:
-            sent = self.sock.send(self.backlog)
+            sent = os.write(self.fd, self.backlog)
         except BlockingIOError:
             return
         del self.backlog[:sent]
@@ -148,8 +182,9 @@ class Transport(Watcher):
         """Nothing is read any more; what is kept is still written."""
         if self.phase < CLOSING:
             self.phase = CLOSING
-            self.watch()
-            if not self.backlog:
+            if self.backlog:
+                self.watch()
+            else:
                 self.lose(None)
 
     def abort(self) -> None:
@@ -159,17 +194,28 @@ class Transport(Watcher):
     def lose(self, error: OSError | None) -> None:
         if self.phase != LOST:
             self.phase = LOST
-            self.watch()
+            self.events = 0  # what is heard of it until it is closed is about nothing
             self.backlog.clear()
-            self.loop.call_soon(self.end, error)
+            self.error = error
+            self.poller.bury(self)
 
-    def end(self, error: OSError | None) -> None:
+    def end(self) -> None:
         protocol, self.protocol, self.receiver = self.protocol, None, None
         try:
-            protocol.connection_lost(error)
+            protocol.connection_lost(self.error)
+        except Exception as error:  # as above
+            self.loop.call_exception_handler({"message": "internal error", "exception": error})
         finally:
-            self.fd = -1
+            self.close_socket()
+
+    def close_socket(self) -> None:
+        """With that the kernel does not watch it any more, either."""
+        fd, self.fd = self.fd, -1
+        self.poller.forget(fd, self)
+        if self.sock is not None:
             self.sock.close()
+        else:
+            os.close(fd)
 
 
 def _ask(name: Any) -> Any:

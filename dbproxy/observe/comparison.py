@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dbproxy.observe.printable import clean
 from dbproxy.observe.queries import WORDS, Row
 from dbproxy.observe.querystats import OTHER
 from dbproxy.observe.snapshots import Snapshot
@@ -67,6 +68,5 @@ def spell(change: Change) -> str:
     elif change.what == FREQUENT and before is not None:
         said = f"{before['calls']} -> {row['calls']} calls (x{change.factor:.1f} a second)"
     text = " ".join(row["text"].split())
-    return (
-        f"{change.what:13}  {row['id']}  {row['database']}/{row['user']}/{row['role']}  {said}  {text[:100]}"
-    )
+    whose = f"{row['database']}/{row['user']}/{row['role']}"
+    return clean(f"{change.what:13}  {row['id']}  {whose}  {said}  {text[:100]}")

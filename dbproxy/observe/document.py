@@ -6,7 +6,17 @@ from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 
-from dbproxy.observe.figures import ProxyFigures, QueryStatsFigures, TraceFigures
+from dbproxy.observe.figures import (
+    BatchFigures,
+    CacheFigures,
+    CacheUserFigures,
+    LimitFigures,
+    ProxyFigures,
+    QueryStatsFigures,
+    SharedCacheFigures,
+    SharedLimitFigures,
+    TraceFigures,
+)
 from dbproxy.observe.metrics import ProxyCollector
 from dbproxy.observe.pgbouncer_names import LISTS
 
@@ -34,6 +44,9 @@ def list_families() -> Iterator[Metric]:
         lists={row: 0 for row, _, _ in LISTS},
         query_stats=QueryStatsFigures(entries=0, memory_bytes=0, evicted=0, other_calls=0),
         traces=TraceFigures(mode="on"),
+        limits=LimitFigures(shared=SharedLimitFigures()),
+        batches=[BatchFigures(id="", database="", throttled={"": 0}, retries={"": 0})],
+        cache=CacheFigures(users=[CacheUserFigures(database="", user="")], shared=SharedCacheFigures()),
     )
     return ProxyCollector(lambda: figures, (), "", compiled=True).collect()
 

@@ -76,6 +76,7 @@ class PoolFigures:
     maxwait_us: int = 0
     pins: Mapping[str, int] = field(default_factory=dict)  # clients that pin now, by reason
     refusals: Mapping[str, int] = field(default_factory=dict)  # since start, by SQLSTATE
+    limits: Mapping[str, int] = field(default_factory=dict)  # how often each struck, since start
     pool_mode: str = "transaction"
 
 
@@ -108,6 +109,7 @@ class DatabaseFigures:
     server_lifetime_s: int = 0
     max_connections: int = 0
     current_connections: int = 0
+    max_client_connections: int = 0
     current_client_connections: int = 0
     paused: bool = False
     disabled: bool = False
@@ -192,6 +194,137 @@ class TraceFigures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimeFigures:
+    """A histogram since start: `buckets` by `bounds` (seconds; the last bucket has none), and the sum of all."""
+
+    bounds: Sequence[float] = ()
+    buckets: Sequence[int] = (0,)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedLimitFigures:
+    """Of limits that are shared with other proxies, by Redis; `leases` by outcome, since start.
+
+    `since`: when Redis could not be reached any more (monotonic seconds), and `error` why; None: it can.
+    """
+
+    since: float | None = None
+    error: str = ""
+    proxies: int = 1  # that share, as they were last seen
+    leases: Mapping[str, int] = field(default_factory=dict)
+    answers: TimeFigures = TimeFigures()
+
+    @property
+    def degraded(self) -> bool:
+        return self.since is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitFigures:
+    """What limits have decided since start, by tier and outcome; how many keys are told apart."""
+
+    decisions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    keys: int = 0
+    without_room: int = 0  # times that a key found no room, since start
+    delays: TimeFigures = TimeFigures()
+    source_ages: Mapping[str, float] = field(default_factory=dict)  # seconds since each rule's was read
+    shared: SharedLimitFigures | None = None  # None: they are this proxy's alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUserFigures:
+    """Kept answers of one database and user, since start; `requests` by outcome, others by reason."""
+
+    database: str
+    user: str
+    mode: str = "off"
+    percent: int = 100
+    requests: Mapping[str, int] = field(default_factory=dict)
+    bypassed: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+    discarded: Mapping[str, int] = field(default_factory=dict)
+    saved_s: float = 0.0
+    mismatches: int = 0
+    hit_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedCacheFigures:
+    """Of answers that proxies keep for each other in Redis, since start.
+
+    `away`: Redis does not answer, and `error` why. `found`: what came of looking there, `kept`: of keeping.
+    """
+
+    away: bool = False
+    error: str = ""
+    found: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+    answers: TimeFigures = TimeFigures()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheFigures:
+    """Of all; `entries` and `bytes` by tier, `invalidations` by source, since start."""
+
+    users: Sequence[CacheUserFigures] = ()
+    invalidations: Mapping[str, int] = field(default_factory=dict)
+    entries: Mapping[str, int] = field(default_factory=dict)
+    bytes: Mapping[str, int] = field(default_factory=dict)
+    limit_bytes: int = 0
+    evictions: int = 0
+    shared: SharedCacheFigures | None = None  # None: they are this proxy's alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchCounts:
+    """How far a batch is: `rows` changed, of those that it has `seen`; `chunk_size`: rows in a chunk, now."""
+
+    rows: int = 0
+    seen: int = 0
+    estimate: int = 0
+    errors: int = 0
+    chunks: int = 0
+    chunk_size: int = 0
+    worked_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchFigures:
+    """A batch (`dbproxy batch`), as its ledger in `database` tells.
+
+    `throttled`: seconds by reason; `retries`: by SQLSTATE; `rate`: rows seen in a second of work; `eta_s`: None if not
+    known; `started`, `ended`: seconds since 1970.
+    """
+
+    id: str
+    database: str
+    kind: str = "run"
+    table: str = ""
+    statement: str = ""
+    state: str = "interrupted"
+    done: BatchCounts = BatchCounts()
+    rate: float = 0.0
+    eta_s: float | None = None
+    waits_for: str = ""
+    reason: str = ""
+    throttled: Mapping[str, float] = field(default_factory=dict)
+    retries: Mapping[str, int] = field(default_factory=dict)
+    started: float | None = None
+    ended: float | None = None
+    host: str = ""
+    pid: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """From 0 to 1; the estimate may be less than there is."""
+        if self.state in ("done", "done with errors"):
+            return 1.0
+        return min(1.0, self.done.seen / self.done.estimate) if self.done.estimate else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFigures:
     """The whole process. `lists` has the rows of SHOW LISTS that are known."""
 
@@ -204,14 +337,22 @@ class ProxyFigures:
     features: Sequence[FeatureFigures] = ()
     query_stats: QueryStatsFigures | None = None  # None: statements are not counted
     traces: TraceFigures = TraceFigures()
+    limits: LimitFigures = LimitFigures()
+    cache: CacheFigures = CacheFigures()
+    batches: Sequence[BatchFigures] = ()
     lists: Mapping[str, int] = field(default_factory=dict)
     clients: Mapping[str, int] = field(default_factory=dict)  # by state
     servers: Mapping[str, int] = field(default_factory=dict)  # by state
     client_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
     server_disconnects: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
     login_failures: Mapping[str, int] = field(default_factory=dict)  # by reason, since start
+    tls_handshakes: Mapping[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # by side and outcome, since start
     log_lines: Mapping[str, int] = field(
         default_factory=dict
     )  # that were not written, by reason, since start
+    login_limits: Mapping[str, int] = field(default_factory=dict)  # logins refused since start, by the limit
     max_client_conn: int = 0
+    max_user_connections: int = 0
     uptime_s: float = 0.0

@@ -51,6 +51,15 @@ class Floods:
         self.summed += 1
         return False
 
+    def overflows(self, kind: Kind, now: float) -> bool:
+        """Whether a line of this kind would not be written now: then it is counted, and need not be made."""
+        flood = self.floods.get(kind)
+        if flood is None or not 0 < self.limit <= flood.lines or now - flood.begun >= 1.0:
+            return False
+        flood.more += 1
+        self.summed += 1
+        return True
+
     def take(self, now: float) -> list[tuple[Kind, int]]:
         """The kinds whose second is over, and how many lines were not written; each is told once."""
         for kind, flood in list(self.floods.items()):

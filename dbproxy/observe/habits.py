@@ -4,10 +4,12 @@ loop          the same read LOOP times in one transaction, one after the other's
 lone read     a read-write transaction that did nothing but read: a replica could have answered
 idle          a transaction that was open and asked nothing, by the statement ahead of that
 many texts    the statement comes with ever new literals, where parameters would do
+large result  more than LARGE rows of a query without LIMIT
 """
 
 LOOP = 20  # times in one transaction from which on it is a loop
 MANY_TEXTS = 1000
+LARGE = 10_000  # rows
 IDLE_US = 1_000_000  # that a transaction asked nothing: longer than an application thinks
 SAMPLED = 32  # every so many calls one text is looked at
 SAMPLES = 32  # of these, DIFFERENT must be texts of their own
@@ -25,6 +27,8 @@ class Habits:
         self.idle_us = 0
         self.longest_idle_us = 0
         self.texts = 0
+        self.large_results = 0
+        self.largest_result = 0
         self.sampled: set[int] = set()
         self.samples = 0
 
@@ -44,6 +48,12 @@ class Habits:
         if microseconds > self.longest_idle_us:
             self.longest_idle_us = microseconds
 
+    def note_large(self, rows: int) -> None:
+        """So many at once, and nothing in its text that keeps them from being more."""
+        self.large_results += 1
+        if rows > self.largest_result:
+            self.largest_result = rows
+
     def note_text(self, hashed: int) -> None:
         """One of SAMPLED texts, by its hash."""
         self.sampled.add(hashed)
@@ -61,5 +71,6 @@ class Habits:
             "lone_read": self.lone_reads > 0,
             "idle_in_transaction": self.longest_idle_us >= IDLE_US,
             "many_texts": self.texts > MANY_TEXTS,
+            "large_result": self.large_results > 0,
         }
         return [name for name, there in found.items() if there]

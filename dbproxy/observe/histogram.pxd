@@ -8,6 +8,13 @@ cdef long long LONGEST
 cpdef Py_ssize_t find_bucket(long long microseconds) noexcept
 
 
+cdef list MIDDLES
+
+
+@cython.locals(value=double, total=double, squares=double)
+cpdef double find_deviation(pairs) except -1
+
+
 @cython.final
 cdef class Histogram:
     cdef readonly Py_ssize_t first

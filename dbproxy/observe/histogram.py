@@ -9,6 +9,7 @@ durations that differ by less than a 32nd, and is told by its middle: an error o
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from math import sqrt
 
 ROW = 32  # buckets for a doubling
 FRACTION = 64  # durations below this are told exactly
@@ -41,6 +42,9 @@ def middle(index: int) -> float:
     octave = index // ROW - 1
     low = (index - octave * ROW) << octave
     return low + (1 << octave) / 2
+
+
+MIDDLES = [middle(index) for index in range(BUCKETS)]
 
 
 class Histogram:
@@ -94,6 +98,17 @@ class Histogram:
         return [
             (self.first + index, self.counts[index]) for index in range(self.size) if self.counts[index] != 0
         ]
+
+
+def find_deviation(pairs: Sequence[tuple[int, int]]) -> float:
+    """The standard deviation, in microseconds, as the buckets' middles tell it; 0 for nothing."""
+    calls, total, squares = 0, 0.0, 0.0
+    for index, count in pairs:
+        value = MIDDLES[index]
+        calls += count
+        total += value * count
+        squares += value * value * count
+    return sqrt(max(0.0, squares / calls - (total / calls) ** 2)) if calls else 0.0
 
 
 def find_quantiles(

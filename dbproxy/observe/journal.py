@@ -20,6 +20,7 @@ KINDS = {
     "primary found": "failover",
     "host is another server": "failover",
     "replica lags": "host",
+    "replica does not answer": "host",
     "replica has other settings": "host",
     "probe refused": "host",
     "statement goes to the primary from now on: replicas failed to answer it": "rescue",

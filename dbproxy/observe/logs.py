@@ -2,42 +2,32 @@
 
 An event is a short noun and verb with key-values: `log.info("client login", user=…, database=…)`. A module's logger is
 `structlog.get_logger(__name__)`: its package is the line's *area*, which may have a level of its own.
-Logging never raises into the caller: a line that cannot be written is dropped and counted in `Log.lost`.
+Logging never raises into the caller, nor waits: a line that cannot be written is dropped and counted in `Log.lost`.
 """
 
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Literal, TextIO
 
-import structlog
-
-from dbproxy.observe.floods import Floods, describe, kind_of
+from dbproxy.observe.floods import Floods, Kind, describe, kind_of
 from dbproxy.observe.journal import journal
 from dbproxy.observe.masking import mask_event
+from dbproxy.observe.printable import clean
+from dbproxy.observe.sink import Sink
 from dbproxy.observe.traceback import format_traceback
+from dbproxy.observe.without import without
+
+with without("rich", "greenlet"):  # 6 MiB and 60 ms, for what it does not do here: `format_traceback` does
+    import structlog
 
 Format = Literal["auto", "json", "console"]
 UNLIMITED = frozenset({"slow query"})  # which has a limit of its own
 FLOOD_LIMIT = 50  # lines a second
 _FIRST_KEYS = ("timestamp", "level", "event", "area")
 _current: "Log | None" = None
-
-
-class Sink:
-    """The one place that writes."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.lost = 0
-
-    def write(self, line: str) -> None:
-        try:
-            self.stream.write(line + "\n")
-            self.stream.flush()
-        except (OSError, ValueError):  # disk full, pipe or file closed, characters the stream cannot encode
-            self.lost += 1
 
 
 class Desk:
@@ -132,12 +122,32 @@ def configure(
     return log
 
 
+@contextmanager
+def written_to(stream: TextIO) -> Iterator[None]:
+    """Lines go there for a while: to what draws on the terminal, and has them above what it draws."""
+    if _current is None:
+        yield
+        return
+    sink = _current.sink
+    before = sink.stream, sink.pipe
+    sink.stream, sink.pipe = stream, None
+    try:
+        yield
+    finally:
+        sink.stream, sink.pipe = before
+
+
 def adjust(level: str, areas: Mapping[str, str], flood_limit: int) -> None:
     """Other settings, at run time; nothing if logging was not set up."""
     if _current is not None:
         _current.set_levels(level, areas)
         _current.floods.limit = flood_limit
         _let_through(_current)
+
+
+def is_flood(kind: Kind) -> bool:
+    """Whether a line of this kind (`kind_of`) is one too many. To be asked ahead of what is logged for each client."""
+    return _current is not None and _current.floods.overflows(kind, monotonic())
 
 
 def sweep(now: float) -> None:
@@ -184,9 +194,18 @@ def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 def _renderer(format: Format, stream: TextIO) -> Any:  # noqa: A002  # as above
     if format == "json" or (format == "auto" and not stream.isatty()):
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(
+    renderer = structlog.dev.ConsoleRenderer(
         colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
+    return lambda logger, method, event: renderer(logger, method, spell_controls(event))
+
+
+def spell_controls(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Without control characters: what clients call themselves must neither steer a terminal nor look like lines."""
+    return {
+        key: clean(value, "\n" if key == "exception" else "") if isinstance(value, str) else value
+        for key, value in event.items()
+    }
 
 
 def _take_over_logging(log: Log, last: Any) -> None:

@@ -1,15 +1,23 @@
 """Hides secrets in whatever is about to be logged. When in doubt it hides too much, never too little.
 
+What was looked at lately is kept: events say much the same again and again.
+
 By form: passwords, tokens and keys, e-mail addresses, card numbers. By place: what PostgreSQL's messages quote as a
 value (`invalid value for parameter "TimeZone": "…"`), and all that is under a key that names a secret.
+
+Who is not let in yet says what his name is, which is looked at, too: no rule may take more than a time in proportion to
+the text's length, whatever that is. So none has alternatives in a repetition that could match the same text.
 """
 
 import re
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
 _DEPTH = 6  # of nested values that are looked into
+_KEPT = 1024  # texts of each kind, up to SHORT characters
+_SHORT = 100
 
 _RULES = [
     # postgresql://user:secret@host: up to the last @ of this URL, as a careless secret may hold one itself
@@ -23,10 +31,16 @@ _RULES = [
         ),
         rf"\1{MASK}",
     ),
-    # CREATE ROLE … PASSWORD '…': all that follows, as where the string ends depends on the session
+    # CREATE ROLE … PASSWORD '…', perhaps behind a comment: all that follows, as the session says where the string ends
+    (
+        re.compile(r"(\bPASSWORD\s*)(?:(?:E|N|U&)?'|\$|/\*|--).*", re.IGNORECASE | re.DOTALL),
+        rf"\1{MASK}",
+    ),
+    # the same without quotes, or in those of a name: a mistake, and a secret all the same
     (
         re.compile(
-            r"(\bPASSWORD(?:\s|/\*.*?\*/|--[^\n]*\n)*)(?:(?:E|N|U&)?'|\$).*", re.IGNORECASE | re.DOTALL
+            r"(\b(?:ALTER|CREATE)\s+(?:ROLE|USER|GROUP)\s[^;]{0,200}?\sPASSWORD(?:\s+|(?=\")))(?!\s|NULL\b|\$\?|\*\*\*).+",
+            re.IGNORECASE | re.DOTALL,
         ),
         rf"\1{MASK}",
     ),
@@ -43,7 +57,7 @@ _RULES = [
     # Tokens that say what they are: JSON Web Tokens, Stripe's, GitHub's, GitLab's, Slack's, AWS's, Google's
     (
         re.compile(
-            r"\b(?:eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|[spr]k_(?:live|test)_\w{8,}|gh[pousr]_\w{16,}|github_pat_\w{16,}"
+            r"\b(?:eyJ[\w-]{8,1000}\.[\w-]+\.[\w-]*|[spr]k_(?:live|test)_\w{8,}|gh[pousr]_\w{16,}|github_pat_\w{16,}"
             r"|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{10,}|(?:AKIA|ASIA)[0-9A-Z]{16}|AIza[\w-]{30,})"
         ),
         MASK,
@@ -59,6 +73,7 @@ _CARD = range(13, 20)  # digits
 _SECRET_KEY = re.compile(
     r"password|passwd|passphrase|secret|token|verifier|credential|api_?key", re.IGNORECASE
 )
+_OURS = frozenset({"timestamp", "level", "area", "address"})  # what nobody else has a word in
 _NAMES = frozenset({"user", "database"})  # under these an e-mail address is a name
 _TRACE = frozenset({"traceparent", "trace_id"})  # hexadecimal digits, as sql.tags has seen to
 _WORDS = frozenset({"error", "reason", "message", "detail"})  # of PostgreSQL's, perhaps
@@ -67,19 +82,36 @@ _QUOTED_VALUE = re.compile(r"(:\s?)(?:\"[^\"]*\"?|«[^»]*»?|„[^“]*“?)")
 
 def mask(text: str) -> str:
     """`text` without the secrets that can be told by their form."""
-    return _EMAIL.sub(MASK, mask_name(text))
+    return _mask_again(text) if len(text) <= _SHORT else _mask(text)
 
 
 def mask_words(text: str) -> str:
     """The same of PostgreSQL's words, which quote values."""
-    return _QUOTED_VALUE.sub(rf"\1{MASK}", mask(text))
+    return _mask_words_again(text) if len(text) <= _SHORT else _mask_words(text)
 
 
 def mask_name(text: str) -> str:
     """The same of somebody's name, which may be an e-mail address."""
+    return _mask_name_again(text) if len(text) <= _SHORT else _mask_name(text)
+
+
+def _mask_words(text: str) -> str:
+    return _QUOTED_VALUE.sub(rf"\1{MASK}", mask(text))
+
+
+def _mask(text: str) -> str:
+    return _EMAIL.sub(MASK, mask_name(text))
+
+
+def _mask_name(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _DIGITS.sub(_mask_cards, text)
+
+
+_mask_again = lru_cache(_KEPT)(_mask)
+_mask_words_again = lru_cache(_KEPT)(_mask_words)
+_mask_name_again = lru_cache(_KEPT)(_mask_name)
 
 
 def is_card(digits: str) -> bool:
@@ -91,14 +123,29 @@ def is_card(digits: str) -> bool:
 
 
 def _mask_cards(found: re.Match[str]) -> str:
-    """A card's number may be written in groups, with others behind them."""
+    """A card's number may be written in groups, with others ahead of it and behind."""
     text = found[0]
-    groups = [(group.start(), group.end()) for group in _GROUPS.finditer(text)]
-    for first, (start, _) in enumerate(groups):
-        for _, end in reversed(groups[first:]):
-            if is_card(re.sub(r"\D", "", text[start:end])):
-                return text[:start] + MASK + _DIGITS.sub(_mask_cards, text[end:])
-    return text
+    groups = list(_GROUPS.finditer(text))
+    parts, kept, first = [], 0, 0
+    while first < len(groups):
+        after = _find_card(groups, first)
+        if after > first:
+            parts += [text[kept : groups[first].start()], MASK]
+            kept = groups[after - 1].end()
+        first = max(after, first + 1)
+    return "".join(parts) + text[kept:]
+
+
+def _find_card(groups: list[re.Match[str]], first: int) -> int:
+    """Behind the last group of the longest card's number that begins with the `first`; 0 if none does."""
+    digits, after = "", 0
+    for place in range(first, len(groups)):
+        digits += groups[place][0]
+        if len(digits) >= _CARD.stop:
+            break
+        if is_card(digits):
+            after = place + 1
+    return after
 
 
 def mask_value(value: Any, depth: int = _DEPTH) -> Any:
@@ -121,8 +168,15 @@ def mask_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     return {key: _mask_item(key, value, _DEPTH) for key, value in event.items()}
 
 
+@lru_cache(_KEPT)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def _mask_item(key: str, value: Any, depth: int) -> Any:
-    if _SECRET_KEY.search(key) and value and not isinstance(value, bool):
+    if key in _OURS and isinstance(value, str):
+        return value
+    if _names_secret(key) and value and not isinstance(value, bool):
         return MASK
     if isinstance(value, str) and key in _NAMES:
         return mask_name(value)

@@ -39,8 +39,13 @@ class Target:
     gzip: bool = False
     certificate: str = ""
 
+    @property
+    def place(self) -> str:
+        """The URL without its query, which may hold a key."""
+        return self.url.partition("?")[0]
+
     def __repr__(self) -> str:
-        return f"<Target {self.url}>"
+        return f"<Target {self.place}>"
 
 
 class Builds(Protocol):
@@ -128,13 +133,16 @@ class Exporter:
         spans = len(records) - left_out
         for pause in (*self.pauses, None):
             try:
-                rejected = min(spans, self.attempt(body))
+                rejected = max(0, min(spans, self.attempt(body)))
             except Refused as refusal:
                 self.tell_failure(str(refusal))
                 if not refusal.again or pause is None:
                     break
                 if self.stopping.wait(min(max(pause, refusal.pause), LONGEST_PAUSE)):
                     break
+            except Exception as error:  # no thread for its deadline, perhaps
+                self.log.error("internal error", exc_info=error)
+                break
             else:
                 self.outbox.counts[EXPORTED] += spans - rejected
                 self.outbox.counts[FAILED] += rejected
@@ -160,13 +168,13 @@ class Exporter:
     def tell_failure(self, reason: str) -> None:
         if not self.failing:
             self.failing = True
-            self.log.warning("spans not exported", endpoint=self.target.url, error=reason,
+            self.log.warning("spans not exported", endpoint=self.target.place, error=reason,
                              hint="It is tried again; what comes meanwhile is dropped and counted.")  # fmt: skip
 
     def tell_success(self) -> None:
         if self.failing:
             self.failing = False
-            self.log.info("spans exported again", endpoint=self.target.url)
+            self.log.info("spans exported again", endpoint=self.target.place)
 
 
 class Line:

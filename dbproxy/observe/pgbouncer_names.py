@@ -57,6 +57,8 @@ _DATABASES = [
     ("reserve_pool", "reserve_pool", "Further server connections for clients that wait long"),
     ("max_connections", "max_connections", "Most server connections of the database"),
     ("current_connections", "current_connections", "Server connections of the database"),
+    ("max_client_connections", "max_client_connections", "Most clients of the database"),
+    ("current_client_connections", "current_client_connections", "Clients of the database"),
     ("paused", "paused", "1 if the database is paused"),
     ("disabled", "disabled", "1 if the database is disabled"),
 ]
@@ -85,7 +87,9 @@ def pgbouncer_metrics(figures: ProxyFigures, version: str) -> Iterator[Metric]:
     for name in ("connections", "conn"):
         yield GaugeMetricFamily(f"pgbouncer_config_max_client_{name}", "Most client connections", limit)
     yield GaugeMetricFamily(
-        "pgbouncer_config_max_user_connections", "Most server connections of a user; 0: any", 0
+        "pgbouncer_config_max_user_connections",
+        "Most server connections of a user; 0: any",
+        figures.max_user_connections,
     )
     yield from _lists(figures)
     yield from _databases(figures.databases)

@@ -4,13 +4,14 @@ A window of five minutes is the minute that runs and the five before it, so neve
 how long it really is. All times are microseconds, in ints.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbproxy.observe.histogram import find_quantiles
+from dbproxy.observe.histogram import find_deviation, find_quantiles
 from dbproxy.observe.querystats import MINUTE, OTHER, ROLES, Entry, QueryStats
 from dbproxy.observe.sums import Sums
+from dbproxy.sql.access import KINDS
 
 ALWAYS = "reset"  # the window that begins at the last reset
 WINDOWS: dict[str, int | None] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, ALWAYS: None}
@@ -34,10 +35,11 @@ SORTS = {
     "bytes": "bytes_sent",
     "errors": "errors",
 }
+CHOICES: dict[str, Collection[str]] = {"window": WINDOWS, "sort": SORTS, "role": ROLES, "kind": KINDS}
 QUANTILES = ("p50_us", "p90_us", "p95_us", "p99_us", "p999_us")
 PARTS = ("wait_us", "wait_p95_us", "run_us", "run_p95_us", "stall_us", "stall_p95_us")
 COUNTS = ("calls", "rows", "bytes_sent", "errors", "lost")
-NUMBERS = (*COUNTS, "total_us", "mean_us", "min_us", "max_us", *QUANTILES, *PARTS)
+NUMBERS = (*COUNTS, "total_us", "mean_us", "stddev_us", "min_us", "max_us", *QUANTILES, *PARTS)
 WORDS = ("id", "database", "user", "role", "kind")
 COLUMNS = (*WORDS, *NUMBERS, "states", "patterns", "text")
 Row = dict[str, Any]  # by the names in COLUMNS
@@ -88,8 +90,8 @@ def ask(words: Mapping[str, str]) -> Question:
         raise BadQuestion(
             f"no such option: {min(unknown)}; one of {', '.join(Question.__dataclass_fields__)}"
         )
-    for name, known in (("window", WINDOWS), ("sort", SORTS)):
-        if values.get(name, min(known)) not in known:
+    for name, known in CHOICES.items():
+        if name in values and values[name] not in known:
             raise BadQuestion(f"{name} must be one of {', '.join(known)}")
     for name in ("limit", "min_calls"):
         if name in values:
@@ -164,7 +166,8 @@ def describe(entry: Entry | None, sums: Sums) -> Row:
 def count(sums: Sums) -> dict[str, int]:
     """The columns that are numbers."""
     least = max(0, sums.min_us)
-    quantiles = find_quantiles(sums.pairs("total"), SHARES, least, sums.max_us)
+    pairs = sums.pairs("total")
+    quantiles = find_quantiles(pairs, SHARES, least, sums.max_us)
     return {
         "calls": sums.calls,
         "rows": sums.rows,
@@ -173,6 +176,7 @@ def count(sums: Sums) -> dict[str, int]:
         "lost": sums.lost,
         "total_us": sums.total_us,
         "mean_us": sums.total_us // sums.calls if sums.calls else 0,
+        "stddev_us": round(find_deviation(pairs)),
         "min_us": least,
         "max_us": sums.max_us,
         **dict(zip(QUANTILES, map(round, quantiles), strict=True)),

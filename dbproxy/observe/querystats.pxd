@@ -19,7 +19,9 @@ cdef class Entry:
     cdef readonly str text
     cdef readonly str kind
     cdef readonly int access
+    cdef readonly bint unlimited
     cdef readonly object tables
+    cdef object shape
     cdef readonly Account account
     cdef readonly int role
     cdef readonly tuple key
@@ -34,6 +36,9 @@ cdef class Entry:
     cdef public bint evicted
     cdef public Py_ssize_t weight
 
+    cpdef lie_at_hand(self, Shape shape)
+    @cython.locals(shape=Shape)
+    cpdef leave(self)
     cpdef turn(self, long long minute)
     cpdef Py_ssize_t weigh(self)
 
@@ -44,7 +49,8 @@ cdef class QueryStats:
     cdef readonly Py_ssize_t memory_limit
     cdef readonly bint by_user
     cdef readonly bint track_utility
-    cdef readonly dict accounts
+    cdef readonly object accounts
+    cdef object numbers
     cdef readonly dict entries
     cdef readonly list ring
     cdef Py_ssize_t hand

@@ -6,13 +6,16 @@ that were not used for longest (by a clock hand, which needs no order) go into `
 totals stay true. A shape has its last entry at hand: the data path looks nothing up.
 """
 
+import re
 from collections import deque
+from itertools import count
 from sys import getsizeof
 from time import time
+from weakref import WeakValueDictionary, ref
 
 from dbproxy.observe.habits import Habits
 from dbproxy.observe.sums import Sums
-from dbproxy.sql.access import UTILITY
+from dbproxy.sql.access import READ, UTILITY
 from dbproxy.sql.identity import Shape
 
 MINUTE = 60.0
@@ -34,10 +37,12 @@ _NEITHER = (
     "SHOW",
     "RESET",
 )
+LIMITED = re.compile(r"\b(LIMIT|FETCH)\b", re.IGNORECASE)
 OTHER = "<other>"
 UNKNOWN_TEXT, EMPTY_TEXT = "(not known)", "(empty)"
 BASE_WEIGHT = 1400  # bytes of an entry without texts and histograms
 SUMS_WEIGHT = 700  # bytes of a histogram without its buckets
+BUCKET_WEIGHT = 10  # bytes: 8, and what the allocator loses where large ones come and go
 
 
 class Account:
@@ -68,7 +73,9 @@ class Entry:
         self.text = shape.text or (EMPTY_TEXT if shape.hash else UNKNOWN_TEXT)
         self.kind = shape.kind
         self.access = judge_access(shape)
+        self.unlimited = shape.kind == READ and not LIMITED.search(shape.text)
         self.tables = shape.relations | shape.targets
+        self.shape = ref(shape)  # which has this entry at hand
         self.account = account
         self.role = role
         self.key = key
@@ -82,6 +89,17 @@ class Entry:
         self.used = False  # again, since the hand came by
         self.evicted = False
         self.weight = 0
+
+    def lie_at_hand(self, shape: Shape) -> None:
+        self.shape = ref(shape)
+        shape.statistics = self
+
+    def leave(self) -> None:
+        """It is in the table no more, and nobody keeps it."""
+        self.evicted = True
+        shape = self.shape()
+        if shape is not None and shape.statistics is self:
+            shape.statistics = None
 
     def turn(self, minute: int) -> None:
         """The minute that has been counted into is over."""
@@ -99,7 +117,7 @@ class Entry:
         for sums in (self.running, self.since):
             for histogram in (sums.direct, sums.total, sums.run, sums.wait, sums.stall):
                 if histogram is not None:
-                    size += SUMS_WEIGHT + 8 * histogram.size
+                    size += SUMS_WEIGHT + BUCKET_WEIGHT * histogram.size
         return size + sum([getsizeof(packed) + 96 for _, packed in self.past])
 
 
@@ -146,7 +164,8 @@ class QueryStats:
         self.memory_limit = memory_limit
         self.by_user = by_user
         self.track_utility = track_utility
-        self.accounts: dict[tuple[str, str], Account] = {}
+        self.accounts: WeakValueDictionary[tuple[str, str], Account] = WeakValueDictionary()  # in use
+        self.numbers = count()  # of accounts
         self.entries: dict[tuple[int, int, int], Entry] = {}
         self.ring: list[Entry] = []  # all of them, as the hand goes around
         self.hand = 0
@@ -163,7 +182,7 @@ class QueryStats:
         key = (database, user if self.by_user else "")
         found = self.accounts.get(key)
         if found is None:
-            found = self.accounts[key] = Account(*key, len(self.accounts))
+            found = self.accounts[key] = Account(*key, next(self.numbers))
         return found
 
     # --- counting ---
@@ -189,7 +208,7 @@ class QueryStats:
             self.ring.append(entry)
         else:
             entry.used = True
-        shape.statistics = entry
+        entry.lie_at_hand(shape)
         return entry
 
     def record(
@@ -254,7 +273,7 @@ class QueryStats:
     def drop(self, entry: Entry) -> None:
         self.other.take(entry, self.minute - KEPT)
         del self.entries[entry.key]
-        entry.evicted = True
+        entry.leave()
         self.memory -= entry.weight
         self.evicted += 1
 
@@ -272,7 +291,7 @@ class QueryStats:
     def reset(self, now: float) -> None:
         """Count from nothing; what runs is counted when it ends."""
         for entry in self.ring:
-            entry.evicted = True
+            entry.leave()
         self.entries.clear()
         self.ring.clear()
         self.hand = self.memory = 0

@@ -51,6 +51,7 @@ class Record(NamedTuple):
     context: Context | None  # of the session
     shape: Shape | None
     database: str
+    user: str
     client: int
     arrived: float  # monotonic seconds
     microseconds: int

@@ -68,7 +68,7 @@ class SlowLog:
     ) -> None:
         """Log one query that was admitted; `more`: who, and the ids of the request."""
         sampled = {"sampled": stands_for} if stands_for > 1 else {}
-        self.logger.warning(
+        self.logger.info(
             "slow query",
             duration_ms=(wait_us + run_us) / 1000,
             wait_ms=wait_us / 1000,
@@ -94,7 +94,7 @@ class SlowLog:
         sample, limit = self.samples[database, user]
         count, longest = sample.turn(now, limit)
         if count:
-            self.logger.warning(
+            self.logger.info(
                 "slow queries not logged",
                 count=count,
                 limit_per_second=limit,

@@ -33,18 +33,26 @@ def write(folder: Path, snapshot: Snapshot) -> Path:
     head = {"version": VERSION, "at": snapshot.at, "window_s": snapshot.window_s}
     lines = [json.dumps(line, ensure_ascii=False) for line in (head, *snapshot.rows)]
     unfinished = path.with_suffix(".tmp")
-    unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    text = "\n".join(lines) + "\n"
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="replace")  # names may be no UTF-8
+        unfinished.replace(path)
+    except OSError:  # no room: what there is of it takes none, either
+        unfinished.unlink(missing_ok=True)
+        raise
     return path
 
 
 def read(path: Path) -> Snapshot:
     """ValueError if it is none."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    head = json.loads(lines[0]) if lines else {}
-    if head.get("version") != VERSION:
-        raise ValueError(f"{path} is no snapshot of version {VERSION}")
-    return Snapshot(head["at"], head["window_s"], [json.loads(line) for line in lines[1:]])
+    try:
+        head = json.loads(lines[0]) if lines else {}
+        if head["version"] == VERSION:
+            return Snapshot(head["at"], head["window_s"], [json.loads(line) for line in lines[1:]])
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} is no snapshot: {error}") from None
+    raise ValueError(f"{path} is no snapshot of version {VERSION}")
 
 
 def list_files(folder: Path) -> list[tuple[float, Path]]:

@@ -188,11 +188,6 @@ class Sums:
         return both.pairs()
 
 
-def count_calls(data: bytes) -> int:
-    """The calls of a packed minute."""
-    return int.from_bytes(data[:8], "little")
-
-
 def pack_pairs(pairs: list[tuple[int, int]]) -> bytes:
     return b"".join([_PAIR.pack(index, min(count, _MOST)) for index, count in pairs])
 

@@ -18,7 +18,7 @@ from dbproxy.pool.parameters import ROLES, Parameters, literal
 from dbproxy.pool.recall import RECALLED, Recall, read_recalled
 from dbproxy.sql import statement as sql
 from dbproxy.sql.settings import TRANSACTIONS
-from dbproxy.wire.extended import row_values
+from dbproxy.wire.reply import row_values
 
 MARK = (
     "dbproxy.listening"  # a setting of ours, given a new value ahead of a LISTEN: it is rolled back with it

@@ -15,6 +15,7 @@ class Borrower(Link):
     """Every method is called by the pool or by the server that is lent."""
 
     impatient = False  # told at once when no server can be reached
+    ours = False  # an errand: what it asks for is no client's request, and not counted
 
     def __init__(self) -> None:
         Link.__init__(self)
@@ -25,6 +26,10 @@ class Borrower(Link):
     def hears_by_hub(self) -> bool:
         """Whether notifications come to it by the hub, not by the server it is lent."""
         return False
+
+    def find_turn(self) -> tuple[str, int]:
+        """Where those who wait take turns: with whom it does, and how many turns those have."""
+        return "", 1
 
     def introduce(self) -> tuple[int, str]:
         """Its number in the log, and what it calls itself; 0 is an errand of our own."""
@@ -109,7 +114,7 @@ class Borrower(Link):
         return False
 
     def told(self, name: bytes, statement: Statement, columns: int) -> None:
-        """It knows now the columns of what was its statement by this name when it asked (wire.extended.columns_key)."""
+        """It knows now the columns of what was its statement by this name when it asked (wire.reply.columns_key)."""
 
     def told_unnamed(self, columns: int, full: int, renewed: bool) -> None:
         """The same of the unnamed one; `renewed`: the client does not, as it was prepared again unseen."""

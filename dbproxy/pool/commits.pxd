@@ -1,5 +1,5 @@
 cdef class Commits:
     cdef public bint asks
-    cdef public double since, lost_at, sampled_at
-    cdef public long long newest, base
+    cdef public double since, lost_at, sampled_at, known_for
+    cdef public long long newest, base, known
     cdef public int pending, epoch

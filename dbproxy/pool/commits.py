@@ -21,6 +21,8 @@ class Commits:
         self.pending = 0
         self.lost_at = 0.0
         self.sampled_at = 0.0
+        self.known = 0  # all that had been committed at `known_for` is at or ahead of it; 0: not known
+        self.known_for = 0.0
         self.epoch = 0
         self.base = 0
 
@@ -48,10 +50,12 @@ class Commits:
         if self.lost_at and self.sampled_at > self.lost_at:
             self.lost_at = 0.0
             self.newest = max(self.newest, position)
+        self.known, self.known_for = position, self.sampled_at
         self.sampled_at = now
 
     def reset(self, position: int) -> None:
         """Another timeline, on which the primary is at `position`."""
         self.epoch += 1
+        self.known = 0
         self.base = position
         self.newest = min(self.newest, position)

@@ -90,7 +90,7 @@ class Defaults:
     place: Place | None = None  # by the settings at hand
     snapshot: Snapshot | None = None
     address: str = ""  # of the server that it was taken of
-    fingerprint: str = ""  # since when nothing else can have been altered unseen
+    fingerprint: bytes = b""  # since when nothing else can have been altered unseen
     overrides: dict[str, str] = field(
         default_factory=dict
     )  # a replica's: for its connections' start-up packets

@@ -14,8 +14,9 @@ from dbproxy.pool.prepared import Statement
 from dbproxy.pool.request import Refusal
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
 from dbproxy.wire.due import Due
-from dbproxy.wire.extended import columns_key, length_at
+from dbproxy.wire.extended import length_at
 from dbproxy.wire.pipeline import FAKE
+from dbproxy.wire.reply import columns_key
 
 
 class Sent(Due):
@@ -27,7 +28,7 @@ class Sent(Due):
         """The server has carried it out."""
 
     def described(self, answer: Answer, columns: int, full: int) -> None:
-        """A statement's Describe is answered (wire.extended.columns_key)."""
+        """A statement's Describe is answered (wire.reply.columns_key)."""
 
     def dropped(self, answer: Answer, entry: int, first: bool) -> None:
         """The server has not carried it out; `first`: since it has failed itself. `entry`: its pipeline's."""

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from dbproxy.errors import FeatureNotSupported, ProxyError, ServerRefused
+from dbproxy.errors import FeatureNotSupported, ProtocolViolation, ProxyError, ServerRefused
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.login import refusal
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import new_request
-from dbproxy.pool.routines import QUERY, judge_routines, may_set
+from dbproxy.pool.routines import QUERY, judge_routines
 from dbproxy.pool.server import Server
 from dbproxy.wire import build
-from dbproxy.wire.extended import length_at, row_values
+from dbproxy.wire.extended import length_at
 from dbproxy.wire.framer import server_framer
+from dbproxy.wire.reply import row_values
 from dbproxy.wire.startup import parse_error_response
 
 GENERIC_SINCE = 16  # PostgreSQL's version that has EXPLAIN (GENERIC_PLAN)
@@ -26,6 +26,7 @@ class Errand(Borrower):
     """A `Borrower` that waits with a future."""
 
     impatient = True  # somebody's login waits: told at once when no server can be reached
+    ours = True
 
     def __init__(self, pool: Pool) -> None:
         Borrower.__init__(self)
@@ -84,16 +85,17 @@ class Errand(Borrower):
 
     async def read_routines(self, server: Server) -> None:
         rows = await self.ask(server, QUERY)
-        sources = [(_unhex(name), _unhex(source)) for name, source in rows]
-        self.pool.tenant.routines = await asyncio.to_thread(judge_routines, sources)
-        self.pool.tenant.sets_unseen = may_set(self.pool.tenant.routines)
-        self.pool.tenant.routines_read_at = monotonic()
+        try:
+            sources = [(_unhex(name), _unhex(source)) for name, source in rows]
+        except ValueError:
+            raise ProtocolViolation("the server's answer to what its functions do makes no sense") from None
+        self.pool.tenant.routines.renew(await asyncio.to_thread(judge_routines, sources), monotonic())
 
     async def ask(self, server: Server, sql: str) -> list[list[bytes]]:
         """Run one Query; its rows. ServerRefused if it fails."""
         self.answer = asyncio.get_running_loop().create_future()
         self.rows = []
-        server.dialogue.pipeline.expect(ord("Q"), new_request(monotonic()))
+        server.dialogue.pipeline.expect(ord("Q"))  # with no request: it is no client's, and not counted
         server.dialogue.statements.unnamed = None
         server.write(build.query(sql))
         await self.answer

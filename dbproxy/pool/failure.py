@@ -33,6 +33,7 @@ STALE = {
 ALTERED = frozenset({"0A000", "XX000", "42704"})
 # Classes of errors that may come behind the use of a sequence: of data and constraints, RAISE, deadlock, cancel.
 RAN = frozenset({"22", "23", "40", "57", "P0"})
+CANCELED = "57014"
 # What PostgreSQL says to a Bind whose statement has other columns than its client was told.
 CHANGED_ERROR = build.error_response_fields(
     {
@@ -97,7 +98,8 @@ def fail(answer: Answer, payload: bytes) -> bool:
     pipeline = answer.dialogue.pipeline
     traces = answer.dialogue.traces
     fields = parse_error_response(payload)
-    answer.tenant.stats.error_count += 1
+    if answer.loan.client is None or not answer.loan.client.ours:
+        answer.tenant.stats.error_count += 1
     traces.effects &= ~RECALLS  # there was nothing to recall, perhaps
     if fields.get("C", "")[:2] in RAN and not pipeline.is_ours():
         traces.sequences.advance()
@@ -117,6 +119,9 @@ def fail(answer: Answer, payload: bytes) -> bool:
     entry = pipeline.peek()
     if entry < 0:
         return answer.loan.client is None
+    overdue = answer.loan.find_overdue() if fields.get("C") == CANCELED and not entry & SKIP else None
+    if overdue is not None:
+        answer.instead = overdue.error
     if entry & KIND in b"QSF":
         return _fail_query(answer, entry, fields)
     return _fail_request(answer, entry, fields, payload)

@@ -10,7 +10,7 @@ from heapq import nlargest
 
 from dbproxy.observe.slowlog import show_statement
 from dbproxy.pool.pool import Pool
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import Request, find_oldest
 from dbproxy.pool.states import Member
 from dbproxy.wire.extended import statement_text
 
@@ -53,7 +53,12 @@ class Holder:
 
 def list_holders(pool: Pool, now: float, most: int | None = None) -> list[Holder]:
     """Who holds servers of this pool, the longest first; `most` of them at most."""
-    lent = [server for server in pool.active if server.loan.client is not None]
+    return list_longest(list(pool.active), now, most)
+
+
+def list_longest(servers: Iterable[Member], now: float, most: int | None = None) -> list[Holder]:
+    """The same of these servers, whosever they are."""
+    lent = [server for server in servers if server.loan.client is not None]
     held = nlargest(len(lent) if most is None else most, lent, key=lambda server: now - server.loan.since)
     return [_describe(server, now) for server in held]
 
@@ -71,7 +76,8 @@ def explain_wait(pool: Pool, holders: Iterable[Holder]) -> str:
     if pool.opening:
         used = f"{_count(size - pool.opening)} in use, {pool.opening} being opened"
     longest = "; ".join(holder.tell() for holder in holders)
-    return f"{whose}{used}" + (f"; held longest by {longest}" if longest else "")
+    limits = [quota.tell() for quota in pool.share.find_full()]
+    return "; ".join([f"{whose}{used}", *limits] + ([f"held longest by {longest}"] if longest else []))
 
 
 def _count(number: int) -> str:
@@ -117,8 +123,7 @@ def _name_state(server: Member) -> str:
 def find_request(server: Member) -> Request | None:
     """The request that a server carries out, or did last; None if that is not known, or not sent to its end."""
     pipeline, client = server.dialogue.pipeline, server.loan.client
-    due = (note for note in pipeline.notes[pipeline.head :] if isinstance(note, Request))
-    request = next(due, None)
+    request = find_oldest(pipeline)
     if request is not None or not pipeline.empty() or (client is not None and client.text_at_hand()):
         return request
     return pipeline.ended if isinstance(pipeline.ended, Request) else server.loan.request

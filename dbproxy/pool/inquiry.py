@@ -66,6 +66,8 @@ class Inquiry(Ours):
         if self.audit.effects & ADVANCES and LANGUAGE in fields.get("M", ""):
             forgo_sequences(answer.tenant, self.audit, fields)
         elif self.audit.effects & WRITES and fields.get("C") in SILENT:
+            if answer.loan.writes is not None:
+                answer.loan.writes.unplaced.lose(monotonic())
             misplace(answer.dialogue, answer.tenant, answer.loan.client, self.audit, fields)
         elif answer.dialogue.traces.tries >= TRIES:
             fail_unexpectedly(fields)

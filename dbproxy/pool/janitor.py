@@ -6,7 +6,7 @@ from itertools import islice, takewhile
 
 import structlog
 
-from dbproxy.errors import ProxyError, QueryWaitTimeout, TooManyWaiting
+from dbproxy.errors import ProxyError, QueryTimeout, QueryWaitTimeout, TooManyWaiting
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.holders import NAMED, explain_wait, list_holders
 from dbproxy.pool.pool import Pool
@@ -15,6 +15,9 @@ from dbproxy.pool.states import IDLE, TESTED
 log = structlog.get_logger(__name__)
 
 LISTED = 20  # clients that one log line names
+LONG_WAIT = 5.0  # seconds from which on the log says who holds what is waited for, where there is no reserve
+PINNED_WAIT = 1.0  # the same where servers are pinned: a reserve would be, too
+TOLD_INTERVAL = 30.0  # seconds between two such lines of one pool
 
 
 @contextmanager
@@ -26,9 +29,12 @@ def isolated(**whose: object) -> Iterator[None]:
         log.exception("internal error", task="janitor", **whose)
 
 
-def sweep(pool: Pool, now: float) -> None:
-    """Time out waiting clients, then idle, old and silent servers; open what is missing."""
-    for deadline in (refuse_late_waiters, refuse_newest_waiters, close_old_servers, check_quiet_servers):
+def sweep(pool: Pool, now: float, host: str = "") -> None:
+    """Time out waiting clients, then idle, old and silent servers; open what is missing. `host`: where it leads."""
+    for limit in (refuse_late_waiters, refuse_overdue_waiters, refuse_newest_waiters, tell_wait):
+        with isolated(database=pool.database, user=pool.user):
+            limit(pool, now, host)
+    for deadline in (close_old_servers, check_quiet_servers):
         with isolated(database=pool.database, user=pool.user):
             deadline(pool, now)
     with isolated(database=pool.database, user=pool.user):
@@ -44,33 +50,65 @@ def refuse(pool: Pool, client: Borrower, error: ProxyError) -> None:
         client.refuse(error)
 
 
-def account(pool: Pool, limit: str, clients: Sequence[Borrower], now: float) -> str:
-    """Why these are refused: who holds the servers that they wait for. Logged once for all of a sweep."""
-    if not clients:
+def account(pool: Pool, host: str, limit: str, waited: Sequence[Borrower], now: float) -> str:
+    """Why these are refused: who holds the servers that they wait for. Logged once for all clients of a sweep.
+
+    Errands of our own among them are no clients; nor are logins, which are logged each.
+    """
+    if not waited:
         return ""
     with isolated(database=pool.database, user=pool.user):
         holders = list_holders(pool, now, NAMED)
-        numbers = [client.introduce()[0] for client in clients[:LISTED]]
-        log.warning(
-            "clients waited in vain",
-            limit=limit,
-            database=pool.database,
-            user=pool.user,
-            host=pool.host.name if pool.host is not None else "",
-            refused=len(clients),
-            clients=[number for number in numbers if number],
-            waiting=len(pool.waiting),
-            holders=[holder.tell() for holder in holders],
-        )
+        if clients := [client for client in waited if not client.ours]:
+            pool.stats.limits[limit] += len(clients)
+            numbers = [client.introduce()[0] for client in clients[:LISTED]]
+            log.warning(
+                "clients waited in vain",
+                limit=limit,
+                database=pool.database,
+                user=pool.user,
+                host=host,
+                refused=len(clients),
+                clients=[number for number in numbers if number],
+                waiting=len(pool.waiting),
+                holders=[holder.tell() for holder in holders],
+            )
         return explain_wait(pool, holders)
     return ""  # a bug of ours costs no client its answer
 
 
-def refuse_late_waiters(pool: Pool, now: float) -> None:
+def tell_wait(pool: Pool, now: float, host: str) -> None:
+    """Say who holds the servers that somebody has waited for as long as would have the reserve opened."""
+    if not pool.waiting or now - pool.told_at < TOLD_INTERVAL:
+        return
+    longest = now - pool.waiting.oldest()
+    pinned = sum(1 for server in pool.active if server.dialogue.traces.pins)
+    patience = pool.settings.reserve_timeout or LONG_WAIT
+    if longest < (min(PINNED_WAIT, patience) if pinned else patience):
+        return
+    pool.told_at = now
+    holders = list_holders(pool, now, NAMED)
+    numbers = [client.introduce()[0] for client in islice(pool.waiting, LISTED)]
+    log.warning(
+        "clients wait for a server",
+        database=pool.database,
+        user=pool.user,
+        host=host,
+        waiting=len(pool.waiting),
+        longest=round(longest, 3),
+        clients=[number for number in numbers if number],
+        reserve=max(0, pool.size() - pool.settings.size),
+        pinned=pinned,
+        holders=[holder.tell() for holder in holders],
+        why=explain_wait(pool, ()),
+    )
+
+
+def refuse_late_waiters(pool: Pool, now: float, host: str) -> None:
     timeout = pool.settings.query_wait_timeout
     late = takewhile(lambda waiting: now - waiting[1] >= timeout > 0, pool.waiting.items())
     clients = [client for client, _ in late]
-    detail = account(pool, "query_wait_timeout", clients, now)
+    detail = account(pool, host, "query_wait_timeout", clients, now)
     for client in clients:
         refuse(
             pool,
@@ -81,11 +119,21 @@ def refuse_late_waiters(pool: Pool, now: float) -> None:
         )
 
 
-def refuse_newest_waiters(pool: Pool, now: float) -> None:
+def refuse_overdue_waiters(pool: Pool, now: float, host: str) -> None:
+    """The time that a query waits counts for `query_timeout`; an errand of our own is no query."""
+    timeout = pool.settings.query_timeout
+    late = takewhile(lambda waiting: now - waiting[1] >= timeout > 0, pool.waiting.items())
+    clients = [client for client, _ in late if client.introduce()[0]]
+    detail = account(pool, host, "query_timeout", clients, now)
+    for client in clients:
+        refuse(pool, client, QueryTimeout(timeout, detail=detail))
+
+
+def refuse_newest_waiters(pool: Pool, now: float, host: str) -> None:
     """Refuse the clients beyond `max_waiting`: who came first keeps its place."""
     most = pool.settings.max_waiting
     clients = list(islice(pool.waiting, most, None)) if most else []
-    detail = account(pool, "max_waiting", clients, now)
+    detail = account(pool, host, "max_waiting", clients, now)
     for client in clients:
         refuse(
             pool,
@@ -113,7 +161,7 @@ def close_old_servers(pool: Pool, now: float) -> None:
 
 def check_quiet_servers(pool: Pool, now: float) -> None:
     """Ask servers idle for `server_check_delay` for a sign of life; close those that owe one."""
-    delay = pool.settings.server_check_delay
+    delay = pool.settings.server_check_delay if pool.settings.server_check_query else 0.0
     patience = pool.settings.server_connect_timeout
     for server in list(pool.lists[TESTED]):
         if patience and now - max(server.upkeep.used_at, server.upkeep.checked_at) >= patience:

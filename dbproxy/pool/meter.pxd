@@ -9,8 +9,9 @@ from dbproxy.pool.request cimport Request
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.pipeline cimport Pipeline
+from dbproxy.wire.reply cimport read_rows
 
-cdef int LOOP, PRIMARY, READS, READS_ONLY, SAMPLED, WRITES
+cdef int LARGE, LOOP, PRIMARY, READS, READS_ONLY, SAMPLED, WRITES
 cdef double GAP
 
 
@@ -36,6 +37,7 @@ cdef class Meter:
 
     cpdef pass_chunk(self, Py_ssize_t size)
     cpdef skip(self, Py_ssize_t end)
+    cpdef disown(self, Py_ssize_t end)
     @cython.locals(execution=Execution, portal=Execution, rows="long long", end="long long")
     cpdef end(self, int kind, bytes chunk, Py_ssize_t at, double now)
     @cython.locals(shape=Shape, entry=Entry)
@@ -49,7 +51,3 @@ cdef class Meter:
     cdef Entry record(self, Shape shape, double arrived, double now, long long rows, long long bytes_sent, str state)
     @cython.locals(gap=double)
     cdef follow(self, Entry entry, double arrived)
-
-
-@cython.locals(index=Py_ssize_t, factor="long long", rows="long long", buffer="const unsigned char *")
-cpdef long long rows_of(bytes chunk, Py_ssize_t at) except -1

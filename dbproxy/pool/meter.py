@@ -9,7 +9,7 @@ and the time until then is the first one's. Bytes are the server's, from the end
 
 from typing import cast
 
-from dbproxy.observe.habits import LOOP, SAMPLED
+from dbproxy.observe.habits import LARGE, LOOP, SAMPLED
 from dbproxy.observe.querystats import PRIMARY, READS, READS_ONLY, REPLICA, WRITES, Account, Entry, QueryStats
 from dbproxy.observe.sums import LOST
 from dbproxy.pool.dialogue import Dialogue
@@ -22,9 +22,11 @@ from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire.due import Due
 from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.pipeline import KIND, SKIP
+from dbproxy.wire.reply import read_rows, read_sqlstate
 
 FOLLOWED = 100  # different reads of one transaction that are looked at for loops
 GAP = 1e-6  # seconds
+UNNOTED = Due()  # a message that is no statement's end: a Bind, say, that nothing executes
 
 
 class Meter:
@@ -57,11 +59,17 @@ class Meter:
         """An answer to a Query of ours ends there in the chunk."""
         self.counted = self.passed + end
 
+    def disown(self, end: int) -> None:
+        """An answer to an errand of ours ends there: neither its bytes nor its rows are a client's."""
+        self.counted = self.passed + end
+        self.rows = 0
+
     # --- ends ---
 
     def end(self, kind: int, chunk: bytes, at: int, now: float) -> None:
         """CommandComplete, EmptyQueryResponse or PortalSuspended: of an Execute that is over by that, or in a Query."""
-        rows = rows_of(chunk, at) if kind == ord("C") else 0
+        rows = max(read_rows(chunk, at), 0) if kind == ord("C") else 0
+        self.loan.use.rows += rows
         due = self.dialogue.pipeline.ended
         if not isinstance(due, Execution) or not due.arrived:
             self.rows += rows
@@ -107,7 +115,9 @@ class Meter:
             position = self.passed + end
             entry = self.record(shape, request.arrived, now, self.rows, position - self.counted, self.state)
             if entry is not None and entry.running.calls % SAMPLED == 0:
-                entry.habits.note_text(hash(text_of(request)))
+                text = text_of(request)
+                if text[:7].upper() != b"EXECUTE":  # whose values are parameters
+                    entry.habits.note_text(hash(text))
             self.state = None
             self.ended_at = now
         self.rows = 0
@@ -151,6 +161,8 @@ class Meter:
         if entry is None:
             return None
         self.table.record(entry, now, self.total, self.wait, self.stall, rows, bytes_sent, state)
+        if rows > LARGE and entry.unlimited:
+            entry.habits.note_large(rows)
         if self.reads is not None:
             self.follow(entry, arrived)
         self.last = entry
@@ -186,12 +198,12 @@ class Meter:
                 return first or note
             if isinstance(note, Execution):
                 return note
-            first = first or note
+            first = first or note or UNNOTED
         return first
 
     def fail(self, due: Due, payload: bytes, end: int, now: float) -> None:
         """The client gets an ErrorResponse for it, which ends there in the chunk."""
-        state = find_state(payload)
+        state = read_sqlstate(payload)
         if not isinstance(due, Request):
             self.count_failed(due, state, self.passed + end, now)
         elif due.shape is not None:
@@ -205,7 +217,7 @@ class Meter:
         if self.last is not None and self.reads is not None and due is None:
             self.last.habits.note_idle(int((now - self.ended_at) * 1e6))
         if due is not None and (isinstance(due, Execution | Request) and due.shape is not None):
-            self.count_failed(due, self.state or LOST, self.counted, now)
+            self.count_failed(due, self.state or LOST, self.passed, now)
         self.end_transaction(now)
         self.state = None
 
@@ -238,28 +250,12 @@ def make_meter(tenant: Tenant, dialogue: Dialogue, loan: Loan, *, replica: bool)
     return Meter(table, table.find_account(tenant.database, tenant.user), dialogue, loan, replica=replica)
 
 
-def rows_of(chunk: bytes, at: int) -> int:
-    """The number at the end of a CommandComplete's tag; 0 if there is none."""
-    buffer = chunk
-    index = at + length_at(chunk, at) - 2  # the last byte of the tag
-    rows, factor = 0, 1
-    while index > at + 4 and ord("0") <= buffer[index] <= ord("9"):
-        rows += (buffer[index] - ord("0")) * factor
-        factor *= 10
-        index -= 1
-    return rows
-
-
 def text_of(request: Request) -> bytes:
-    """The text of a Query, as far as it came with its first bytes."""
+    """The text of a Query, as far as it came with its first bytes; empty if the request has none."""
+    if request.at < 0:
+        return b""
     return cut(
         request.chunk,
         request.at + 5,
         min(request.at + length_at(request.chunk, request.at), len(request.chunk)),
     )
-
-
-def find_state(payload: bytes) -> str:
-    """The SQLSTATE of an ErrorResponse."""
-    fields = payload.split(b"\0")
-    return next((field[1:6].decode("ascii", "replace") for field in fields if field[:1] == b"C"), "XX000")

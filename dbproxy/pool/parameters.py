@@ -9,28 +9,35 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
+from dbproxy.pool.greeting import Greeting
+
 ROLES = ("session_authorization", "role")  # in the order in which they are set: the first resets the second
 _ROLE_WORDS = {"session_authorization": "SESSION AUTHORIZATION", "role": "ROLE"}
 
 BE_YOURSELF = "SET SESSION AUTHORIZATION DEFAULT; RESET ROLE"
 TIMEOUTS = ("statement_timeout", "transaction_timeout")
-_TIME = re.compile(r"\s*(\d+)\s*(us|ms|)\s*")
+_TIME = re.compile(r"([0-9]{1,9})(?:\s*(us|ms))?")
 
 
 def is_hasty(value: str) -> bool:
     """Whether a timeout, as PostgreSQL writes it, is under a second; 0 is none."""
-    found = _TIME.fullmatch(value)
+    found = _TIME.fullmatch(value.strip())
     return found is not None and 0 < int(found[1]) < (1_000_000 if found[2] == "us" else 1000)
 
 
 class Parameters:
-    """Settings by lower-case name. `reported`: the ParameterStatus values that they lead to, once a server said so."""
+    """Settings by lower-case name. `reported`: the ParameterStatus values that they lead to, once a server said so.
+
+    `size`: the characters that are kept of them, here and in the SQL that sets them.
+    """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = dict(values)
+        self.size = 2 * sum([len(name) + len(value) for name, value in self.values.items()])
         # What we send to such a server ahead of its next client could be cut off: it is not lent again.
         self.hasty = any(is_hasty(self.values.get(name, "0")) for name in TIMEOUTS)
         self.reported: dict[str, str] | None = None if values else {}
+        self.cache_key = b""  # of what they may change in an answer, once somebody has looked (cache.key)
         self.trace: Any = None  # which trace they name, once somebody has looked (observe.context)
         self.plain = {
             name: f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)"
@@ -106,6 +113,7 @@ class ParameterSets:
     """One object for equal settings, for as long as a client or a server has them."""
 
     def __init__(self) -> None:
+        self.greeting = Greeting()
         self.known: WeakValueDictionary[frozenset[tuple[str, str]], Parameters] = WeakValueDictionary()
 
     def find(self, values: Mapping[str, str]) -> Parameters:
@@ -116,6 +124,11 @@ class ParameterSets:
         if parameters is None:
             parameters = self.known[key] = Parameters(values)
         return parameters
+
+    def forget_cache_keys(self) -> None:
+        """Their sessions are of another database now."""
+        for parameters in self.known.values():
+            parameters.cache_key = b""
 
     def forget_reports(self) -> None:
         """Servers report other values than they did."""

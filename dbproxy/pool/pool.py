@@ -1,15 +1,17 @@
 """A pool: the server connections of one database and user, and the clients that wait for one.
 
-Servers are lent last in, first out, so that few stay warm; clients are served strictly first come, first served. The
-pool decides and keeps the lists; how connections come and go is in pool.supply. Deadlines are numbers: pool.janitor
-looks at them.
+Servers are lent last in, first out, so that few stay warm; clients are served strictly first come, first served, or in
+turns (pool.waiting). The pool decides and keeps the lists; how connections come and go is in pool.supply. Deadlines are
+numbers: pool.janitor looks at them.
 """
 
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from dbproxy.config.reset import EMPTY
 from dbproxy.pool.borrower import Borrower
+from dbproxy.pool.quota import Share
 from dbproxy.pool.states import ACTIVE, BEING_CANCELED, IDLE, TESTED, Member
 from dbproxy.pool.supply import Supply
 from dbproxy.pool.tenant import Tenant
@@ -26,8 +28,9 @@ class Pool(Supply):
         launch: Callable[["Pool"], object],
         cancel: Callable[[Any], object],
         host: Any = None,
+        share: Share | None = None,
     ) -> None:
-        Supply.__init__(self, tenant, launch, host)
+        Supply.__init__(self, tenant, launch, host, share)
         self.cancel = cancel
 
     # --- lending ---
@@ -35,7 +38,7 @@ class Pool(Supply):
     def checkout(self, client: Borrower, now: float) -> Any:
         """A server for this client now, or None: the client waits, and `serve` is called in its turn."""
         server: Any = self.idle.last
-        if server is not None and not self.paused and not self.waiting:
+        if server is not None and not self.paused and not self.waiting.any():
             claimed_by = server.trail.claimed_by
             if server.dialogue.settings is not client.settings or (
                 claimed_by is not None and claimed_by is not client
@@ -50,7 +53,7 @@ class Pool(Supply):
                 server.lend(client, now)
                 self.tenant.stats.wait(0)
                 return server
-        self.waiting[client] = now
+        self.waiting.add(client, now)
         self.open_more(now)
         return None
 
@@ -69,11 +72,14 @@ class Pool(Supply):
                 claimed = server  # the one that was used longest ago
             elif free is None or (server.dialogue.settings is client.settings is not free.dialogue.settings):
                 free = server
-        if free is None and self.size() < self.settings.size and now >= self.retry_at:
+        if free is None and self.may_grow() and now >= self.retry_at:
             return None
         found: Any = free if free is not None else claimed
         found.trail.claimed_by = None
         return found
+
+    def may_grow(self) -> bool:
+        return self.size() < self.settings.size and not self.share.find_full()
 
     def find_quiet(self) -> Any:
         """An idle server that has nothing to say: one that was lost while idle says so before it is lent."""
@@ -103,8 +109,8 @@ class Pool(Supply):
             server.close("paused" if self.paused else self.retired_for)
         elif now >= server.upkeep.expires_at:
             server.close("server_lifetime")
-        elif self.waiting:
-            client, since = self.waiting.popitem(last=False)
+        elif self.waiting.any():
+            client, since = self.waiting.take_next()
             if server.state != ACTIVE:
                 self.move(server, ACTIVE)
             server.lend(client, now)
@@ -137,6 +143,7 @@ class Pool(Supply):
 
     def check(self, server: Member, now: float) -> None:
         """See whether an idle server still answers."""
+        query = self.settings.server_check_query
         server.upkeep.checked_at = now
         self.move(server, TESTED)
-        server.run_ours("")
+        server.run_ours("" if query == EMPTY else query)

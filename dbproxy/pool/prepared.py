@@ -16,6 +16,7 @@ a client's Parse is sent, as a *twin*, which stays the client's own until it has
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count
 
 from dbproxy.pool.scopes import Scope, Scopes
@@ -36,7 +37,7 @@ _serials = count(1)
 class Statement:
     """A body, and the name it has on servers at present. `parsed`: a server has accepted it once.
 
-    `columns`: what servers describe under this name (`wire.extended.columns_key`), of a portal; `full`: with the types
+    `columns`: what servers describe under this name (`wire.reply.columns_key`), of a portal; `full`: with the types
     of parameters; 0 if nobody was told. `shape`: of its text; `effects`: what it may do to its session. `scope`: what
     else was read as it was parsed. `shared`: other clients may have it. `twin`: the shared one that this may turn out
     to be.
@@ -83,6 +84,7 @@ class Statements:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.everywhere: Callable[[], object] = self.forget  # what DDL has forgotten: those of others, too
         self.by_body: OrderedDict[bytes, Statement] = OrderedDict()
 
     def __len__(self) -> int:

@@ -1,5 +1,7 @@
 cimport cython
 
+from dbproxy.cache.commit cimport Unplaced
+from dbproxy.cache.writes cimport Writes
 from dbproxy.net.direct cimport monotonic
 from dbproxy.pool.answer cimport Answer
 from dbproxy.pool.backend cimport Backend
@@ -13,12 +15,13 @@ from dbproxy.pool.request cimport Request
 from dbproxy.pool.states cimport Member
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.pool.tenant cimport Tenant
-from dbproxy.wire.extended cimport check_reply, cut, length_at
+from dbproxy.wire.extended cimport cut, length_at
 from dbproxy.wire.framer cimport Framer
 from dbproxy.wire.pipeline cimport Pipeline
+from dbproxy.wire.reply cimport check_reply
 from dbproxy.wire.splice cimport Splice
 
-cdef int ANSWERED, KEPT, OVER, SKIP, UNDER_WAY
+cdef int ANSWERED, KEPT, OVER, SKIP, UNDER_WAY, WRITES
 
 
 cpdef bint may_advance(int first, int second, int third)
@@ -59,13 +62,20 @@ cdef class Relay:
     @cython.locals(client=Borrower)
     cdef fail(self, bytes chunk, Py_ssize_t at, bint over)
     cdef notify(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(loan=Loan, client=Borrower, tenant=Tenant, total=double, arrived=double, wait=double, microseconds="long long")
+    cdef conclude(self, Py_ssize_t at)
+    @cython.locals(loan=Loan, client=Borrower, tenant=Tenant, total=double, arrived=double, wait=double, microseconds="long long", idle=bint)
     cdef answered(self, Request request, Py_ssize_t at, double now)
+    @cython.locals(idle=bint)
+    cdef acknowledge(self, Writes writes)
+    cdef bint will_ask(self) except -1
+    cpdef lose_place(self, Unplaced unplaced)
+    cdef end_writes(self)
+    cdef end_fill(self, Py_ssize_t at, double now)
     cdef count(self, int kind, bytes chunk, Py_ssize_t at)
     cpdef lose(self)
     cdef bytes describe(self, bytes chunk, Py_ssize_t at, bint skip, bytes ahead)
     cdef bint report(self, bytes chunk, Py_ssize_t at, bint skip) except -1
-    @cython.locals(first=int)
+    @cython.locals(first=int, second=int, third=int)
     cdef watch(self, bytes chunk, Py_ssize_t at, bint skip)
     cdef watch_discard(self, bytes chunk, Py_ssize_t at, bint skip)
     cdef bytes payload(self, bytes chunk, Py_ssize_t at)

@@ -4,6 +4,8 @@ Replies are forwarded in the chunks in which they came. A chunk is cut only wher
 (wire.pipeline). ReadyForQuery with nothing more due ends the loan: `feed` says so, and the server acts upon it.
 """
 
+from dbproxy.cache.commit import Unplaced
+from dbproxy.cache.writes import Writes
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.answer import ANSWERED, KEPT, OVER, UNDER_WAY, Answer
 from dbproxy.pool.backend import Backend
@@ -19,10 +21,11 @@ from dbproxy.pool.pool import Pool
 from dbproxy.pool.preparation import forget_all
 from dbproxy.pool.request import Request
 from dbproxy.pool.states import Member
-from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS
-from dbproxy.wire.extended import check_reply, columns_key, cut, length_at
+from dbproxy.sql.statement import DISCARDED, FORGOT, RESETS, WRITES
+from dbproxy.wire.extended import cut, length_at
 from dbproxy.wire.framer import server_framer
 from dbproxy.wire.pipeline import SKIP
+from dbproxy.wire.reply import check_reply, columns_key
 from dbproxy.wire.splice import Splice
 from dbproxy.wire.startup import parse_parameter_status
 
@@ -118,6 +121,8 @@ class Relay:
             client = self.loan.client
             if client is not None:
                 self.stats.bytes_sent += len(data)
+                if self.loan.fill is not None:
+                    self.loan.fill.hear(data)
                 client.reply(data)
 
     def place(self, at: int, skip: bool, ahead: bytes | None) -> None:
@@ -198,8 +203,7 @@ class Relay:
             self.end_ours(at)
         else:
             self.answer.forwarded = False
-            if isinstance(pipeline.ended, Request):
-                self.answered(pipeline.ended, at, self.now)
+            self.conclude(at)
             if client is not None and client.routed and not pipeline.empty():
                 self.forward(at + 6)
                 self.answer.sent = False
@@ -210,6 +214,8 @@ class Relay:
     def end_ours(self, at: int) -> None:
         """A Query of our own is over. What comes next may begin with a row, which has no mark."""
         pipeline = self.dialogue.pipeline
+        if self.loan.writes is not None:
+            self.end_writes()
         if self.meter is not None:
             self.meter.skip(at + 6)
         self.splice.skip(at, at + 6)
@@ -265,6 +271,17 @@ class Relay:
             ahead = pipeline.take_fakes() if pipeline.fakes else None
             self.place(at, pipeline.is_ours(), ahead)
 
+    def conclude(self, at: int) -> None:
+        """The ReadyForQuery at `at` ends a client's request, or what an errand has asked."""
+        if self.loan.writes is not None:
+            self.acknowledge(self.loan.writes)
+            self.end_writes()
+        ended = self.dialogue.pipeline.ended
+        if isinstance(ended, Request):
+            self.answered(ended, at, self.now)
+        elif self.meter is not None:
+            self.meter.disown(at + 6)
+
     def answered(self, request: Request, at: int, now: float) -> None:
         """A client's request is over, by the ReadyForQuery at `at`: count and time it."""
         if self.meter is not None:
@@ -281,14 +298,52 @@ class Relay:
             self.stats.slow_query_count += 1
             if client is not None:
                 client.slow(request, wait, total - wait)
+        if loan.fill is not None:
+            self.end_fill(at, now)
         loan.answered_at = now
-        if self.dialogue.status == ord("I"):
+        idle = self.dialogue.status == ord("I")
+        if request.executes:
+            loan.use.end_request(idle)
+        if idle:
             self.stats.xact(int((now - loan.xact_start) * 1e6))
             loan.xact_start = now
         tenant = self.pool.tenant
         if client is not None and (tenant.gates or tenant.listeners):
             client.request_over(request, microseconds, self.failed)
         self.failed = False
+
+    # --- what is known of each table ---
+
+    def acknowledge(self, writes: Writes) -> None:
+        """The client hears that a request is over, and so of what it has committed; where that is may be asked."""
+        idle = self.dialogue.status == ord("I")
+        if idle and not self.answer.retrying:
+            writes.acknowledge()
+        if writes.unplaced.commits and not (idle and self.dialogue.pipeline.empty() and self.will_ask()):
+            self.lose_place(writes.unplaced)
+
+    def will_ask(self) -> bool:
+        """Whether the server is asked where its WAL ends once nothing is due (pool.audit)."""
+        return (self.dialogue.traces.effects & WRITES) != 0
+
+    def lose_place(self, unplaced: Unplaced) -> None:
+        """Nobody will be told where these commits are, or not soon."""
+        now = monotonic()
+        unplaced.lose(now)
+        if self.will_ask():
+            self.pool.tenant.commits.lost_at = now
+
+    def end_writes(self) -> None:
+        """What was written is over, if no transaction is open, and nothing is due that could write more."""
+        over = self.dialogue.status == ord("I") and self.dialogue.pipeline.empty()
+        if over and not self.answer.retrying:
+            self.loan.writes.end()  # type: ignore[union-attr]  # there are some
+
+    def end_fill(self, at: int, now: float) -> None:
+        """The answer that is listened to ends with the ReadyForQuery at `at`."""
+        self.forward(at + 6)
+        fill, self.loan.fill = self.loan.fill, None
+        fill.end(now - self.loan.answered_at, now)  # type: ignore[union-attr]  # there is one
 
     # --- what statements cost ---
 
@@ -326,13 +381,13 @@ class Relay:
         if pipeline.halves or self.pool.host is not None:
             skip = skip or hides(self.dialogue, payload)
         name, value = parse_parameter_status(payload)
-        self.backend.parameters[name] = value
+        self.backend.note(name, value)
         client = self.loan.client
         if name == STANDBY:
             return skip
         if client is None:
             if self.dialogue.settings is NOTHING:
-                self.pool.welcome[name] = value
+                self.pool.welcome = {**self.pool.welcome, name: value}  # as it is replaced: pool.greeting
             return skip
         client.news.note(name, value, told=not skip)
         if not self.dialogue.traces.local and not pipeline.is_ours():
@@ -343,15 +398,21 @@ class Relay:
     def watch(self, chunk: bytes, at: int, skip: bool) -> None:
         """CommandComplete: some commands change what we hold to be true of the server."""
         self.dialogue.ran = True
-        first = chunk[at + 5]
-        if first == ord("S"):
-            return  # SELECT
-        if not skip and may_advance(first, chunk[at + 6], chunk[at + 7]):
-            self.dialogue.traces.sequences.advance()
-        if first == ord("R") and chunk[at + 6] == ord("O"):
+        first, second, third = chunk[at + 5], chunk[at + 6], chunk[at + 7]
+        if not skip:
+            self.loan.use.done += 1
+        if first == ord("S") and second != ord("T"):
+            return  # SELECT; not START TRANSACTION
+        if not skip:
+            self.loan.use.read_tag(first, second, third, length_at(chunk, at))
+            if may_advance(first, second, third):
+                self.dialogue.traces.sequences.advance()
+        if first == ord("R") and second == ord("O"):
             self.dialogue.failed = True  # ROLLBACK, or what comes near it
             self.end_transaction(chunk, at)
-        elif first == ord("C") and chunk[at + 6] == ord("O") and chunk[at + 7] == ord("M"):
+        elif first == ord("C") and second == ord("O") and third == ord("M"):
+            if self.loan.writes is not None and not skip:
+                self.loan.writes.acknowledge()
             self.end_transaction(chunk, at)
         elif first == ord("D"):
             self.watch_discard(chunk, at, skip)

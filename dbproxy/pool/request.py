@@ -2,6 +2,7 @@
 
 from dbproxy.sql.identity import Shape
 from dbproxy.wire.due import Due
+from dbproxy.wire.pipeline import Pipeline
 
 NO_TEXT = -1  # `at`: the text is a Parse's body, or there is none
 
@@ -40,6 +41,12 @@ class Request(Due):
     def note_text(self, chunk: bytes, at: int) -> None:
         self.chunk = chunk
         self.at = at
+
+
+def find_oldest(pipeline: Pipeline) -> Request | None:
+    """The oldest request that is not answered, of those that have come to their end."""
+    due = (note for note in pipeline.notes[pipeline.head :] if isinstance(note, Request))
+    return next(due, None)
 
 
 def new_request(arrived: float) -> Request:

@@ -12,6 +12,7 @@ from dbproxy.sql.statement import RESETS, SETS, SETS_UNKNOWN, Statement
 Effects = tuple[int, frozenset[str]]  # what a call may do (sql.statement), and which settings it names
 
 REFRESH = 60.0  # seconds after which they are read again
+MOST = 1024  # names of what was defined through this proxy
 QUERY = """
 SELECT pg_catalog.encode(pg_catalog.convert_to(p.proname, 'UTF8'), 'hex'),
        pg_catalog.encode(pg_catalog.convert_to(
@@ -19,6 +20,36 @@ SELECT pg_catalog.encode(pg_catalog.convert_to(p.proname, 'UTF8'), 'hex'),
   FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
  WHERE l.lanname NOT IN ('internal', 'c') AND p.pronamespace <> 'pg_catalog'::pg_catalog.regnamespace
 """
+
+
+class Routines:
+    """Those of one database that do anything, by name.
+
+    What was read is as old as its snapshot: a function that was defined through this proxy meanwhile, or in a
+    transaction that has not ended, is not in it. So what was defined here counts beside it for good.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, Effects] = {}
+        self.defined: dict[str, Effects] = {}
+        self.read_at = 0.0
+        self.sets_unseen = False  # some of them set settings: a trigger or a view may call them
+
+    def define(self, statement: Statement) -> None:
+        """A CREATE FUNCTION is sent."""
+        for name, effects in defined(statement, self.known).items():
+            self.known[name] = self.defined[name] = effects
+        while len(self.defined) > MOST:
+            del self.defined[next(iter(self.defined))]
+        self.sets_unseen = may_set(self.known)
+
+    def renew(self, found: Mapping[str, Effects], now: float) -> None:
+        """They have been read (`judge_routines`)."""
+        self.known = dict(found)
+        for name, effects in self.defined.items():
+            self.known[name] = join(self.known.get(name, NONE), effects)
+        self.sets_unseen = may_set(self.known)
+        self.read_at = now
 
 
 def judge_routines(sources: Iterable[tuple[str, str]]) -> dict[str, Effects]:
@@ -33,7 +64,7 @@ def judge_routines(sources: Iterable[tuple[str, str]]) -> dict[str, Effects]:
 
 
 def may_set(routines: Mapping[str, Effects]) -> bool:
-    """Whether a trigger or a view could set settings unseen: some function of the database does."""
+    """Whether some function of the database sets settings."""
     return any(effects & (SETS | SETS_UNKNOWN | RESETS) for effects, _ in routines.values())
 
 

@@ -9,7 +9,6 @@ A server that prepares a statement later is given the settings of its Parse for 
 import json
 from collections.abc import Mapping
 from itertools import count
-from typing import Self
 from weakref import WeakValueDictionary
 
 from dbproxy.pool.parameters import literal
@@ -24,6 +23,7 @@ READ = frozenset(
         "lc_monetary", "bytea_output", "extra_float_digits", "default_text_search_config", "quote_all_identifiers",
     )
 )  # fmt: skip
+CONCERNED = PATH | READ
 _KEPT = "dbproxy.kept_"  # settings that hold a value while another is in its place
 
 Values = tuple[tuple[str, str], ...]
@@ -78,8 +78,9 @@ class Scope:
             wanted.update({**dict.fromkeys(sorted(READ)), **dict(self.read)})
         if self.path is not None and self.path != current.path:
             path = dict(self.path)
-            same = current.path is not None and dict(current.path).get("session_authorization")
-            if same == path.get("session_authorization"):
+            # A path that is not known was changed by SET ROLE far more often than by SET SESSION AUTHORIZATION.
+            now = path if current.path is None else dict(current.path)
+            if now.get("session_authorization") == path.get("session_authorization"):
                 wanted["role"] = path.get("role", "none")
             wanted["search_path"] = path.get("search_path")
         if not wanted:
@@ -117,16 +118,21 @@ class Scopes:
         self.full = full
         self.plain = plain
 
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> Self:
+    @staticmethod
+    def of(values: Mapping[str, str]) -> "Scopes":
         """Of a session with these settings."""
+        if values.keys().isdisjoint(CONCERNED):
+            return _UNSET
         counts = PATH if "$user" in values.get("search_path", "$user") else {"search_path"}
         path = tuple(sorted((name, value) for name, value in values.items() if name in counts))
         read = tuple(sorted((name, value) for name, value in values.items() if name in READ))
-        return cls(_find(path, read, reads=True), _find(path, (), reads=False))
+        return Scopes(_find(path, read, reads=True), _find(path, (), reads=False))
 
     def without(self, path: bool, read: bool) -> "Scopes":
         """Those of a transaction that has changed the path, or what constants are read by, or both."""
         plain = Scope(None, (), reads=False) if path else self.plain
         full = Scope(None if path else self.full.path, None if read else self.full.read, reads=True)
         return Scopes(full, plain)
+
+
+_UNSET = Scopes(_find((), (), reads=True), _find((), (), reads=False))  # of most sessions

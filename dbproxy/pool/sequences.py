@@ -7,7 +7,7 @@ class Sequences:
     def __init__(self) -> None:
         self.advanced = False
         self.known = False  # the session may know what sequences gave out
-        self.foreign = False  # it may have been to others, as nobody has recalled it yet
+        self.foreign = False  # or to others, or it is not what its client used last: nobody has recalled yet
 
     def begin_loan(self) -> None:
         self.advanced = self.foreign = False

@@ -7,6 +7,7 @@ import asyncio
 
 import structlog
 
+from dbproxy.cache.writes import Writes
 from dbproxy.errors import ProtocolViolation, ProxyError, ServerLost, SessionLost
 from dbproxy.net.direct import monotonic
 from dbproxy.net.link import PARTNER_FULL
@@ -106,6 +107,19 @@ class Server(Member):
 
     # --- lending ---
 
+    def watch(self) -> None:
+        """See what it writes from now on, where answers are kept; a replica writes nothing."""
+        fence = self.pool.tenant.fence
+        if self.loan.writes is not None:
+            self.loan.writes.lose(monotonic(), self.backend.pid)  # to another database's, until now
+        if fence is None or self.pool.host is not None:
+            self.loan.writes = None
+            return
+        writes = self.loan.writes = Writes(fence)
+        dialogue = self.dialogue
+        if dialogue.status != ord("I") or not dialogue.pipeline.empty():
+            writes.note_unseen()
+
     def lend(self, client: Borrower, now: float) -> None:
         changed = self.trail.follow(client, self.loan.answered_at)
         self.loan.begin(client, changed, now)
@@ -115,17 +129,23 @@ class Server(Member):
     def adopt(self, settings: Parameters) -> bytes:
         """What to send ahead of a client's first request, so that the server has the client's settings."""
         dialogue = self.dialogue
-        difference = settings.difference(dialogue.settings)
-        if dialogue.traces.has_unlisted_settings and self.loan.changed:
-            difference = "; ".join([BE_YOURSELF, "RESET ALL", *settings.steps(NOTHING)])
-            dialogue.traces.has_unlisted_settings = False
-        dialogue.settings = settings
+        difference = self.take_settings(settings, clean=self.loan.changed or self.loan.fill is not None)
         if not difference:
             return b""
         self.pool.stats.replay_count += 1
         dialogue.pipeline.skip(ord("Q"), ADOPT)
         dialogue.statements.unnamed = None  # every Query ends the unnamed statement
         return build.query(difference)
+
+    def take_settings(self, settings: Parameters, clean: bool) -> str:
+        """The SQL that gives it these settings; `clean`: and takes away what was set unseen."""
+        dialogue = self.dialogue
+        difference = settings.difference(dialogue.settings)
+        if clean and dialogue.traces.has_unlisted_settings:
+            difference = "; ".join([BE_YOURSELF, "RESET ALL", *settings.steps(NOTHING)])
+            dialogue.traces.has_unlisted_settings = False
+        dialogue.settings = settings
+        return difference
 
     def cancel(self) -> bool:
         """Whether the client's request can be cancelled now; if not, it is once what is ours is out of the way."""
@@ -149,9 +169,7 @@ class Server(Member):
         self.loan.end()
         self.free(PARTNER_FULL)
         if half_sent or self.relay.framer.left or self.relay.answer.retrying or not self.dialogue.only_ours():
-            self.pool.cancel(self)
-            self.transport.abort()  # type: ignore[union-attr]  # a goodbye would be taken for the rest of a message
-            self.close("client left with a request open")
+            self.desert("client left with a request open")
         elif self.dialogue.pipeline.ignoring or self.relay.answer.forwarded:
             self.close("client left before Sync")  # a Sync of ours would commit what the client did not
         elif self.dialogue.traces.is_not_reusable():
@@ -161,6 +179,14 @@ class Server(Member):
             self.pool.move(self, TESTED)
             self.run_ours(*self.pool.cleaning(self) or [""])
             self.dialogue.clear()
+
+    def desert(self, reason: str) -> None:
+        """Nobody wants what is still to be answered: it is cancelled, and the connection closed."""
+        self.loan.end()
+        self.free(PARTNER_FULL)
+        self.pool.cancel(self)
+        self.transport.abort()  # type: ignore[union-attr]  # a goodbye would be taken for the rest of a message
+        self.close(reason)
 
     # --- SQL of ours ---
 
@@ -197,6 +223,9 @@ class Server(Member):
 
     def conclude(self, audit: Audit) -> None:
         self.relay.framer.pass_rows()
+        answer = audit.answer
+        if self.loan.writes is not None and answer is not None and answer.position is not None:
+            self.loan.writes.unplaced.place(answer.position)
         next_one = conclude(self.dialogue, self.pool.tenant, self.loan.client, audit)
         if self.dialogue.traces.asked:
             self.relay.framer.look_at_rows()
@@ -211,6 +240,8 @@ class Server(Member):
             return
         self.closed = True
         client = self.loan.end()
+        if self.loan.writes is not None:
+            self.loan.writes.lose(monotonic(), self.backend.pid)
         mailbox = self.backend.mailbox
         if mailbox is not None:
             mailbox.put_nowait(None)

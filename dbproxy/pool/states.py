@@ -30,6 +30,8 @@ ids = count(1)
 LOGIN, IDLE, ACTIVE, TESTED, BEING_CANCELED, CLOSED = range(6)
 NAMES = ("new", "idle", "active", "tested", "being_canceled", "closed")
 
+YIELDS = "its place goes to another pool"  # a reason to be condemned that may be taken back (pool.sharing)
+
 MOVES: dict[int, frozenset[int]] = {
     LOGIN: frozenset({IDLE, ACTIVE, CLOSED}),
     IDLE: frozenset({ACTIVE, TESTED, CLOSED}),
@@ -69,8 +71,14 @@ class Member(Link):
         self.trail = Trail()
 
     def condemn(self, reason: str) -> None:
-        """Have it closed once it is free; the log says the first reason."""
-        self.upkeep.condemned = self.upkeep.condemned or reason
+        """Have it closed once it is free; the log says the first reason that is not taken back."""
+        if not self.upkeep.condemned or self.upkeep.condemned == YIELDS:
+            self.upkeep.condemned = reason
+
+    def pardon(self) -> None:
+        """It need not yield its place any more."""
+        if self.upkeep.condemned == YIELDS:
+            self.upkeep.condemned = ""
 
     def lend(self, client: Borrower, now: float) -> None:
         raise NotImplementedError

@@ -29,6 +29,7 @@ cdef class PoolStats:
     cdef readonly object pin_counts
     cdef readonly object refused_pin_counts
     cdef readonly object refusals
+    cdef readonly object limits
     cdef readonly long long[45] query_buckets
     cdef readonly long long[45] xact_buckets
     cdef readonly long long[45] wait_buckets

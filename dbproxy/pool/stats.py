@@ -49,6 +49,7 @@ class PoolStats:
         self.pin_counts: Counter[str] = Counter()  # how often a pin began, by reason
         self.refused_pin_counts: Counter[str] = Counter()  # by reason
         self.refusals: Counter[str] = Counter()  # requests that failed without a server, by SQLSTATE
+        self.limits: Counter[str] = Counter()  # how often each limit or timeout struck, by its name
         self.query_buckets = NONE.copy()
         self.xact_buckets = NONE.copy()
         self.wait_buckets = NONE.copy()

@@ -4,7 +4,6 @@
 waits for what cannot be.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -12,13 +11,15 @@ from typing import Any
 import structlog
 
 from dbproxy.config import PoolSettings
-from dbproxy.errors import ProxyError, ServerRefused
+from dbproxy.errors import LoginRefused, ProxyError, ServerRefused
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.defaults import Defaults
 from dbproxy.pool.demand import backoff, wanted
+from dbproxy.pool.quota import Share
 from dbproxy.pool.states import ACTIVE, CLOSED, IDLE, LOGIN, MOVES, NAMES, Member, Members
 from dbproxy.pool.stats import PoolStats
 from dbproxy.pool.tenant import Tenant
+from dbproxy.pool.waiting import Waiting
 from dbproxy.sql.statement import WRITES
 
 log = structlog.get_logger(__name__)
@@ -29,16 +30,19 @@ REPLICA_RETRY = 1.0  # seconds: whether it is worth trying at all, the cluster k
 class Supply:
     """Base of `Pool`: servers by state. `host`: the replica that they are connections to; None: the primary."""
 
-    def __init__(self, tenant: Tenant, launch: Callable[[Any], object], host: Any) -> None:
+    def __init__(
+        self, tenant: Tenant, launch: Callable[[Any], object], host: Any, share: Share | None = None
+    ) -> None:
         self.tenant = tenant
+        self.share = share or Share()
         self.launch = launch
         self.host = host
         self.moves = False  # to another host, if that becomes the primary: so clients wait
         self.lists: list[Members] = [Members() for _ in NAMES]
         self.idle = self.lists[IDLE]
         self.active = self.lists[ACTIVE]
-        self.waiting: OrderedDict[Borrower, float] = OrderedDict()
-        self.welcome: dict[str, str] = {}
+        self.waiting = Waiting()
+        self.welcome: dict[str, str] = {}  # replaced, never changed (pool.greeting)
         self.defaults = Defaults()
         self.paused = False
         self.generation = 0
@@ -48,6 +52,7 @@ class Supply:
         self.failures = 0
         self.retry_at = 0.0
         self.last_error: ProxyError | None = None
+        self.told_at = float("-inf")  # when the log said last who holds what is waited for
 
     @property
     def database(self) -> str:
@@ -70,7 +75,7 @@ class Supply:
 
     def leave(self, client: Borrower) -> None:
         """The client does not wait any more."""
-        self.waiting.pop(client, None)
+        self.waiting.remove(client)
 
     def checkin(self, server: Member, now: float) -> None:
         """The server is clean: to whoever waits longest, or to the idle ones."""
@@ -105,10 +110,23 @@ class Supply:
 
     def open_more(self, now: float) -> None:
         """Begin to open as many connections as there is need and room for."""
-        if self.paused or now < self.retry_at:
+        number = self.missing(now)
+        if not number:
             return
-        longest = now - next(iter(self.waiting.values())) if self.waiting else 0.0
-        number = wanted(
+        if self.share.is_limited():
+            self.share.ask(self, now)  # type: ignore[misc]  # there is one where there are quotas
+            return
+        log.debug("servers wanted", number=number, database=self.database, user=self.user, size=self.size(),
+                  waiting=len(self.waiting))  # fmt: skip
+        for _ in range(number):
+            self.begin_opening()
+
+    def missing(self, now: float) -> int:
+        """How many connections are to be opened now, as far as the pool's own limits go."""
+        if self.paused or now < self.retry_at:
+            return 0
+        longest = now - self.waiting.oldest() if self.waiting else 0.0
+        return wanted(
             size=self.size(),
             opening=self.opening,
             waiting=len(self.waiting),
@@ -116,12 +134,15 @@ class Supply:
             probing=self.failures > 0,
             limits=self.settings,
         )
-        if number:
-            log.debug("servers wanted", number=number, database=self.database, user=self.user, size=self.size(),
-                      waiting=len(self.waiting))  # fmt: skip
-        for _ in range(number):
-            self.opening += 1
-            self.launch(self)
+
+    def begin_opening(self) -> None:
+        self.expect()
+        self.launch(self)
+
+    def expect(self) -> None:
+        """A connection is being opened."""
+        self.opening += 1
+        self.share.take()
 
     def opened(self, server: Member, now: float) -> None:
         """A login has succeeded."""
@@ -137,15 +158,18 @@ class Supply:
     def open_failed(self, error: ProxyError, now: float) -> None:
         """A login has failed: wait before the next; nobody waits for what cannot be."""
         self.opening -= 1
+        self.share.give()
         self.failures += 1
         longest = self.settings.server_login_retry
         self.retry_at = now + backoff(
             self.failures, min(longest, REPLICA_RETRY) if self.host is not None else longest
         )
         self.last_error = error
+        self.share.freed(now)
         if self.size() > self.opening:
             return
-        final = isinstance(error, ServerRefused) or self.host is not None  # the primary answers, too
+        # Another host would let nobody in, either; and where this is a replica, the primary answers, too.
+        final = isinstance(error, (ServerRefused, LoginRefused)) or self.host is not None
         for client in [client for client in self.waiting if final or (client.impatient and not self.moves)]:
             self.leave(client)
             client.refuse(error)
@@ -159,6 +183,8 @@ class Supply:
     def opening_ended(self, now: float, *, given_up: bool) -> None:
         """An attempt was cancelled; `given_up`: by `retire`, so that others are begun."""
         self.opening -= 1
+        self.share.give()
+        self.share.freed(now)
         if given_up:
             self.open_more(now)
 
@@ -169,6 +195,8 @@ class Supply:
             self.tenant.commits.lose(monotonic())
         elif server.dialogue.traces.effects & WRITES:
             self.tenant.commits.lost_at = monotonic()
+        if server.state not in (LOGIN, CLOSED):
+            self.share.give()
         if server.state != CLOSED:
             self.lists[server.state].remove(server)
             server.state = CLOSED
@@ -179,8 +207,11 @@ class Supply:
             user=self.user,
             state=was,
             reason=reason,
+            age=round(monotonic() - server.backend.connected_at, 3),
         )
-        self.open_more(monotonic())
+        now = monotonic()
+        self.share.freed(now)
+        self.open_more(now)
 
     def retire(self, why: str = "settings changed") -> None:
         """Every connection is closed once it is free, and replaced; what is being opened is given up."""

@@ -1,7 +1,9 @@
 cimport cython
 
+from dbproxy.cache.fence cimport Fence
 from dbproxy.observe.sampling cimport Sampler
 from dbproxy.pool.commits cimport Commits
+from dbproxy.pool.routines cimport Routines
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.sql.cache cimport StatementCache
 
@@ -17,17 +19,16 @@ cdef class Tenant:
     cdef readonly object parameter_sets
     cdef readonly StatementCache classifier
     cdef readonly Commits commits
-    cdef readonly object forget_statements
-    cdef public dict routines
-    cdef public double routines_read_at
-    cdef public bint sets_unseen
+    cdef readonly Routines routines
     cdef public bint tells_positions
     cdef readonly object recall
     cdef public bint recalls
     cdef readonly object query_stats
+    cdef public Fence fence
     cdef readonly list features
     cdef public tuple gates
     cdef public tuple listeners
     cdef public Sampler sampler
 
+    cpdef forget_statements(self)
     cpdef bint hears_few(self)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from dbproxy.cache.fence import Fence
 from dbproxy.config import PoolSettings
 from dbproxy.features.mode import Feature
 from dbproxy.gates import Gate, Listener
@@ -13,6 +14,7 @@ from dbproxy.pool.parameters import ParameterSets
 from dbproxy.pool.prepared import Statements
 from dbproxy.pool.query import Query
 from dbproxy.pool.recall import Recall
+from dbproxy.pool.routines import Routines
 from dbproxy.pool.stats import PoolStats
 from dbproxy.sql.cache import StatementCache
 
@@ -44,15 +46,14 @@ class Tenant:
         self.parameter_sets = ParameterSets()
         self.classifier = classifier or StatementCache(settings.statement_cache_size)
         self.commits = commits or Commits()
-        self.forget_statements: Callable[[], object] = forget_statements or self.statements.forget
-        # The database's own functions that change a session, by name: their effects, and the settings they name.
-        self.routines: dict[str, tuple[int, frozenset[str]]] = {}
-        self.routines_read_at = 0.0
-        self.sets_unseen = False  # some of them set settings: a trigger may call them
+        if forget_statements is not None:
+            self.statements.everywhere = forget_statements
+        self.routines = Routines()  # that change a session
         self.tells_positions = True  # its servers say where a commit is
         self.recall = Recall(able=settings.mode != "session")
         self.recalls = False  # somebody here uses currval or lastval so that it pins
         self.query_stats = query_stats
+        self.fence: Fence | None = None  # where answers are kept
         self.features: list[Feature] = []
         self.gates: tuple[Gate[Query, Any], ...] = ()  # asked in this order; none for most
         self.listeners: tuple[Listener[Query], ...] = ()
@@ -76,6 +77,10 @@ class Tenant:
         if sampler is not None:
             self.tell(sampler.listener, wanted=True)
 
+    def forget_statements(self) -> None:
+        """After DDL."""
+        self.statements.everywhere()
+
     def hears_few(self) -> bool:
         """Whether nobody hears of a request that is not chosen."""
         return not self.gates and len(self.listeners) == 1
@@ -83,4 +88,4 @@ class Tenant:
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""
         wanted = self.settings.read_functions and self.settings.mode != "session"
-        return not wanted or self.routines_read_at > 0
+        return not wanted or self.routines.read_at > 0

@@ -1,16 +1,21 @@
 """Whose commits a read must see, as a position in the primary's WAL that a replica must have replayed.
 
-`eventual`: nobody's. `session`: the session's own. `global`: of all that came through this proxy. After a transaction
-that may have written, the primary is asked where its WAL ends (pool.audit); the answer is at or behind the commit.
-As long as it is not there, the position is UNKNOWN, and only the primary is fresh enough.
+`eventual`: nobody's. `session`: the session's own. `global`: of all that came through this proxy, to the tables
+that it reads, as far as these are known (cache.fence); if not, to any. After a transaction that may have written, the
+primary is asked where its WAL ends (pool.audit); the answer is at or behind the commit. As long as it is not there, the
+position is UNKNOWN, and only the primary is fresh enough.
 
 Where the primary tells no positions (Aurora), there is only time: reads stay on the primary for a while after a write.
 """
 
+from dbproxy.cache.fence import Fence
 from dbproxy.cluster.lag import settle
 from dbproxy.pool.commits import UNKNOWN, Commits
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.wishes import SEES_ALL, Wishes
+from dbproxy.sql.identity import Shape
+
+NOT_TOLD = -1  # what is read is not known
 
 
 def needed(wishes: Wishes, reader: Reader, commits: Commits) -> int:
@@ -22,6 +27,23 @@ def needed(wishes: Wishes, reader: Reader, commits: Commits) -> int:
         return UNKNOWN
     own = own_position(reader, commits)
     return settle(max(own, commits.newest) if everybody else own)
+
+
+def needed_for(asked: tuple[Shape, ...], fence: Fence, commits: Commits) -> int:
+    """The LSN that a replica must have replayed to answer these with all commits to what they read; NOT_TOLD."""
+    lsn = fence.whole.last.find(commits.known, commits.known_for)
+    if lsn == UNKNOWN:
+        return UNKNOWN
+    for shape in asked:
+        read = fence.find_read(shape)
+        if read is None:
+            return NOT_TOLD
+        for commit in read:
+            position = commit.find(commits.known, commits.known_for)
+            if position == UNKNOWN:
+                return UNKNOWN
+            lsn = max(lsn, position)
+    return settle(lsn)
 
 
 def own_position(reader: Reader, commits: Commits) -> int:

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from dbproxy.cluster.member import Member
 from dbproxy.pool.parameters import NOTHING
-from dbproxy.routing.consistency import needed
+from dbproxy.routing.consistency import NOT_TOLD, needed, needed_for
 from dbproxy.routing.lsn import format_lsn
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.router import Router
-from dbproxy.routing.wishes import EVENTUAL, GLOBAL, Wishes
-from dbproxy.sql.cache import find_key
-from dbproxy.sql.identity import hash_key
+from dbproxy.routing.wishes import EVENTUAL, GLOBAL, SEES_ALL, Wishes
+from dbproxy.sql.cache import StatementCache, find_key
+from dbproxy.sql.identity import Shape, hash_key
 from dbproxy.sql.parser import UNREADABLE, classify
 from dbproxy.sql.statement import CHANGES, SHOWS_TOKEN, UNKNOWN, Statement
 
@@ -103,7 +103,8 @@ def spell(names: frozenset[str]) -> str:
 def explain_route(router: Router, text: bytes, *, read_only: bool = False) -> list[str]:
     """Where it would go at this moment, then what is known of each host. `read_only`: of sessions of such an entry."""
     statement, advice = take_advice(router, read(text, read_only=read_only))
-    settings, lsn = router.settings, needed_lsn(router)
+    shape = StatementCache(1).find(text)
+    settings, lsn = router.settings, needed_lsn(router, shape)
     percent = 100 if read_only else settings.percent
     obstacle = object_now(router, statement, text, percent)
     spared = read_only or bool(statement.hint)  # the primary answers only if no replica can
@@ -120,7 +121,7 @@ def explain_route(router: Router, text: bytes, *, read_only: bool = False) -> li
         verdict = f"{PRIMARY}: routing is only observed. Else it would go to {' or '.join(able)}."
     else:
         verdict = f"It goes to {' or '.join(able)}: {praise(statement)}{describe_share(percent)}."
-    after = [] if obstacle else [*describe_hint(statement), *describe_consistency(router)]
+    after = [] if obstacle else [*describe_hint(statement), *describe_consistency(router, shape)]
     return [verdict, *advice, *after, *(describe_host(router, member, why) for member, why in hosts)]
 
 
@@ -152,38 +153,54 @@ def object_now(router: Router, statement: Statement, text: bytes, percent: int) 
     return obstacle
 
 
-def needed_lsn(router: Router) -> int:
+def needed_lsn(router: Router, shape: Shape) -> int:
     """What a newcomer has to see."""
     if not router.cluster.positions:
         return 0
-    return needed(Wishes({}, router.settings.consistency), Reader(), router.commits)
+    wishes = Wishes({}, router.settings.consistency)
+    fence = router.primary.tenant.fence
+    if wishes.sees == SEES_ALL and fence is not None:
+        lsn = needed_for((shape,), fence, router.commits)
+        if lsn != NOT_TOLD:
+            return lsn
+    return needed(wishes, Reader(), router.commits)
 
 
 def object_to_host(router: Router, member: Member, statement: Statement, lsn: int, *, spared: bool) -> str:
     """Why this one does not answer reads now; ""."""
     if member is router.cluster.primary:
-        return "" if member.share > 0.0 and not spared else "it is the primary"
+        return "" if member.load.share > 0.0 and not spared else "it is the primary"
     wanted = statement.hint[len("replica(") : -1]
     if wanted and member.name != wanted:
         return f"the hint asks for {wanted}"
     if not member.fit:
         return _UNFIT.get(member.state) or (
-            f"it lags by {member.lag_seconds:.1f} s"
+            f"it lags by {member.lag.seconds:.1f} s"
             if member.state == "lagging"
-            else f"it is down: {member.last_error}"
+            else f"it is down: {member.health.last_error}"
         )
-    if member.suspect:
-        return f"it is probed after an error: {member.last_error}"
+    if member.health.suspect:
+        return f"it is probed after an error: {member.health.last_error}"
     if member.role != "replica":
         return "it is not known to be a replica"
-    if member.lsn < lsn:
+    if member.position.lsn < lsn:
         return "it has not replayed all commits that must be seen"
     return ""
 
 
+def describe_sight(tables: list[str] | None) -> str:
+    if tables is None:
+        return (
+            "It sees all commits made through this proxy: a replica that has not replayed them is left out."
+        )
+    if not tables:
+        return "It reads no table: only what may change any table, such as DDL, has to be replayed."
+    return f"It sees all commits made through this proxy to {', '.join(tables)}: a replica without them is left out."
+
+
 def describe_host(router: Router, member: Member, objection: str) -> str:
-    place = f"at {format_lsn(member.lsn)}" if member.lsn else "position not known"
-    lag = "" if member is router.cluster.primary else f", {member.lag_bytes} bytes behind"
+    place = f"at {format_lsn(member.position.lsn)}" if member.position.lsn else "position not known"
+    lag = "" if member is router.cluster.primary else f", {member.lag.bytes} bytes behind"
     return f"{member.name} ({member.state}, {place}{lag}): {objection or 'can answer'}."
 
 
@@ -195,7 +212,16 @@ def describe_share(percent: int) -> str:
     )
 
 
-def describe_consistency(router: Router) -> list[str]:
+def find_tables(router: Router, shape: Shape) -> list[str] | None:
+    """What it reads; None: that is not known."""
+    fence = router.primary.tenant.fence
+    if fence is None or fence.knowledge is None or not fence.knows():
+        return None
+    oids = fence.knowledge.find_sources(shape)
+    return None if oids is None else sorted(fence.knowledge.names.get(oid, str(oid)) for oid in oids)
+
+
+def describe_consistency(router: Router, shape: Shape) -> list[str]:
     consistency = router.settings.consistency
     if consistency == EVENTUAL:
         return ["It may miss the latest commits (routing.consistency is eventual)."]
@@ -205,7 +231,5 @@ def describe_consistency(router: Router) -> list[str]:
             f"The hosts tell no positions: a client that has written reads from the primary for {hold:g} s."
         ]
     if consistency == GLOBAL:
-        return [
-            "It sees all commits made through this proxy: a replica that has not replayed them is left out."
-        ]
+        return [describe_sight(find_tables(router, shape))]
     return ["A client that has written goes to replicas that have replayed that, or to the primary."]

@@ -168,7 +168,7 @@ def see(settings: Parameters, pool: Pool) -> Session:
 
 def survey(members: Iterable[Member]) -> Cluster:
     return Cluster(
-        tuple([Host(member.name, member.role, member.state, member.lag_seconds) for member in members])
+        tuple([Host(member.name, member.role, member.state, member.lag.seconds) for member in members])
     )
 
 

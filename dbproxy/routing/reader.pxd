@@ -11,6 +11,7 @@ cdef class Reader:
     cdef public Parameters settings
     cdef public Wishes wishes
     cdef public long long version
+    cdef public tuple asked
     cdef public str wanted_host
     cdef public str reason
     cdef public Member avoided

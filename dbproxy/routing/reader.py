@@ -4,6 +4,7 @@ from dbproxy.cluster.member import Member
 from dbproxy.pool.commits import UNKNOWN
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.routing.wishes import NO_WISHES
+from dbproxy.sql.identity import Shape
 
 
 class Reader:
@@ -15,6 +16,7 @@ class Reader:
         self.settings = NOTHING
         self.wishes = NO_WISHES
         self.version = 0
+        self.asked: tuple[Shape, ...] = ()  # all statements of what it asked for last, if they are reads
         self.wanted_host = ""  # by a hint
         self.reason = ""  # why what it asked for last goes where it goes, in the router's words
         # Until the request is over, and with it the loan.

@@ -12,7 +12,8 @@ RECOVERY = "not during recovery"
 SHUTDOWN = "shutdown"
 LOST = "connection lost"
 UNREACHABLE = "not reachable"
-REASONS = (READ_ONLY, CONFLICT, BEHIND, RECOVERY, SHUTDOWN, LOST, UNREACHABLE)
+HEDGED = "hedged"  # it has not begun to answer for longer than routing.hedge_after
+SILENT = "no answer"  # the same, of a host that does not answer probes either
 
 _BY_SQLSTATE = {
     "25006": READ_ONLY,

@@ -5,6 +5,7 @@ from collections import Counter
 import structlog
 
 from dbproxy.pool.pool import Pool
+from dbproxy.routing.hedging import SlowReads
 from dbproxy.routing.rescue import counts_against
 from dbproxy.sql.identity import NO_SHAPE, Shape
 
@@ -22,6 +23,7 @@ class Rescues:
         self.counts: Counter[tuple[str, str]] = Counter()  # by host and reason
         self.rescued: Counter[Shape] = Counter()  # how often, the first of them
         self.hopeless: set[Shape] = set()  # those that were rescued too often
+        self.slow = SlowReads()  # those that are not hedged
 
     def note(self, host: str, reason: str, shape: Shape) -> bool:
         """A replica has failed it; whether it goes to the primary from now on."""

@@ -41,7 +41,7 @@ class Room:
         """A replica is further than it was; who can be served is called when that is settled."""
         loop = asyncio.get_running_loop()
         for guest, (lsn, _) in self.wanted.items():
-            if member.lsn >= lsn:
+            if member.position.lsn >= lsn:
                 loop.call_soon(self.call, guest)
 
     def call(self, guest: Guest) -> None:

@@ -25,14 +25,14 @@ from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.advice import Advice
 from dbproxy.routing.arms import ArmCounter
-from dbproxy.routing.consistency import needed, too_soon
+from dbproxy.routing.consistency import NOT_TOLD, needed, needed_for, too_soon
 from dbproxy.routing.destination import Destination
 from dbproxy.routing.plugins import Plugin
 from dbproxy.routing.reader import Reader
 from dbproxy.routing.rescues import Rescues
 from dbproxy.routing.room import Room
 from dbproxy.routing.tally import Tally
-from dbproxy.routing.wishes import EVENTUAL, PRIMARY, Wishes
+from dbproxy.routing.wishes import EVENTUAL, PRIMARY, SEES_ALL, Wishes
 from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import SHOWS_TOKEN, Statement
 
@@ -239,7 +239,7 @@ class Router:
 
         `mode`: where routing stands for this session; one of the control arm is off among others that are not.
         """
-        reader.awaits = 0
+        awaited, reader.awaits = reader.awaits, 0
         reader.reason = verdict
         if self.is_off():
             reader.reason = OFF
@@ -251,7 +251,8 @@ class Router:
             reader.reason = PERCENT
             self.at_primary.count(PERCENT)
             return None
-        lsn = self.needed_by(reader, now)
+        # Who has waited needs what there was when it came, and not what was committed meanwhile.
+        lsn = awaited if reader.waited and awaited else self.needed_by(reader, verdict, now)
         found = self.find(reader, lsn, now)
         if found is None:
             self.count_none(reader, lsn, mode)
@@ -264,13 +265,21 @@ class Router:
         begin(found.host)
         return found
 
-    def needed_by(self, reader: Reader, now: float) -> int:
+    def may_answer(self, host: Member, reader: Reader, now: float) -> bool:
+        """Whether a replica is as far as reads must see that have come now."""
+        return self.needed_by(reader, READS, now) <= host.position.lsn
+
+    def needed_by(self, reader: Reader, verdict: str, now: float) -> int:
         """The LSN that a replica must have replayed; UNKNOWN: no replica will do."""
         wishes = reader.wishes
         if self.readers.positions:
             if wishes.sees and not self.commits.asks:  # for a while the primary told none
                 self.commits.want(now)
-            lsn = needed(wishes, reader, self.commits)
+            lsn = NOT_TOLD
+            if wishes.sees == SEES_ALL and verdict is READS and self.primary.tenant.fence is not None:
+                lsn = needed_for(reader.asked, self.primary.tenant.fence, self.commits)
+            if lsn == NOT_TOLD:
+                lsn = needed(wishes, reader, self.commits)
             return max(lsn, settle(wishes.token)) if wishes.token else lsn
         if wishes.token or too_soon(wishes, reader, self.settings.primary_after_write, now):
             return UNKNOWN
@@ -280,15 +289,22 @@ class Router:
         if lsn == UNKNOWN:
             return None
         if reader.wanted_host:
-            return self.find_named(reader.wanted_host, lsn)
+            return self.find_named(reader, lsn)
         avoided = reader.avoided
         if avoided is None and reader.read_only:
             avoided = self.readers.primary
         return self.pick(now, lsn, avoided)
 
-    def find_named(self, name: str, lsn: int) -> Destination | None:
+    def find_named(self, reader: Reader, lsn: int) -> Destination | None:
         for host in self.cluster.members:
-            if host.name == name and host.fit and host is not self.cluster.primary and host.lsn >= lsn:
+            if (
+                host.name == reader.wanted_host
+                and host.fit
+                and not host.health.suspect
+                and host is not reader.avoided
+                and host is not self.cluster.primary
+                and host.position.lsn >= lsn
+            ):
                 return self.reach(host)
         return None
 
@@ -308,13 +324,31 @@ class Router:
 
     def count_none(self, reader: Reader, lsn: int, mode: int) -> None:
         """No replica answers; one that gets as far as `lsn` in time may be waited for."""
-        reason = self.explain_none(reader, lsn)
+        hopeless = lsn == UNKNOWN and self.readers.positions and self.readers.replicas > 0
+        plain = reader.avoided is None and not reader.wanted_host
+        reason = STALE if hopeless and plain else self.explain_none(reader, lsn)
         waits = self.settings.consistency_wait > 0 and not reader.waited and lsn < UNKNOWN
+        if reason is STALE and not reader.waited:
+            self.note_awaited(reader)
         if waits and reason is STALE and mode == IS_ON:
             reader.awaits = lsn
         else:
             reader.reason = reason
             self.at_primary.count(reason)
+
+    def note_awaited(self, reader: Reader) -> None:
+        """No replica has what is to be seen: count it for the tables whose last commit that is."""
+        fence, commits = self.primary.tenant.fence, self.commits
+        if fence is None or reader.wishes.sees != SEES_ALL:
+            return
+        furthest = 0
+        for host in self.readers.members:
+            if host is not self.readers.primary:
+                furthest = max(furthest, host.position.lsn)
+        for shape in reader.asked:
+            for commit in [fence.whole.last, *(fence.find_read(shape) or ())]:
+                if settle(commit.find(commits.known, commits.known_for)) > furthest:
+                    commit.awaited += 1
 
     def explain_none(self, reader: Reader, lsn: int) -> str:
         """Why no replica answers a read that must see `lsn`."""
@@ -327,7 +361,7 @@ class Router:
             return NO_REPLICA
         if all(self.pool_of(host).is_shut(monotonic()) for host in hosts):
             return SHUT
-        return SHARE if any(host.lsn >= lsn for host in hosts) else STALE
+        return SHARE if any(host.position.lsn >= lsn for host in hosts) else STALE
 
     def note_rescue(self, host: Member, reason: str, shape: Shape) -> None:
         """A replica has failed a read."""

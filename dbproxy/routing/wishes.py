@@ -15,6 +15,7 @@ EVENTUAL, SESSION, GLOBAL = "eventual", "session", "global"
 SEES_OWN, SEES_ALL = 1, 2  # whose commits a read must see
 SEES = {EVENTUAL: 0, SESSION: SEES_OWN, GLOBAL: SEES_ALL}
 CONSISTENCY, ROUTE = OURS + "consistency", OURS + "route"
+CACHE = OURS + "cache"  # which is for the gate of kept answers; here it is judged only
 PRIMARY = "primary"
 _TRUE = ("on", "true", "1", "yes")
 
@@ -66,5 +67,9 @@ def _judge_token(value: str) -> str:
     return "" if valid else f"{TOKEN} is what SHOW {TOKEN} has said, such as 0/16B3748, nothing else"
 
 
-_JUDGES = {CONSISTENCY: _judge_consistency, ROUTE: _judge_route, TOKEN: _judge_token}
+def _judge_cache(value: str) -> str:
+    return "" if value.lower() in ("on", "off") else f"{CACHE} is on or off, nothing else"
+
+
+_JUDGES = {CONSISTENCY: _judge_consistency, ROUTE: _judge_route, TOKEN: _judge_token, CACHE: _judge_cache}
 NO_WISHES = Wishes({}, SESSION)

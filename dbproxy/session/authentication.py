@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dbproxy.auth.client_login import ClientLogin, Done, Step
 from dbproxy.auth.exchange import Work
 from dbproxy.auth.scram import Keys
+from dbproxy.auth.users import Secret
 from dbproxy.errors import ProtocolViolation
 from dbproxy.session.inbox import Inbox
 from dbproxy.wire import build
@@ -13,8 +14,10 @@ from dbproxy.wire import build
 PASSWORD_LIMIT = 65535  # PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH
 
 
-async def authenticate(exchange: ClientLogin, inbox: Inbox, send: Callable[[bytes], None]) -> Keys | None:
-    """The keys that the client has shown, if it has; InvalidPassword or ProtocolViolation if it is not let in."""
+async def authenticate(
+    exchange: ClientLogin, inbox: Inbox, send: Callable[[bytes], None]
+) -> Keys | Secret | None:
+    """What the client has shown of its password, if anything; InvalidPassword or ProtocolViolation if not let in."""
     step: Step = exchange.start()
     while not isinstance(step, Done):
         if isinstance(step, Work):

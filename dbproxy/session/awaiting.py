@@ -1,7 +1,24 @@
-"""The statement that a client waits with, for whoever looks: in what is parked, or in what the client has prepared."""
+"""What a client waits for, and with which statement, for whoever looks: the text is in what is parked, or prepared."""
 
+from dbproxy.pool.request import NO_TEXT
 from dbproxy.session.client import Client
-from dbproxy.wire.extended import bind_name, statement_text, target_name
+from dbproxy.session.wait import NAMES, TASK
+from dbproxy.wire.extended import bind_name, cut, statement_text, target_name
+
+LIMIT = "limit"  # beside the names of session.wait: what it waits for is that a limit lets it go
+
+
+def name_wait(client: Client) -> str:
+    """As operators are shown it; "" if it waits for nothing."""
+    return LIMIT if is_held(client) else NAMES[client.inbound.wait]
+
+
+def is_held(client: Client) -> bool:
+    """Whether a limit holds it back."""
+    passage, allowance = client.inbound.passage, client.inbound.allowance
+    if client.inbound.wait != TASK or passage is None or allowance is None:
+        return False
+    return passage.passed < len(passage.gates) and passage.gates[passage.passed] is allowance.warden
 
 
 def awaited_text(client: Client) -> bytes:
@@ -18,18 +35,8 @@ def awaited_text(client: Client) -> bytes:
         return statement_text(framer.chunk, at)
     if kind == ord("B"):
         where = bind_name(framer.chunk, at, framer.end)
-        return _prepared_text(client, framer.chunk[slice(*where)]) if where is not None else b""
+        return statement_text(client.prepared.body_of(cut(framer.chunk, *where)), NO_TEXT) if where else b""
     if kind == ord("D"):
-        return _prepared_text(client, target_name(framer.chunk, at, framer.end) or b"")
+        name = target_name(framer.chunk, at, framer.end) or b""
+        return statement_text(client.prepared.body_of(name), NO_TEXT)
     return client.text_at_hand()
-
-
-def _prepared_text(client: Client, name: bytes) -> bytes:
-    prepared = client.prepared
-    if not name:
-        body = prepared.unnamed.body
-        return statement_text(body, -1) if body is not None else b""
-    statement = prepared.statements.get(name)
-    if statement is not None:
-        return statement_text(statement.body, -1)
-    return prepared.by_sql.get(name, b"")

@@ -9,4 +9,5 @@ cdef class Batch:
 
     cpdef begin(self, tuple reads, bytes data, int answered)
     cpdef add(self, tuple reads, bytes data)
+    cpdef cut(self, Py_ssize_t size)
     cpdef clear(self)

@@ -23,6 +23,10 @@ class Batch:
         self.reads += reads
         self.data += data
 
+    def cut(self, size: int) -> None:
+        """The last so many bytes have not been sent."""
+        self.data = self.data[: len(self.data) - size]
+
     def clear(self) -> None:
         self.data = b""
 

@@ -6,6 +6,7 @@ from dbproxy.pool.prepared cimport Statement
 from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.series cimport Series
+from dbproxy.session.state cimport SessionState
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.identity cimport Shape
@@ -18,7 +19,7 @@ cdef int NO_TEXT
 cdef class Binder:
     cdef readonly Vocabulary prepared
     cdef readonly Series series
-    cdef readonly object state
+    cdef readonly SessionState state
     cdef readonly object names
     cdef readonly object readings
     cdef readonly PoolStats stats

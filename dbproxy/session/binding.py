@@ -209,6 +209,7 @@ class Binder:
             series.waits = True
             self.stats.bind_count -= 1  # the message comes again
             return FLUSH if waits else b""
+        server.loan.use.chains += effects.chains
         restored = self.state.restored(effects)
         if restored.values and effects.effects & DISCARDS:
             # Nothing may come behind DISCARD ALL in its transaction.

@@ -11,8 +11,10 @@ import structlog
 
 from dbproxy.errors import QueryCanceled
 from dbproxy.net.connect import connect
+from dbproxy.pool.backend import Backend
 from dbproxy.pool.server import Server
 from dbproxy.session.client import Client
+from dbproxy.session.wait import TASK
 from dbproxy.wire import build
 
 log = structlog.get_logger(__name__)
@@ -40,17 +42,30 @@ class _Messenger:
         return None
 
 
-async def cancel_server(server: Server, host: str, port: int, patience: float) -> None:
+async def deliver(backend: Backend, patience: float) -> None:
+    """Have the backend cancel what it does, and wait until it has heard of it; OSError if it may not have."""
+    request = build.cancel_request(backend.pid, backend.key)
+    async with asyncio.timeout(patience or None):
+        messenger = await connect(lambda: _Messenger(request), *backend.endpoint, backend.tls)
+        try:
+            await messenger.ended
+        finally:
+            messenger.transport.abort()
+
+
+async def cancel_walsender(backend: Backend, patience: float) -> None:
+    """Nobody else will ever have this one."""
+    try:
+        await deliver(backend, patience)
+    except OSError as error:
+        log.warning("cancel failed", server_address=backend.address, error=str(error) or "timeout")
+
+
+async def cancel_server(server: Server, patience: float) -> None:
     """Cancel what runs on this server; whoever holds it keeps it until the request has been dealt with."""
-    request = build.cancel_request(server.backend.pid, server.backend.key)
     log.debug("cancel sent", server=server.id, server_address=server.backend.address)
     try:
-        async with asyncio.timeout(patience or None):
-            messenger = await connect(lambda: _Messenger(request), host, port)
-            try:
-                await messenger.ended
-            finally:
-                messenger.transport.abort()
+        await deliver(server.backend, patience)
     except OSError as error:
         # The signal may still come: this server must not be lent again.
         client = server.loan.client
@@ -69,7 +84,7 @@ async def cancel_server(server: Server, host: str, port: int, patience: float) -
 
 def cancel_client(client: Client) -> Server | None:
     """The server to send the cancel to; None if there is nothing to cancel, or the client was still waiting."""
-    if client.is_parked() and client.server is None:
+    if client.inbound.wait == TASK or (client.is_parked() and client.server is None):
         client.inbound.room.leave(client)
         client.refuse(QueryCanceled("canceling statement due to user request"))
         return None

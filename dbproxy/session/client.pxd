@@ -10,6 +10,7 @@ from dbproxy.session.inbound cimport Inbound
 from dbproxy.session.intake cimport Intake
 from dbproxy.session.loan cimport Lending
 from dbproxy.session.route cimport Route
+from dbproxy.session.state cimport SessionState
 from dbproxy.session.translator cimport Translator
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.wire.framer cimport Framer
@@ -19,13 +20,13 @@ cdef bytes NO_TAGS
 
 
 cdef class Client(Connection):
-    cdef readonly object state
-    cdef readonly Vocabulary prepared
-    cdef readonly Translator translator
-    cdef readonly Ear ear
-    cdef readonly Route route
-    cdef readonly Lending lending
-    cdef readonly Intake intake
+    cdef public SessionState state
+    cdef public Vocabulary prepared
+    cdef public Translator translator
+    cdef public Ear ear
+    cdef public Route route
+    cdef public Lending lending
+    cdef public Intake intake
 
     cdef take(self, bytes data)
     @cython.locals(inbound=Inbound, framer=Framer, index=Py_ssize_t, position=Py_ssize_t)

@@ -1,3 +1,5 @@
+# cython: nonecheck=True
+# A part that is gone (`connection_lost`) is an error, not a crash.
 """One logged-in client: its parts, how it waits and goes on, and what pool, server and hub ask of it.
 
     inbound   what it has sent (session.inbound)            state, prepared   what its session has
@@ -9,12 +11,13 @@ we notice when it leaves. `park` and `resume` are the only ways in and out (sess
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import structlog
 
-from dbproxy.errors import ProxyError
+from dbproxy.errors import NO_FACTS, ProxyError
 from dbproxy.net.link import FLOODING, PARKED
 from dbproxy.observe.record import PASSED
 from dbproxy.pool.audit import Findings
@@ -34,7 +37,7 @@ from dbproxy.session.loan import Lending
 from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.translator import Translator
-from dbproxy.session.unanswered import describe_request, find_sent
+from dbproxy.session.unanswered import describe_request, find_sent, name_unanswered
 from dbproxy.session.vocabulary import Previous, Vocabulary
 from dbproxy.session.wait import DONE, NOT, REFUSED, RETRY, SERVED
 from dbproxy.wire.extended import statement_text
@@ -43,6 +46,7 @@ from dbproxy.wire.startup import parse_error_response
 log = structlog.get_logger(__name__)
 
 NO_TAGS = b""
+PARTS = ("state", "prepared", "translator", "ear", "route", "lending", "intake")
 
 
 class Client(Connection):
@@ -61,6 +65,7 @@ class Client(Connection):
         judge = Judge(self, reader, state, prepared, router if routes else None)
         self.route = Route(self, state, prepared, series, reader, judge)
         self.lending = Lending(self, state, prepared, series, self.route)
+        self.inbound.allowance = house.find_allowance(self)
         self.intake = Intake(self, state, self.translator, self.ear, self.route, self.lending)
 
     # --- waiting ---
@@ -123,9 +128,11 @@ class Client(Connection):
             if host is not None:
                 self.route.replace(host, error)
             else:
-                self.tell_refused(error.sqlstate, error.message, error.detail)
+                if not error.quiet:
+                    self.tell_refused(error.sqlstate, error.message, error.detail, error.facts)
                 self.intake.gateway.give_up(self.intake.gateway.find_waiting, error.sqlstate)
-                self.route.leave_host()
+                if self.server is None:
+                    self.route.leave_host()
                 self.route.forget_detours()
                 self.intake.drop_request(error)
         except Exception as failure:
@@ -156,12 +163,15 @@ class Client(Connection):
     def server_lost(self, error: ProxyError, told: bool) -> None:
         """The server connection broke. The client goes, too, as it would without us, unless nothing is lost."""
         if not self.route.survives(error, told):
-            asked = self.describe_request()
+            asked = self.name_unanswered()
             if self.server is not None:
+                self.count_stall(self.server)
                 self.server.relay.lose()
             lost = find_sent(self)
             if lost is not None:
-                self.intake.gateway.give_up(partial(self.intake.gateway.find_sent, lost), error.sqlstate)
+                self.intake.gateway.give_up(
+                    partial(self.intake.gateway.find_sent, lost), error.sqlstate, sent=True
+                )
             self.route.leave_host()
             self.server = None
             self.disconnect("server lost", None if told else error, asked)
@@ -185,16 +195,30 @@ class Client(Connection):
     def describe_request(self) -> dict[str, Any]:
         return describe_request(self, self.intake.unfinished, self.translator.series.said)
 
+    def name_unanswered(self) -> dict[str, str]:
+        return name_unanswered(self, self.intake.unfinished, self.translator.series.said)
+
     def refused(self, error: bytes) -> None:
         fields = parse_error_response(error[5:])
         self.tell_refused(fields["C"], fields["M"], fields.get("D", ""))
 
-    def tell_refused(self, sqlstate: str, error: str, detail: str) -> None:
+    def tell_refused(
+        self, sqlstate: str, error: str, detail: str, facts: Mapping[str, str] = NO_FACTS
+    ) -> None:
         """Of a request that fails, though the client stays."""
-        more = {"detail": detail} if detail else {}
+        more = {"detail": detail, **facts} if detail else facts
         log.warning("request refused", sqlstate=sqlstate, error=error, **more, **self.describe_request())
 
     # --- how it is doing ---
+
+    def find_turn(self) -> tuple[str, int]:
+        """By `fair_by`, or else by whom it is limited with."""
+        allowance, template = self.inbound.allowance, self.pool.settings.fair_by
+        key, weight = allowance.find_turn() if allowance is not None else ("", 1)
+        if template is not None:
+            facts = replace(self.identity.facts(), application_name=self.introduce()[1])
+            key = template.fill(facts, self.settings.values, {})
+        return key, weight
 
     def introduce(self) -> tuple[int, str]:
         return self.id, self.news.reported.get("application_name", self.identity.application_name)
@@ -323,16 +347,24 @@ class Client(Connection):
 
     # --- the end ---
 
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody calls it any more: so that all of it is freed at once, it lets go of its parts, which know it."""
+        self.disconnect("client closed the connection")
+        self.inbound.wait = NOT  # whatever it has waited for
+        self.inbound.allowance = None
+        for name in PARTS:
+            delattr(self, name)
+
     def disconnect(
-        self, reason: str, error: ProxyError | None = None, asked: Mapping[str, Any] | None = None
+        self, reason: str, error: ProxyError | None = None, asked: Mapping[str, str] | None = None
     ) -> None:
         """The one exit. Sends the error, gives up or gives back the server, and is always logged.
 
-        `asked`: what `describe_request` has said, if the server is gone already.
+        `asked`: what `name_unanswered` has said, if the server is gone already.
         """
         if self.closed:
             return
-        asked = asked or self.describe_request()
+        asked = asked or self.name_unanswered()
         self.route.leave_host()
         self.farewell(error)
         self.closed = True
@@ -344,6 +376,10 @@ class Client(Connection):
         if self.transport is not None:
             self.transport.close()
         if server is not None:
+            self.count_stall(server)
+            self.lending.account_lost(server)
             server.abandon(self.inbound.framer.left > 0)
         self.inbound.end_passage()
+        if self.inbound.allowance is not None:
+            self.inbound.allowance.close()
         self.state.house.left(self.identity, reason, asked)

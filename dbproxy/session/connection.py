@@ -48,6 +48,10 @@ class Connection(Borrower):
         """A replica is fresh enough, or the time to wait for one is over (routing.room)."""
         self.resume(REPLAYED)
 
+    def notice(self, message: bytes) -> None:
+        """Have the client read this between two answers."""
+        raise NotImplementedError
+
     def ask_again(self) -> None:
         """What its request has waited for on its way through the gates is there."""
         raise NotImplementedError
@@ -99,12 +103,17 @@ class Connection(Borrower):
 
     def resume_writing(self) -> None:
         self.full = False
-        since, self.stalled_since = self.stalled_since, 0.0
+        if self.server is not None:
+            self.count_stall(self.server)
+        self.stalled_since = 0.0
         self.free(SELF_FULL)
         if self.server is not None:
-            if not self.server.dialogue.pipeline.empty():
-                self.server.loan.stalled += monotonic() - max(since, self.server.loan.answered_at)
             self.server.free(PARTNER_FULL)
+
+    def count_stall(self, server: Server) -> None:
+        """Add what the client has not taken the answer at hand for, up to now."""
+        if self.stalled_since and not server.dialogue.pipeline.empty():
+            server.loan.stalled += monotonic() - max(self.stalled_since, server.loan.answered_at)
 
     # --- the end ---
 

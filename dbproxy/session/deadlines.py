@@ -7,6 +7,7 @@ from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
 from dbproxy.session.channels import quote
 from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
+from dbproxy.session.overdue import end
 from dbproxy.session.registry import Registry
 from dbproxy.session.startup import Login
 
@@ -15,6 +16,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 100  # disconnected in one sweep
 STALL_LIMIT = 300.0  # seconds that a client may leave an answer unread while it holds a server
 FLUSH_AFTER = 0.5  # seconds after which a batch that lacks its Sync is asked for what it has done
+LIMITS = {"25P03": "idle_transaction_timeout", "57P05": "client_idle_timeout"}  # by SQLSTATE
 UNUSED_LIMIT = 10.0  # seconds until a channel that nobody listens to is given up
 RELEASE_AFTER = 60.0  # seconds without channels until a hub's connection is closed
 
@@ -39,7 +41,7 @@ def end_if_over(login: Login, settings: Settings, now: float) -> bool:
     login_timeout = settings.pool.client_login_timeout
     if login.client is not None:
         return end_client(login.client, now)
-    if login.console is None and login_timeout and now - login.identity.connected_at >= login_timeout:
+    if login.heir is None and login_timeout and now - login.identity.connected_at >= login_timeout:
         login.refuse(LoginTimeout(f"client_login_timeout: not logged in within {login_timeout:g} s"))
         return True
     return False
@@ -51,9 +53,7 @@ def end_client(client: Client, now: float) -> bool:
         return True
     error = judge(client, now)
     if error is not None:
-        client.disconnect(error.message, error)
-        if client.full and client.transport is not None:
-            client.transport.abort()  # who reads nothing does not read this either
+        end(client, LIMITS.get(error.sqlstate, "stalled"), error)
     elif is_stuck(client, now):
         client.lending.flush()
     return error is not None

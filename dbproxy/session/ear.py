@@ -15,6 +15,7 @@ from dbproxy.sql.statement import DISCARDS, LISTENS
 from dbproxy.wire import build
 
 READY_IDLE = build.ready_for_query(ord("I"))
+READY_INTRANS = build.ready_for_query(ord("T"))
 NOTIFICATION_LIMIT = 10000  # kept for a client in a transaction
 
 
@@ -60,7 +61,15 @@ class Ear:
 
     def spell_ready(self) -> bytes:
         """ReadyForQuery, and what goes ahead of it."""
-        return self.client.news.take(self.client.pool.welcome, idle=True) + READY_IDLE
+        news = self.client.news
+        return news.take(self.client.pool.welcome, idle=True) + READY_IDLE if news.any() else READY_IDLE
+
+    def spell_ready_within(self) -> bytes:
+        """The same inside a transaction."""
+        news = self.client.news
+        return (
+            news.take(self.client.pool.welcome, idle=False) + READY_INTRANS if news.any() else READY_INTRANS
+        )
 
     def keep_defaults(
         self, kept: Mapping[str, str], before: Mapping[str, str], after: Mapping[str, str]

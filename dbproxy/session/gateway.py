@@ -1,30 +1,40 @@
 """What stands between a client's requests and a server: the gates (dbproxy.gates), and who hears what became of them.
 
-Called only where there are some, so it is not compiled.
+Asked only where there are some; compiled, as each client has one.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
-from dbproxy.gates import GO, Await, Delay, Refuse, Verdict
+from dbproxy.cache.gate import CacheGate
+from dbproxy.features.mode import OFF
+from dbproxy.gates import GO, Answer, Await, Delay, Gate, Refuse, Verdict
 from dbproxy.net.direct import monotonic
+from dbproxy.observe.querystats import CACHE, PRIMARY, REPLICA, ROLES, Account
 from dbproxy.observe.record import NOT_ASKED, PASSED, Facts
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.query import Query
-from dbproxy.pool.request import NO_TEXT, Request
+from dbproxy.pool.request import Request
+from dbproxy.session.browsing import Browsing
 from dbproxy.session.connection import Connection
 from dbproxy.session.ear import Ear
 from dbproxy.session.judging import Judge
-from dbproxy.session.outcome import read_facts
-from dbproxy.session.passage import Passage, name_query
+from dbproxy.session.outcome import count_kept_rows, read_facts
+from dbproxy.session.passage import Passage, name_query, seen_by
+from dbproxy.session.queries import Queries
 from dbproxy.session.route import Route
 from dbproxy.session.translator import Translator
 from dbproxy.session.vocabulary import cut_body
-from dbproxy.sql.identity import Shape
-from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts, target_name
+from dbproxy.sql.identity import NO_SHAPE, Shape
+from dbproxy.wire.extended import length_at, parse_parts, target_name
 from dbproxy.wire.framer import Framer
+from dbproxy.wire.reply import read_sqlstate
 
 log = structlog.get_logger(__name__)
+
+SILENCE = 0.5  # seconds, then a transaction's server is asked again: PostgreSQL may end one that is idle
 
 
 class Gateway:
@@ -37,26 +47,53 @@ class Gateway:
         self.ear = ear
         self.route = route
         self.judge: Judge = route.judge
+        self.queries = Queries(client, translator.prepared, self.judge)
+        self.account: Account | None = None  # of what is counted here
+        self.browsing: Browsing | None = None  # the transaction at hand
 
     def ask(self, framer: Framer, index: int, arrived: float) -> Verdict:
         """About what begins at mark `index`.
 
         What is sent again, or inside a transaction that moves to another host, has been asked about.
         """
-        client, inbound = self.client, self.client.inbound
+        client = self.client
+        inbound = client.inbound
         if self.route.mover.repeats is not None:
             return GO
         passage = inbound.passage
         if passage is None:
-            query = self.read_query(framer, index, arrived)
-            passage = inbound.passage = Passage(client, query, client.pool.tenant.gates)
+            found = self.queries.find_first(framer, index)
+            if found is not None and self.is_let_go(found[0]):
+                self.begin(found[0], framer, index)
+                return GO
+            query = self.queries.read(framer, index, arrived, found)
+            self.begin(query.shape, framer, index)
+            passage = inbound.passage = Passage(client, query, self.list_gates())
         verdict: Verdict = passage.ask(monotonic())
         if isinstance(verdict, Refuse):
             error = verdict.error
-            asked = name_query(passage.request)
-            log.warning("request refused", sqlstate=error.sqlstate, error=error.message, **asked)
+            if not error.quiet:
+                facts = {**error.facts, **name_query(passage.request)}
+                log.warning("request refused", sqlstate=error.sqlstate, error=error.message, **facts)
             self.give_up(self.find_waiting, error.sqlstate)
         return verdict
+
+    def is_let_go(self, shape: Shape | None) -> bool:
+        """Whether nobody would be asked but what is kept, and answers to this statement are not."""
+        gates = self.client.pool.tenant.gates
+        if (
+            self.client.inbound.allowance is not None
+            or len(gates) != 1
+            or not isinstance(gates[0], CacheGate)
+        ):
+            return False
+        gate = gates[0]
+        return shape is not None and gate.lets_go(shape, self.client.id)
+
+    def list_gates(self) -> tuple[Gate[Query, Any], ...]:
+        """Limits ahead of all others, as what they refuse none of those needs to see."""
+        allowance, gates = self.client.inbound.allowance, self.client.pool.tenant.gates
+        return gates if allowance is None else (allowance.warden, *gates)
 
     def wait(self, verdict: Delay | Await) -> None:
         passage = self.client.inbound.passage
@@ -71,11 +108,32 @@ class Gateway:
         query = self.settle(framer, index)
         self.client.write(self.prepared.keep_promises() + data + self.ear.spell_ready())
         self.series.begun = False
-        microseconds = int((monotonic() - query.arrived) * 1e6)
-        self.client.pool.stats.query(microseconds)
-        self.tell(query, microseconds, failed=data[:1] == b"E")
+        now = monotonic()
+        self.conclude_answer(query, data, now)
+        if self.client.inbound.allowance is not None:
+            self.client.inbound.allowance.answered(now)
         self.client.inbound.end_passage()
         return len(query.kinds)
+
+    def conclude_answer(self, query: Query, data: bytes, now: float) -> None:
+        microseconds = int((now - query.arrived) * 1e6)
+        self.client.pool.stats.query(microseconds)
+        self.count_answer(query, data, microseconds, now)
+        self.tell(query, microseconds, failed=data[:1] == b"E")
+
+    def count_answer(self, query: Query, data: bytes, microseconds: int, now: float) -> None:
+        """It is a call of its statement, with a role of its own: no host had to do with it."""
+        tenant, table = self.client.pool.tenant, self.client.pool.tenant.query_stats
+        rows = count_kept_rows(data)
+        state = read_sqlstate(data[5:]) if data[:1] == b"E" else None
+        if tenant.listeners:
+            query.facts = Facts(state or "", rows, role=ROLES[CACHE])
+        if table is not None:
+            if self.account is None:
+                self.account = table.find_account(tenant.database, tenant.user)
+            entry = table.find(query.shape or NO_SHAPE, self.account, CACHE, now)
+            if entry is not None:
+                table.record(entry, now, microseconds, 0, 0, max(rows, 0), len(data), state)
 
     def settle(self, framer: Framer, index: int) -> Query:
         """A gate answers what begins at mark `index`: what its messages mean for the client's statements holds."""
@@ -85,7 +143,7 @@ class Gateway:
         query: Query = passage.request
         for place in range(index, index + len(query.kinds)):
             self.settle_message(framer.chunk, framer.mark_at(place))
-        if query.shape is not None and (b"Q" in query.kinds or b"B" in query.kinds):
+        if query.shape is not None and (query.kinds[-1:] == b"Q" or query.kinds.find(b"B") >= 0):
             query.shape.count()
         return query
 
@@ -105,83 +163,51 @@ class Gateway:
             if name:
                 self.prepared.forget(name)
 
-    # --- what is asked for ---
+    # --- inside a transaction ---
 
-    def read_query(self, framer: Framer, index: int, arrived: float) -> Query:
-        """All that there is of what begins at mark `index`, up to its Query or Sync."""
-        chunk, first = framer.chunk, framer.mark_at(index) >> 8
-        kinds = b""
-        able = True
-        for number in range(index, framer.count):
-            mark = framer.mark_at(number)
-            kinds += bytes((mark & 255,))
-            able = able and self.is_answerable(chunk, mark)
-            if mark & 255 in b"QSF":
-                break
-        behind = index + len(kinds)
-        stop = framer.mark_at(behind) >> 8 if behind < framer.count else framer.end
-        shape, text, at = self.find_statement(framer, index, behind)
-        query = Query(self.client, shape, text, at, arrived)
-        query.kinds = kinds
-        query.messages = cut(chunk, first, stop)
-        ends = kinds[-1:] in (b"Q", b"S")
-        query.whole = able and ends and not (framer.left and behind == framer.count)
-        return query
+    def begin(self, shape: Shape | None, framer: Framer, index: int) -> None:
+        """What begins at mark `index` is about to be sent: whether it begins a transaction that browses."""
+        self.browsing = None
+        if shape is None or not shape.begins or self.client.server is not None:
+            return
+        gates = [gate for gate in self.client.pool.tenant.gates if isinstance(gate, CacheGate)]
+        if gates and self.judge.state.mode == "transaction" and gates[0].find_mode(self.client.id) != OFF:
+            browsing = Browsing(self.client, self.judge, gates[0])
+            if browsing.begin(framer, index):
+                self.browsing = browsing
 
-    def is_answerable(self, chunk: bytes, mark: int) -> bool:
-        """Whether a message can be answered without a server, as far as this client's statements go."""
-        kind, at = mark & 255, mark >> 8
-        stop = at + length_at(chunk, at)
-        if kind == ord("P"):
-            parts = parse_parts(chunk, at, stop)
-            return parts is not None and (not parts[0] or self.can_define(parts[0]))
-        if kind == ord("C"):
-            name = target_name(chunk, at, stop)
-            return not name or (bool(self.prepared.shares) and name not in self.prepared.by_sql)
-        return kind in b"QBDEHS"
-
-    def can_define(self, name: bytes) -> bool:
-        return bool(self.prepared.shares) and not self.prepared.knows(name)
-
-    def find_statement(self, framer: Framer, index: int, behind: int) -> tuple[Shape | None, bytes, int]:
-        """The first statement that these messages execute, or else parse: its shape, and where its text is."""
-        chunk = framer.chunk
-        parsed: dict[bytes, int] = {}
-        for number in range(index, behind):
-            mark = framer.mark_at(number)
-            kind, at = mark & 255, mark >> 8
-            if kind == ord("Q"):
-                return self.shape_at(chunk, at), chunk, at
-            if kind == ord("P"):
-                parts = parse_parts(chunk, at, at + length_at(chunk, at))
-                parsed[parts[0] if parts is not None else b""] = at
-            elif kind == ord("B"):
-                where = bind_name(chunk, at, min(at + length_at(chunk, at), framer.end))
-                name = cut(chunk, where[0], where[1]) if where is not None else b""
-                if name in parsed:
-                    return self.shape_at(chunk, parsed[name]), chunk, parsed[name]
-                body = self.body_of(name)
-                return self.shape_at(body, NO_TEXT), body, NO_TEXT
-        for at in parsed.values():
-            return self.shape_at(chunk, at), chunk, at
-        return None, b"", NO_TEXT
-
-    def body_of(self, name: bytes) -> bytes:
-        """Of the client's statement of this name."""
-        if not name:
-            return self.prepared.unnamed.body or b""
-        known = self.prepared.statements.get(name)
-        return known.body if known is not None else b""
-
-    def shape_at(self, chunk: bytes, at: int) -> Shape | None:
-        body = chunk
-        if at >= 0:
-            length = length_at(chunk, at)
-            if chunk[at] == ord("Q"):
-                return self.judge.classify(chunk, at)
-            body = (parse_parts(chunk, at, at + length) or (b"", b""))[1]
-        shape: Shape | None = self.judge.state.find_shape(body) if body else None
-        return shape
+    def browse(self, framer: Framer, *, begun: bool) -> bool:
+        """What has come in a transaction that browses: whether it is answered. `begun`: it goes on with a request."""
+        browsing, server, arrived = self.browsing, self.client.server, self.client.inbound.arrived
+        assert browsing is not None  # whoever asks has seen it
+        if server is None or not browsing.goes_on(framer):
+            self.browsing = None
+            return False
+        dialogue = server.dialogue
+        if begun or dialogue.status != ord("T") or not dialogue.pipeline.empty():
+            return False
+        if arrived - server.loan.answered_at > SILENCE:
+            return False
+        query = self.queries.read(framer, 0, arrived)
+        if not query.whole or query.shape is None or len(query.kinds) != framer.count:
+            return False
+        query.browse(seen_by(server))
+        passage = self.client.inbound.passage
+        if passage is not None:
+            passage.close()
+        gates: tuple[Gate[Query, Any], ...] = (browsing.gate,)
+        passage = self.client.inbound.passage = Passage(self.client, query, gates)
+        verdict = passage.ask(arrived)
+        if isinstance(verdict, Answer):
+            self.settle(framer, 0)
+            self.client.write(verdict.data + self.ear.spell_ready_within())
+            self.conclude_answer(query, verdict.data, monotonic())
+            return True
+        if dialogue.traces.has_unlisted_settings:  # its answer may be of settings that nobody knows
+            passage.close()
+        else:
+            server.loan.fill = passage.listen(server)
+        return False
 
     # --- over ---
 
@@ -214,11 +240,13 @@ class Gateway:
     def tell(self, query: Query, microseconds: int, failed: bool) -> None:
         """Those that have let it go, and those that listen, that it is over."""
         query.microseconds, query.failed = microseconds, failed
-        if query.chosen == NOT_ASKED:
+        tenant = self.client.pool.tenant
+        if query.chosen == NOT_ASKED and tenant.sampler is not None:
             self.choose(query)
-        if self.client.inbound.passage is not None:
-            self.client.inbound.passage.close()
-        for listener in self.client.pool.tenant.listeners:
+        passage = self.client.inbound.passage
+        if passage is not None:
+            passage.close()
+        for listener in tenant.listeners:
             try:
                 listener.hear(query)
             except Exception:  # costs nobody else theirs
@@ -234,19 +262,36 @@ class Gateway:
             text, at = query.chunk, query.at
             query.chosen = tenant.sampler.choose(text, at, self.client.settings, slow, query.failed)
 
-    def give_up(self, find: Callable[[], Query], sqlstate: str) -> None:
-        """Tell what traces, if anything does, of a request that has failed without an answer of a server."""
-        sampler = self.client.pool.tenant.sampler
-        if sampler is None:
+    def give_up(self, find: Callable[[], Query], sqlstate: str, *, sent: bool = False) -> None:
+        """Tell what counts and what traces of a request that has failed without an answer of a server.
+
+        What was `sent` to one is counted already (pool.meter).
+        """
+        tenant = self.client.pool.tenant
+        if tenant.sampler is None and tenant.query_stats is None:
             return
         try:
             query, now = find(), monotonic()
             query.failed, query.microseconds = True, int((now - query.arrived) * 1e6)
             query.facts = Facts(sqlstate=sqlstate, wait=now - query.arrived)
-            self.choose(query)
-            sampler.listener.hear(query)
+            if not sent:
+                self.count(query, now)
+            if tenant.sampler is not None:
+                self.choose(query)
+                tenant.sampler.listener.hear(query)
         except Exception:  # costs the span, not the client its error
             log.exception("internal error", **self.client.identity.describe())
+
+    def count(self, query: Query, now: float) -> None:
+        """What no server was found for is a call, too: it has failed, and all its time was spent waiting."""
+        tenant, waited = self.client.pool.tenant, query.microseconds
+        table, state = tenant.query_stats, query.facts.sqlstate if query.facts is not None else ""
+        if table is not None:
+            account, room = table.find_account(tenant.database, tenant.user), self.client.inbound.room
+            role = REPLICA if isinstance(room, Pool) and room.host is not None else PRIMARY
+            entry = table.find(query.shape or NO_SHAPE, account, role, now)
+            if entry is not None:
+                table.record(entry, now, waited, waited, 0, 0, 0, state)
 
     def find_waiting(self) -> Query:
         """The request that waits."""
@@ -255,9 +300,9 @@ class Gateway:
             found: Query = inbound.passage.request
             return found
         _, framer, index = inbound.pending[-1]
-        return self.read_query(framer, index, inbound.arrived)
+        return self.queries.read(framer, index, inbound.arrived)
 
     def find_sent(self, request: Request) -> Query:
         """One that was sent, and is not answered."""
-        shape = self.shape_at(request.chunk, request.at)
+        shape = self.queries.shape_at(request.chunk, request.at)
         return Query(self.client, shape, request.chunk, request.at, request.arrived)

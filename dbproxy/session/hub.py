@@ -18,7 +18,7 @@ from time import monotonic
 import structlog
 
 from dbproxy.config import PoolSettings
-from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRefused
+from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerRefused, TooManyConnections
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -97,11 +97,24 @@ class Hub(Borrower):
             check_name(name)
         if self.closed:
             raise AdminShutdown("the proxy is shutting down")
+        if self.receiver is None:
+            self.check_quotas()
         found = [self.subscriptions.find(name) for name in names]
         answers = [channel.await_answer() for channel in found if channel.state != HEARD]
         if answers:
             self.listen(found)
             await self.be_patient(answers)
+
+    def check_quotas(self) -> None:
+        """TooManyConnections where its connection would leave no place for a query."""
+        self.pool = self.find_pool()
+        quota = self.pool.share.find_bar() if not self.pool.size() else None
+        if quota is not None:
+            self.pool.stats.limits[quota.name] += 1
+            raise TooManyConnections(
+                f"LISTEN needs a server connection of its own, and {quota.name} of {quota.owner} leaves none",
+                detail=f"{quota.name} is {quota.most}; {quota.standing} listen already, and one is for queries.",
+            )
 
     async def be_patient(self, answers: list[asyncio.Future[None]]) -> None:
         assert self.pool is not None  # it was just asked
@@ -264,7 +277,7 @@ class Hub(Borrower):
             and pool is not None
             and (pool.paused or server.upkeep.generation != pool.generation)
         ):
-            server.close("paused" if pool.paused else "settings changed")
+            server.close("paused" if pool.paused else pool.retired_for)
 
     def close(self) -> None:
         """The proxy stops."""

@@ -1,5 +1,6 @@
 cimport cython
 
+from dbproxy.limits.allowance cimport Allowance
 from dbproxy.net.direct cimport monotonic
 from dbproxy.wire.framer cimport Framer
 
@@ -16,6 +17,7 @@ cdef class Inbound:
     cdef readonly Py_ssize_t size
     cdef public double arrived
     cdef public object passage
+    cdef public Allowance allowance
     cdef public bint leaving
     cdef public object fault
 

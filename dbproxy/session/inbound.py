@@ -1,6 +1,7 @@
 """What a client has sent: cut into messages, or kept until it does not wait any more."""
 
 from dbproxy.errors import ProxyError
+from dbproxy.limits.allowance import Allowance
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.room import Room
@@ -23,6 +24,7 @@ class Inbound:
         self.size = 0  # of the chunks, in bytes
         self.arrived = monotonic()  # when the last chunk that was looked at came
         self.passage: Passage | None = None  # the request's way through the gates, up to the end of the loan
+        self.allowance: Allowance | None = None  # where clients are limited
         self.leaving = False  # the client sends no more
         # What is wrong with what the client sent last: the client is disconnected once what came before is answered.
         self.fault: ProxyError | None = None
@@ -32,6 +34,8 @@ class Inbound:
         passage, self.passage = self.passage, None
         if passage is not None:
             passage.close()
+        if self.allowance is not None:
+            self.allowance.give_up(monotonic())
 
     def keep(self, data: bytes) -> bool:
         """Keep what came for later; whether there is so much that no more is to be read."""

@@ -5,8 +5,11 @@ when its first message needs one. A chunk is cut only where a prepared statement
 it by, or a message need not be sent at all.
 """
 
+from dbproxy.cache.temporary import Temporary, concerns
+from dbproxy.cache.writes import Writes
 from dbproxy.errors import ProxyError
 from dbproxy.gates import Answer, Go, Refuse
+from dbproxy.limits.allowance import Allowance
 from dbproxy.net.direct import monotonic
 from dbproxy.pool.insertions import restore, spell_ours
 from dbproxy.pool.request import Request, new_request
@@ -21,9 +24,9 @@ from dbproxy.session.route import Route
 from dbproxy.session.state import SessionState
 from dbproxy.session.translator import Translator
 from dbproxy.session.wait import ANSWER, HUB, REPLICA, SERVER, TASK
-from dbproxy.sql.identity import NO_SHAPE
+from dbproxy.sql.identity import FUNCTION_CALL, NO_SHAPE, Shape
 from dbproxy.wire import build
-from dbproxy.wire.extended import length_at
+from dbproxy.wire.extended import bind_name, cut, length_at
 from dbproxy.wire.framer import Framer
 from dbproxy.wire.splice import Splice
 
@@ -56,6 +59,7 @@ class Intake:
         counts = client.pool.tenant.query_stats is not None
         # What is counted; None: nothing is.
         self.portals = Portals(self.prepared, state.find_shape, shares=self.shares) if counts else None
+        self.temporary: Temporary | None = None  # its own tables, as far as they matter
         self.splice = Splice()
         self.unfinished: Request | None = None  # something of it has been sent, but not all
         self.discarding = False  # a request has failed without a server: up to its Sync nothing is looked at
@@ -75,6 +79,8 @@ class Intake:
         except ProxyError as error:
             inbound.fault = error
         inbound.arrived = monotonic()
+        if self.gateway.browsing is not None and self.browse(framer):
+            return
         if self.route.judge.router is not None and client.server is not None:
             stays = self.route.stays()
             if stays < framer.end:
@@ -114,24 +120,22 @@ class Intake:
         server, or nowhere if the client has none, as PostgreSQL ignores COPY data after a COPY has failed.
         """
         client = self.client
-        server = client.server
+        server: Server = client.server  # type: ignore[assignment]  # there is one behind `approach`
+        limited = client.inbound.allowance is not None
         splice = self.splice
         splice.begin(framer.chunk, position)
         while index < framer.count:
             mark = framer.mark_at(index)
             kind = mark & 255
             at = mark >> 8
-            if server is None:
-                onward = self.do_without(framer, index, kind, at)
-                if onward == STOP:
-                    return
+            if server is None or limited:
+                onward = self.approach(server, framer, index, kind, at)
                 if onward != index:
+                    if onward == STOP:
+                        return
                     index = onward
                     continue
-                splice.forget(at)
-                server = self.borrow(framer, index)
-                if server is None:
-                    return
+                server = client.server  # type: ignore[assignment]  # it is held now
             index += 1
             request = self.unfinished
             if request is None:
@@ -160,6 +164,24 @@ class Intake:
         if server is not None and splice.is_left(framer.end):
             self.send(server, framer.end)
 
+    def approach(self, server: Server | None, framer: Framer, index: int, kind: int, at: int) -> int:
+        """Where to go on: at `index` if its message goes to the server that the client holds (now); or STOP."""
+        if server is not None:
+            onward = self.follow(server, framer, index, kind, at)
+            if onward > index:
+                self.splice.forget(framer.mark_at(onward) >> 8 if onward < framer.count else framer.end)
+            return onward
+        client = self.client
+        if not self.needs_server(kind, framer.chunk, at):
+            return STOP if client.closed else index + 1
+        allowance = client.inbound.allowance
+        if (allowance is not None and not self.let_go(allowance)) or client.pool.tenant.gates:
+            onward = self.pass_gates(framer, index)
+            if onward != index:
+                return onward
+        self.splice.forget(at)
+        return STOP if self.borrow(framer, index) is None else index
+
     def borrow(self, framer: Framer, index: int) -> Server | None:
         """A server for the request that begins at mark `index`; None: the client waits there."""
         client = self.client
@@ -167,7 +189,8 @@ class Intake:
         if home is None:
             client.park(REPLICA, framer, index)
             return None
-        server: Server | None = home.checkout(client, client.inbound.arrived)
+        now = monotonic() if self.route.detours else client.inbound.arrived  # what was sent before is a wait
+        server: Server | None = home.checkout(client, now)
         if server is None:
             client.park(SERVER, framer, index)
             return None
@@ -198,11 +221,16 @@ class Intake:
         shape = self.route.judge.classify(chunk, at) if self.tracks else NO_SHAPE
         if self.portals is not None:
             request.shape = shape if self.tracks else self.route.judge.classify(chunk, at)
+        if server.loan.writes is not None:
+            known = shape if self.tracks else self.route.judge.classify(chunk, at)
+            self.note_writes(server, known, chunk, at, min(at + length_at(chunk, at), end), b"")
         if shape.harmless and series.restored is None:
             shape.count()
             server.dialogue.pipeline.expect(ord("Q"), request)
         else:
             stop = min(at + length_at(chunk, at), end)
+            if self.portals is not None and shape.effects.executes:
+                request.shape = self.portals.find_executed(shape)
             self.splice.replace(
                 at, stop, b"".join(self.translator.spell_query(server, request, shape, chunk, at, stop))
             )
@@ -221,6 +249,8 @@ class Intake:
         replay = self.route.replay
         if replay.at == NOTHING_YET and self.shares and server.dialogue.status == ord("I"):
             replay.at = at
+        if server.loan.writes is not None and kind == ord("B"):
+            self.note_bind(server, chunk, at, stop)
         new = self.translator.translate(server, kind, chunk, at, stop)
         if new is not None:
             self.splice.replace(at, stop, new)
@@ -257,6 +287,10 @@ class Intake:
     def rare(self, server: Server, request: Request, kind: int) -> None:
         """FunctionCall, Flush, CopyDone, CopyFail."""
         if kind == ord("F"):
+            if self.portals is not None:
+                request.shape = FUNCTION_CALL
+            if server.loan.writes is not None:
+                self.note_writes(server, FUNCTION_CALL, b"", 0, 0, b"")
             server.dialogue.pipeline.expect(ord("F"), request)
             self.unfinished = None
             self.series.begun = False
@@ -265,6 +299,33 @@ class Intake:
         else:
             server.dialogue.pipeline.expect(ord("c"))
             self.unfinished = None  # no request begins with CopyDone
+
+    def note_writes(
+        self, server: Server, shape: Shape, chunk: bytes, at: int, stop: int, body: bytes
+    ) -> None:
+        """What is kept of other answers may not be current any more, once this was carried out."""
+        dialogue = server.dialogue
+        writes: Writes = server.loan.writes  # type: ignore[assignment]  # there are some
+        if self.temporary is not None or (not shape.harmless and concerns(shape)):
+            shape = self.find_temporary().narrow(shape, writes.fence)
+        stays_open = dialogue.status == ord("T") and dialogue.pipeline.empty()
+        writes.note(shape, stays_open, chunk, at, stop, body)
+        if writes.alters or writes.guesses:
+            self.find_temporary().doubt(shape, writes.fence)
+
+    def find_temporary(self) -> Temporary:
+        if self.temporary is None:
+            self.temporary = Temporary()
+        return self.temporary
+
+    def note_bind(self, server: Server, chunk: bytes, at: int, stop: int) -> None:
+        where = bind_name(chunk, at, stop)
+        if where is not None:
+            name = cut(chunk, where[0], where[1])
+            known = self.shares and (not name or self.prepared.knows(name))
+            shape = self.prepared.shape_of(name) if known else FUNCTION_CALL
+            body = self.prepared.body_of(name) if shape.rows is not None and shape.targets else b""
+            self.note_writes(server, shape, chunk, at, stop, body)
 
     def leave(self, server: Server, at: int) -> None:
         """Terminate: what was asked before it is still carried out."""
@@ -275,13 +336,45 @@ class Intake:
         if self.client.stranded():
             self.client.depart()
 
-    # --- without a server ---
+    # --- held to limits ---
 
-    def do_without(self, framer: Framer, index: int, kind: int, at: int) -> int:
-        """Where to go on: at `index` if that message needs a server, behind what has been dealt with here; or STOP."""
-        if not self.needs_server(kind, framer.chunk, at):
-            return STOP if self.client.closed else index + 1
-        return self.pass_gates(framer, index) if self.client.pool.tenant.gates else index
+    def follow(self, server: Server, framer: Framer, index: int, kind: int, at: int) -> int:
+        """As `approach`, of a client that holds a server: it may begin another transaction there.
+
+        What is sent behind what was not answered may be one, or not. It goes as far as the limit would allow for as
+        many; what is behind that waits for the answers, and is asked about if no transaction is open then.
+        """
+        allowance: Allowance = self.client.inbound.allowance  # type: ignore[assignment]  # there is one
+        dialogue = server.dialogue
+        if self.discarding:
+            self.needs_server(kind, framer.chunk, at)
+            return index + 1
+        if self.unfinished is not None or kind not in b"QPBDECF":
+            return index
+        if dialogue.pipeline.empty():
+            asks = dialogue.status == ord("I") and not self.let_go(allowance)  # something pins the server
+            return self.pass_gates(framer, index) if asks else index
+        self.lending.followed += 1
+        if self.route.mover.opening is not None:  # it may have to be begun elsewhere, as it was
+            return index
+        if not allowance.running or allowance.affords(self.lending.followed, self.client.inbound.arrived):
+            return index
+        waiting = framer.cut(at)  # and is asked about once those ahead of it are paid for
+        self.client.inbound.fault = None  # it is met again
+        if self.splice.is_left(at):
+            self.send(server, at)
+        if self.client.routed:
+            self.route.batch.cut(len(waiting))
+        self.route.set_aside(waiting)
+        return STOP
+
+    def let_go(self, allowance: Allowance) -> bool:
+        """A transaction, as far as limits go; whether it may begin. What is sent again has been let go."""
+        if allowance.running or self.route.mover.repeats is not None:
+            return True
+        return allowance.let_go(self.client.settings, self.client.inbound.arrived)
+
+    # --- without a server ---
 
     def needs_server(self, kind: int, chunk: bytes, at: int) -> bool:
         """Whether a message from a client that holds no server needs one; if not, it is dealt with here."""
@@ -315,14 +408,25 @@ class Intake:
         wait, framer, index = client.inbound.pending.pop()
         self.unfinished = None
         client.inbound.arrived = monotonic()  # what comes behind the request waits anew
-        client.write(self.prepared.keep_promises() + build.error_response(error))
+        told = self.prepared.keep_promises() + build.error_response(error)
         if framer.mark_at(index) & 255 in b"QF":
-            client.write(self.ear.spell_ready())
+            told += self.ear.spell_ready()
             index += 1
         else:
             self.discarding = True
+        if index < framer.count:
+            client.write_later(told)  # what comes behind it may be refused, too
+        else:
+            client.write(told)
         self.series.begun = False
         client.park(wait, framer, index)
+
+    def browse(self, framer: Framer) -> bool:
+        """Whether what has come in a transaction that browses is answered from what is kept."""
+        if self.client.inbound.fault is not None:
+            self.gateway.browsing = None
+            return False
+        return self.gateway.browse(framer, begun=self.unfinished is not None)
 
     # --- ahead of a server ---
 

@@ -4,6 +4,7 @@ from dbproxy.routing.reader cimport Reader
 from dbproxy.routing.router cimport Router
 from dbproxy.pool.prepared cimport Statement
 from dbproxy.session.connection cimport Connection
+from dbproxy.session.state cimport SessionState
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.cache cimport StatementCache
@@ -18,7 +19,7 @@ cdef int BATCH_LIMIT, STATEMENT_NEED
 cdef class Judge:
     cdef readonly Connection client
     cdef readonly Reader reader
-    cdef readonly object state
+    cdef readonly SessionState state
     cdef readonly Vocabulary prepared
     cdef public Router router
     cdef readonly StatementCache classifier
@@ -35,7 +36,7 @@ cdef class Judge:
     @cython.locals(router=Router, reader=Reader, mark=Py_ssize_t, shape=Shape)
     cpdef str judge(self, Framer framer, Py_ssize_t index)
     cdef Shape classify_query(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, begun=bint, asked=bint, within=bint, judged=list, shape=Shape, router=Router)
+    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, begun=bint, asked=bint, within=bint, judged=list, asked_for=list, shape=Shape, router=Router)
     cdef str judge_messages(self, Framer framer, Py_ssize_t index)
     @cython.locals(parts=tuple, name=bytes, body=bytes, known=Unnamed)
     cdef str note_parse(self, bytes chunk, Py_ssize_t at)

@@ -82,7 +82,7 @@ class Judge:
         reader.wanted_host = ""
         if mark & 255 == ord("Q") and index + 1 == framer.count:
             shape = self.classify_query(framer.chunk, mark >> 8)
-            self.judged = (shape,)
+            self.judged = reader.asked = (shape,)
             return router.judge(shape, reader)  # type: ignore[union-attr]  # there is a router
         return self.judge_messages(framer, index)
 
@@ -95,6 +95,7 @@ class Judge:
     def judge_messages(self, framer: Framer, index: int) -> str:
         router, chunk = self.router, framer.chunk
         judged: list[Shape] = []
+        asked_for: list[Shape] = []
         self.judged = ()
         self.named = None
         self.unnamed = self.prepared.unnamed.shape if self.prepared.unnamed.body is not None else None
@@ -133,12 +134,13 @@ class Judge:
                         return found
                     verdict = found if verdict not in AT_PRIMARY else verdict
             asked = True
+            asked_for.append(shape)  # type: ignore[arg-type]  # None would be no read
             if not within:
-                judged.append(shape)  # type: ignore[arg-type]  # None would be no read
+                judged.append(shape)  # type: ignore[arg-type]
             within = last == ord("B")
         if last != ord("Q") and last != ord("S"):
             return PART
-        self.judged = tuple(judged)
+        self.judged, self.reader.asked = tuple(judged), tuple(asked_for)
         return verdict if asked else NO_STATEMENT
 
     def note_parse(self, chunk: bytes, at: int) -> str:

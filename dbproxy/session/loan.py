@@ -34,6 +34,8 @@ class Lending:
         self.request_time = 0.0  # when what the server was borrowed for had come
         self.late = False  # the server has answered what its client has not sent to the end
         self.flushed_at = 0.0
+        self.followed = 0  # requests sent behind the first while that was not answered
+        self.latest: Server | None = None  # that it was lent
         self.claims = False  # the client called nextval: another transaction may ask what it said
 
     def begin(self, server: Server) -> list[bytes] | None:
@@ -41,20 +43,24 @@ class Lending:
         client = self.client
         client.server = server
         self.request_time = client.inbound.arrived
+        self.followed = 0
         if server.full:
             client.hold(PARTNER_FULL)
         if client.full:
             server.hold(PARTNER_FULL)
         first = None
         dialogue = server.dialogue
+        if client.inbound.passage is not None:
+            server.loan.fill = client.inbound.passage.listen(server)
         if dialogue.settings is not client.settings or (
-            dialogue.traces.has_unlisted_settings and server.loan.changed
+            dialogue.traces.has_unlisted_settings and (server.loan.changed or server.loan.fill is not None)
         ):
             first = [server.adopt(client.settings)]
         if dialogue.traces.sequences.known and self.tracks:
-            dialogue.traces.sequences.foreign = server.loan.changed
+            dialogue.traces.sequences.foreign = self.state.recollection.doubts(server, self.latest)
             if self.state.recollection.knows_better(server):
                 first = [*(first or []), spell_discard(server, simple=True)]
+        self.latest = server
         self.prepared.borrow(server)
         if self.route.writes:
             self.route.writes = False
@@ -83,6 +89,12 @@ class Lending:
             self.client.resume(ANSWERED)
             return False
         if status != ord("I") or not self.tracks or server.dialogue.traces.pins:
+            if status == ord("I"):
+                self.account(server, over=True)
+                if not self.tracks and server.loan.writes is not None:
+                    server.relay.lose_place(server.loan.writes.unplaced)  # it is asked nothing
+            elif server.loan.use.transactions:
+                self.account(server, over=False)  # another was begun with the same request
             self.keep()
             return False
         return self.end(server)
@@ -111,6 +123,7 @@ class Lending:
         """A transaction is open, or something pins the server: what comes next stays there."""
         client = self.client
         client.routed = False
+        self.followed = 0
         if client.inbound.wait == MOVE:
             client.resume(ANSWERED)
         elif client.inbound.leaving:
@@ -124,15 +137,19 @@ class Lending:
         if settings.hasty:
             server.condemn("its client's timeouts could cut off what we send ahead of the next")
         tenant = client.pool.tenant
-        if tenant.sets_unseen and self.tracks:
+        if tenant.routines.sets_unseen and self.tracks:
             server.dialogue.traces.has_unlisted_settings = True
         if self.claims or tenant.recalls:
             server.trail.claimed_by = client
         client.free(PARTNER_FULL)
         if client.routed or self.route.host is not None:
             answered_at = server.loan.answered_at
-            self.route.leave_host(answered_at - self.request_time if client.routed else 0.0, answered_at)
-        if client.inbound.passage is not None:
+            total = answered_at - self.request_time if client.routed else 0.0
+            self.route.leave_host(total, answered_at - server.loan.since, answered_at)
+        moves = self.route.mover.repeats is not None  # its transaction goes on at another host
+        if client.inbound.allowance is not None:
+            self.account(server, over=not moves)
+        if client.inbound.passage is not None and not moves:
             client.inbound.end_passage()
         self.route.forget_detours()
         if client.inbound.wait == MOVE:
@@ -142,6 +159,27 @@ class Lending:
         if client.inbound.leaving:
             client.depart()
         return True
+
+    def account(self, server: Server, over: bool) -> None:
+        """Hold against the client's limits what it has had of the server; `over`: no transaction is open any more."""
+        allowance = self.client.inbound.allowance
+        if allowance is None:
+            return
+        use, now = server.loan.use, server.loan.answered_at
+        if over:
+            allowance.end(now, now - use.since, use.rows, use.transactions, use.statements)
+        else:
+            allowance.charge(now, now - use.since, use.rows, use.transactions, use.statements)
+        use.begin(now)
+
+    def account_lost(self, server: Server) -> None:
+        """As `account`, where the client leaves: what is not over by then has been used, too."""
+        dialogue = server.dialogue
+        pipeline = dialogue.pipeline
+        if dialogue.in_transaction() or not (pipeline.empty() or pipeline.only_ours()):
+            server.loan.use.end_request(idle=True)
+            server.loan.answered_at = monotonic()
+        self.account(server, over=True)
 
     def give_back(self) -> None:
         """The rest of a message that the server no longer wants has been sent: now the server is free."""

@@ -23,7 +23,7 @@ from dbproxy.session.readings import Readings
 from dbproxy.session.series import Series
 from dbproxy.session.vocabulary import Vocabulary
 from dbproxy.sql import statement as sql
-from dbproxy.sql.parser import find_prepare
+from dbproxy.sql.parser import find_prepares
 from dbproxy.sql.statement import Statement
 from dbproxy.wire import build
 from dbproxy.wire.extended import bind_name, cut, parse_parts, target_name
@@ -64,6 +64,15 @@ class Names:
         if pipeline.empty():
             server.dialogue.given.deallocating_all = False
         return (server.dialogue.traces.asked > 0 or pipeline.owes_ready()) and not pipeline.copying
+
+    def must_wait_for_settings(self, server: Server) -> bool:
+        """Whether the settings that were changed are not known yet, and will be: those of an open transaction are not.
+
+        What is parsed before the answer could not be prepared elsewhere as its client's Parse has read it.
+        """
+        traces = server.dialogue.traces
+        changed = traces.asked > 0 or traces.effects > 0
+        return changed and server.dialogue.status == ord("I") and self.must_wait(server)
 
     # --- before SQL that names statements ---
 
@@ -225,16 +234,19 @@ class Names:
             del server.dialogue.given.names[name]
             self.own.forget(name)
             self.own.by_sql.pop(name, None)
+        within: dict[
+            bytes, dict[str, bytes]
+        ] = {}  # PostgreSQL remembers all of the text that a PREPARE stood in
         for name, (by_sql, text) in there.items():
             source = text.encode(errors="surrogateescape")
             bodies = server.dialogue.given.names.get(name, [])
             server.dialogue.given.names[name] = []
             if by_sql:
                 self.own.forget(name)
-                if (
-                    self.own.by_sql.get(name) != source
-                ):  # PostgreSQL remembers all of the text that a PREPARE stood in
-                    self.own.by_sql[name] = find_prepare(source, name.decode(errors="surrogateescape"))
+                if source not in within and self.own.by_sql.get(name) != source:
+                    within[source] = find_prepares(source)
+                prepares = within.get(source, {})
+                self.own.by_sql[name] = prepares.get(name.decode(errors="surrogateescape"), source)
             elif bodies:
                 self.own.by_sql.pop(name, None)
                 body = next((body for body in bodies if body.startswith(source + b"\0")), bodies[-1])

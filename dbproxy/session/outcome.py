@@ -10,10 +10,10 @@ from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
 from dbproxy.session.connection import Connection
 from dbproxy.session.route import Route
-from dbproxy.wire.extended import cut, length_at, parse_parts
-from dbproxy.wire.startup import parse_error_response
+from dbproxy.wire.extended import length_at, parse_parts
+from dbproxy.wire.reply import NO_ROWS, read_rows, read_sqlstate
 
-_RETURNS = (b"SELECT", b"FETCH")
+RETURNS = b"SF"  # SELECT, FETCH: no other tag with a number begins with these letters
 
 
 def read_facts(client: Connection, route: Route, request: Request, failed: bool) -> Facts:
@@ -22,10 +22,12 @@ def read_facts(client: Connection, route: Route, request: Request, failed: bool)
     rescue = route.detour if route.detours else None
     begun = server.loan.since if rescue is None else rescue.since
     rows, affected, statements = count_rows(server.relay)
+    if request.executes and server.loan.use.last > statements:  # the tags of the others came earlier
+        rows, affected, statements = NO_ROWS, NO_ROWS, server.loan.use.last
     host = server.pool.host
     address, port = server.backend.endpoint
     return Facts(
-        parse_error_response(server.relay.error).get("C", "") if failed else "",
+        read_sqlstate(server.relay.error) if failed else "",
         rows,
         affected,
         statements,
@@ -34,7 +36,7 @@ def read_facts(client: Connection, route: Route, request: Request, failed: bool)
         0 if address.startswith("/") else port,
         host.name if host is not None else PRIMARY,
         "replica" if host is not None else PRIMARY,
-        host.lag_seconds if host is not None else 0.0,
+        host.lag.seconds if host is not None else 0.0,
         route.reader.reason if route.judge.router is not None else "",
         rescue,
         server.dialogue.traces.pins,
@@ -56,10 +58,10 @@ def is_prepared(request: Request) -> bool:
 def count_rows(relay: Relay) -> tuple[int, int, int]:
     """Rows that were returned, rows that were written, and statements: of the answer that has just ended.
 
-    -1: none was told, or part of the answer is not there any more.
+    NO_ROWS: none was told, or part of the answer is not there any more.
     """
     framer = relay.framer
-    returned = written = -1
+    returned = written = NO_ROWS
     statements = 0
     for number in range(framer.count):
         mark = framer.mark_at(number)
@@ -68,16 +70,22 @@ def count_rows(relay: Relay) -> tuple[int, int, int]:
         if at >= relay.ready_at:
             break
         if kind == ord("Z"):  # of the answer before it
-            returned = written = -1
+            returned = written = NO_ROWS
             statements = 0
         elif kind == ord("C"):
             statements += 1
-            tag = cut(framer.chunk, at + 5, at + length_at(framer.chunk, at) - 1)
-            rows = tag[tag.rfind(b" ") + 1 :]
-            if not rows.isdigit():
+            rows = read_rows(framer.chunk, at)
+            if rows == NO_ROWS:
                 continue
-            if tag.startswith(_RETURNS):
-                returned = max(returned, 0) + int(rows)
+            if framer.chunk[at + 5] in RETURNS:
+                returned = max(returned, 0) + rows
             else:
-                written = max(written, 0) + int(rows)
+                written = max(written, 0) + rows
     return returned, written, statements
+
+
+def count_kept_rows(data: bytes) -> int:
+    """Rows of an answer that no server has given; NO_ROWS: none was told."""
+    at = data.rfind(b"C\0\0\0")
+    whole = at >= 0 and 8 <= length_at(data, at) <= len(data) - at
+    return read_rows(data, at) if whole else NO_ROWS

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 
 import structlog
 
+from dbproxy.cache.fill import Fill
+from dbproxy.cluster.lag import settle
 from dbproxy.errors import ProxyError
 from dbproxy.gates import GO, Await, Delay, Gate, Go, Verdict
 from dbproxy.pool.query import Query
+from dbproxy.pool.server import Server
 from dbproxy.session.correlation import name_request
 from dbproxy.wire.extended import statement_text
 
 log = structlog.get_logger(__name__)
+
+PRIMARY, NEVER = float("inf"), float("-inf")
 
 
 class Asker(Protocol):
@@ -29,6 +34,14 @@ def name_query(query: Query) -> dict[str, Any]:
     """For a log line: whose it is, and its ids."""
     who, text = query.session.identity, statement_text(query.chunk, query.at)
     return {**who.describe(), **name_request(text, who, query.arrived)}
+
+
+def seen_by(server: Server) -> float:
+    """All that was committed by then (monotonic seconds) the server has; infinite of the primary."""
+    host, commits = server.pool.host, server.pool.tenant.commits
+    if host is None:
+        return PRIMARY
+    return commits.known_for if host.position.lsn >= settle(commits.known) > 0 else NEVER
 
 
 class Passage:
@@ -64,6 +77,15 @@ class Passage:
                 gate.after(self.request)
             except Exception:  # costs nobody else theirs
                 log.exception("internal error", gate=type(gate).__name__, **name_query(self.request))
+
+    def listen(self, server: Server) -> Fill | None:
+        """What hears the answer, which this server is to give."""
+        fill = self.request.fill
+        if fill is None or fill.over:
+            return None
+        then = seen_by(server)
+        fill.begin(then == PRIMARY or fill.moment.was_over_by(then))
+        return fill
 
     # --- waiting ---
 

@@ -25,5 +25,7 @@ cdef class Portals:
     cdef bind_by_name(self, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(statement=Statement)
     cdef Shape shape_of(self, bytes name)
+    @cython.locals(statement=Statement)
+    cpdef Shape find_executed(self, Shape shape)
     @cython.locals(buffer="const unsigned char *", portal=Execution, execution=Execution, limit="long long", end=Py_ssize_t)
     cpdef Execution execute(self, bytes chunk, Py_ssize_t at, double arrived)

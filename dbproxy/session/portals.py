@@ -4,6 +4,7 @@
 PostgreSQL: "Extended Query". A portal lasts until it is bound anew, closed, or its transaction ends.
 """
 
+import re
 from collections.abc import Callable
 
 from dbproxy.pool.dues import Bind
@@ -14,6 +15,8 @@ from dbproxy.wire.extended import bind_name, cut, find_zero, length_at, parse_pa
 from dbproxy.wire.pipeline import Pipeline
 
 MOST = 1000  # names that are remembered; what has others is counted as not known
+_TYPES = rb"\((?:[^()]|\([^()]*\))*\)"
+_PREPARE = re.compile(rb'\s*PREPARE\s+("(?:[^"]|"")+"|[^\s("]+)\s*(?:%b\s*)?AS\b' % _TYPES, re.IGNORECASE)
 
 
 class Portals:
@@ -75,8 +78,22 @@ class Portals:
         statement = self.prepared.statements.get(name)
         return statement.shape if statement is not None else NO_SHAPE
 
+    def find_executed(self, shape: Shape) -> Shape:
+        """What a Query of this shape is counted as: EXECUTE as the statement that was prepared, if that is known."""
+        if shape.text[:7].upper() != "EXECUTE" or not shape.effects.single:
+            return shape
+        name = shape.effects.executes[0].encode()
+        statement = self.prepared.statements.get(name)
+        if statement is not None:
+            return statement.shape
+        text = self.prepared.by_sql.get(name, b"")
+        prepare = _PREPARE.match(text)
+        return shape if prepare is None else self.find_shape(text[prepare.end() :])
+
     def execute(self, chunk: bytes, at: int, arrived: float) -> Execution | None:
         """What the Execute runs; None if it is not known."""
+        if at + 10 > len(chunk):  # too short for one, and PostgreSQL's to judge
+            return None
         buffer = chunk
         if buffer[at + 5]:
             end = find_zero(chunk, at + 5, at + length_at(chunk, at))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 from dbproxy.errors import ServerRefused
 from dbproxy.pool.login import refusal
-from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import Channel
 from dbproxy.wire import build
@@ -34,7 +33,9 @@ class Receiver:
             self.asked_at = now
         texts = []
         for text, subject in statements:
-            self.server.dialogue.pipeline.expect(ord("Q"), new_request(now))
+            self.server.dialogue.pipeline.expect(
+                ord("Q")
+            )  # with no request: it is no client's, and not counted
             self.sent.append(subject)
             texts.append(build.query(text))
         self.server.write(b"".join(texts))

@@ -4,8 +4,11 @@ It is asked for behind each transaction that may have used a sequence (pool.reca
 PostgreSQL knows it itself.
 """
 
+from collections.abc import Mapping
+
 from dbproxy.pool.insertions import spell_ours
 from dbproxy.pool.parameters import literal
+from dbproxy.pool.recall import ALL, UNUSED
 from dbproxy.pool.server import Server
 from dbproxy.pool.tenant import Tenant
 from dbproxy.session.signals import Values, read_operand
@@ -16,12 +19,17 @@ NAME_LIMIT = 256  # with its schema, and quotes
 
 
 class Recollection:
-    """One client's. `last`: what `lastval` said; `given`: what `currval` said, by the sequence's oid."""
+    """One client's. `last`: what `lastval` said; `given`: what `currval` said, by the sequence's oid.
 
-    __slots__ = ("given", "last", "server", "tenant")
+    Both are of `era` (pool.recall). `calls`: the texts of this transaction call nextval or setval.
+    """
+
+    __slots__ = ("calls", "era", "given", "last", "server", "tenant")
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
+        self.era = tenant.recall.era
+        self.calls = False
         self.last: int | None = None
         self.given: dict[int, int] = {}
         self.server: Server | None = (
@@ -35,6 +43,8 @@ class Recollection:
         keeps its server from then on.
         """
         sequences, status = server.dialogue.traces.sequences, server.dialogue.status
+        if effects & ADVANCES:
+            self.calls = True
         if not effects & RECALLS:
             sequences.advance()
             return b"", effects
@@ -47,6 +57,10 @@ class Recollection:
         if not statement.bare:
             sequences.advance()
         return spell_discard(server, simple) if foreign else b"", effects
+
+    def doubts(self, server: Server, before: Server | None) -> bool:
+        """Whether the server may not know what this client used last; `before`: which it was lent before this one."""
+        return server.loan.changed or (before is not server and not self.tenant.recall.asks)
 
     def knows_better(self, server: Server) -> bool:
         """Whether what sequences gave out on the server is not the last that they gave this client."""
@@ -66,6 +80,7 @@ class Recollection:
             server.dialogue.traces.effects |= RECALLS  # the statement pins
             self.tenant.recalls = True
             return ""
+        self.forget_the_era_before()
         if call.name == "lastval":
             answer = [] if self.last is None else [f" WHEN true THEN {_number(self.last)}"]
         else:
@@ -77,18 +92,39 @@ class Recollection:
         return "CASE" + "".join(answer) if answer else ""
 
     def conclude(self, server: Server, recalled: tuple[int, ...] | None, effects: int) -> None:
-        """Take over what the server says; None: nothing; better an error than an old number."""
-        if effects & (FORGOT | DISCARDED) or (effects & ADVANCES and recalled is None):
-            self.last = None
-            self.given.clear()
+        """Take over what the server says; None: nothing; better an error than an old number.
+
+        A server that knows no `lastval` may have been told a number by `setval`.
+        """
+        self.forget_the_era_before()
+        unsure = recalled is None or (self.calls and not recalled)
+        if effects & (FORGOT | DISCARDED) or (effects & ADVANCES and unsure):
+            self.forget()
+        self.calls = False
         if recalled:
             self.last = recalled[0]
-            for sequence, value in zip(recalled[1::2], recalled[2::2], strict=True):
-                if sequence < 0:  # not told
-                    self.given.pop(-sequence, None)
-                else:
-                    self.given[sequence] = value
+            self.given = renew(self.given, dict(zip(recalled[1::2], recalled[2::2], strict=True)))
             self.server = server
+
+    def forget(self) -> None:
+        self.last = None
+        self.given.clear()
+
+    def forget_the_era_before(self) -> None:
+        """What was told ahead of transactions that nobody was asked about."""
+        if self.era != self.tenant.recall.era:
+            self.era = self.tenant.recall.era
+            self.forget()
+
+
+def renew(given: Mapping[int, int], told: Mapping[int, int]) -> dict[int, int]:
+    """What sequences have given out by now: where one was not asked for, it may be another number."""
+    known = {
+        sequence: number
+        for sequence, number in given.items()
+        if told.get(-sequence, UNUSED if ALL in told else 0) == UNUSED
+    }
+    return known | {sequence: number for sequence, number in told.items() if sequence > ALL}
 
 
 def spell_discard(server: Server, simple: bool) -> bytes:

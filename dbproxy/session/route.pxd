@@ -35,8 +35,8 @@ cdef class Route:
     cdef readonly Mover mover
     cdef readonly Stand stand
     cdef readonly Member host
-    cdef readonly int detours
-    cdef readonly object detour
+    cdef public int detours
+    cdef public object detour
     cdef public bint wrote
     cdef public bint writes
 
@@ -44,7 +44,8 @@ cdef class Route:
     cdef Pool choose(self, Framer framer, Py_ssize_t index)
     @cython.locals(client=Connection, server=Server, framer=Framer, idle=bint, reads=bint)
     cdef Py_ssize_t stays(self) except -1
+    cdef bint is_behind(self, Server server) except -1
     cdef Py_ssize_t stays_unread(self, Server server, Framer framer) except -1
     cdef keep(self, Framer framer, Py_ssize_t index, int answered)
-    cpdef leave_host(self, double seconds=*, double now=*)
+    cpdef leave_host(self, double seconds=*, double ran=*, double now=*)
     cdef forget_detours(self)

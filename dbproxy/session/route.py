@@ -30,6 +30,7 @@ from dbproxy.session.series import Series
 from dbproxy.session.state import SessionState
 from dbproxy.session.vocabulary import Vocabulary
 from dbproxy.session.wait import ANSWERED, MOVE, RETRY
+from dbproxy.sql.identity import Shape
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire.extended import length_at, parse_parts
 from dbproxy.wire.framer import Framer, client_framer
@@ -123,7 +124,7 @@ class Route:
         if not idle and self.mover.opening is not None:
             return self.mover.stays_open(server, self.mover.opening)
         reads = idle and self.judge.judge(framer, 0) is READS and self.batch.size() <= BATCH_LIMIT
-        if not reads:
+        if not reads or self.is_behind(server):
             return self.stays_unread(server, framer)
         if client.routed:
             self.batch.add(self.judge.judged, framer.bytes_from(0))
@@ -132,6 +133,12 @@ class Route:
         elif server.dialogue.only_ours():  # all is answered but a question of ours
             self.keep(framer, 0, server.loan.served)
         return framer.end
+
+    def is_behind(self, server: Server) -> bool:
+        """Whether the replica is at work on other reads, and may be too old for what has come."""
+        if self.host is None or server.dialogue.pipeline.empty():
+            return False
+        return not self.judge.router.may_answer(self.host, self.reader, self.client.inbound.arrived)  # type: ignore[union-attr]
 
     def stays_unread(self, server: Server, framer: Framer) -> int:
         """`stays` of what is no read: with a replica only if that is pinned, and done."""
@@ -165,14 +172,17 @@ class Route:
 
     # --- a replica's answer ---
 
-    def leave_host(self, seconds: float = 0.0, now: float = 0.0) -> None:
-        """The loan of the server is over; `seconds`: what a replica's answer took until now, 0 if that says nothing."""
+    def leave_host(self, seconds: float = 0.0, ran: float = 0.0, now: float = 0.0) -> None:
+        """The loan of the server is over; `seconds`: what a replica's answer took until now, 0 if that says nothing.
+
+        `ran`: the same without the wait for a server.
+        """
         host, self.host = self.host, None
         self.mover.opening = None
         self.client.routed = False
         self.batch.clear()
         if host is not None:
-            end(host, seconds, now)
+            end(host, seconds, ran, now)
 
     def forget_detours(self) -> None:
         """The request has been answered, or is refused."""
@@ -194,8 +204,11 @@ class Route:
         self.client.inbound.wait = RETRY
 
     def note_rescue(self, server: Server, host: Member, reason: str) -> None:
-        self.detour = Rescue(host.name, reason, server.loan.since, monotonic())
-        failing = self.batch.failing(server.loan.served)
+        self.tell_rescue(host, reason, self.batch.failing(server.loan.served), server.loan.since)
+
+    def tell_rescue(self, host: Member, reason: str, failing: Shape, since: float) -> None:
+        """`since`: when the host was asked."""
+        self.detour = Rescue(host.name, reason, since, monotonic())
         self.judge.router.note_rescue(host, reason, failing)  # type: ignore[union-attr]  # there is a router
         log.info("read rescued", host=host.name, reason=reason, **self.client.describe_request())
 
@@ -329,11 +342,12 @@ class Route:
 
     def replace(self, host: Member, error: ProxyError) -> None:
         """No server of the replica can be had: it is avoided, and tried by nobody for a while."""
-        router = self.judge.router
-        self.detour = Rescue(host.name, UNREACHABLE, self.client.inbound.arrived, monotonic())
-        router.note_rescue(host, UNREACHABLE, self.batch.reads[0])  # type: ignore[union-attr]  # a router has chosen the host
-        log.info("read rescued", host=host.name, reason=UNREACHABLE, **self.client.describe_request())
+        self.turn_away(host, UNREACHABLE)
+        self.judge.router.cluster.report_failure(host, error.message, monotonic())  # type: ignore[union-attr]  # a router has chosen the host
+
+    def turn_away(self, host: Member, reason: str) -> None:
+        """A server of the replica is not waited for."""
+        self.tell_rescue(host, reason, self.batch.reads[0], self.client.inbound.arrived)
         self.reader.avoided = host
         self.detours += 1
         self.leave_host()
-        router.cluster.report_failure(host, error.message, monotonic())  # type: ignore[union-attr]

@@ -68,4 +68,5 @@ def _read_pid(call: Call, values: Values) -> int:
         return 0
     if binary:
         return int.from_bytes(value, "big")
-    return int(value) if value.strip().isdigit() else 0
+    digits = value.strip()
+    return int(digits) if digits.isdigit() and len(digits) < 20 else 0

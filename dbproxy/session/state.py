@@ -15,7 +15,6 @@ from dbproxy.pool.audit import Findings
 from dbproxy.pool.insertions import spell_ours, spell_sync
 from dbproxy.pool.parameters import NOTHING, ROLES, Parameters
 from dbproxy.pool.request import Refusal
-from dbproxy.pool.routines import defined, may_set
 from dbproxy.pool.scopes import PATH, READ
 from dbproxy.pool.server import Server
 from dbproxy.routing.wishes import complain
@@ -90,7 +89,7 @@ class SessionState:
         """What the statement may do, also by functions of the database that are known, and which settings it names."""
         effects, names = statement.effects, statement.settings
         for function in statement.functions:
-            more = self.pool.tenant.routines.get(function)
+            more = self.pool.tenant.routines.known.get(function)
             if more is not None:
                 effects |= more[0]
                 names |= more[1]
@@ -173,8 +172,7 @@ class SessionState:
         if statement.databases:
             self.house.vacate(statement.databases)
         if statement.defines:
-            tenant.routines.update(defined(statement, tenant.routines))
-            tenant.sets_unseen = may_set(tenant.routines)
+            tenant.routines.define(statement)
 
     def listen(self, server: Server, statement: Statement, effects: int, simple: bool) -> bytes:
         """What has to go ahead of LISTEN and UNLISTEN, and of what shows the channels."""

@@ -9,6 +9,7 @@ from dbproxy.pool.server cimport Server
 from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.binding cimport Binder
 from dbproxy.session.series cimport Series
+from dbproxy.session.state cimport SessionState
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary, cut_body
 from dbproxy.sql.identity cimport Shape
@@ -19,7 +20,7 @@ from dbproxy.wire.pipeline cimport Pipeline
 @cython.final
 cdef class Translator:
     cdef readonly Vocabulary prepared
-    cdef readonly object state
+    cdef readonly SessionState state
     cdef readonly PoolStats stats
     cdef readonly bint shares
     cdef readonly Series series

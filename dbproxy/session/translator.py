@@ -81,6 +81,10 @@ class Translator:
         if name:  # the statement is shared
             body = cut_body(body)
         prepared = self.prepared
+        if prepared.departed and self.names.must_wait_for_settings(server):
+            self.series.waits = True
+            self.stats.client_parse_count -= 1  # the message comes again
+            return FLUSH
         shape = prepared.unnamed.shape if body == prepared.unnamed.body else self.state.find_shape(body)
         ahead = b""
         if not shape.harmless:
@@ -111,7 +115,8 @@ class Translator:
     def parse_named(self, server: Server, name: bytes, body: bytes, shape: Shape) -> bytes:
         """A name that is new to the client. Its statement may be known to the server."""
         dialogue, prepared = server.dialogue, self.prepared
-        statement = prepared.statements[name] = prepared.find(body, shape)
+        statement = prepared.find(body, shape)
+        prepared.keep(name, statement)
         if statement.name in dialogue.statements.prepared:
             if dialogue.status != ord("E"):
                 ahead = spell_prepare(dialogue, statement)
@@ -203,6 +208,7 @@ class Translator:
             pieces.append(spell_ours(server.dialogue, [series.restored.difference(NOTHING)], simple=True))
             series.restored = None
         shape.count()
+        server.loan.use.chains += effects.chains
         # What Execute has done since the last Sync is part of the Query's transaction: nothing may end it before.
         pieces.append(state.begin(server, effects, (), simple=not series.executes))
         answered = state.answer(server, chunk[at + 5 : stop - 1]) if effects.bare else None

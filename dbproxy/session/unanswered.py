@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from dbproxy.pool.request import Request
+from dbproxy.pool.request import Request, find_oldest
 from dbproxy.session.connection import Connection
-from dbproxy.session.correlation import name_request
-from dbproxy.session.identity import Identity
+from dbproxy.session.correlation import name_request, name_sent
 from dbproxy.session.said import Said
 from dbproxy.wire.extended import bind_name, cut, length_at, statement_text
 from dbproxy.wire.framer import Framer
@@ -13,37 +12,34 @@ from dbproxy.wire.framer import Framer
 
 def describe_request(client: Connection, unfinished: Request | None, said: Said) -> dict[str, Any]:
     """For a log line: who the client is, and the ids of what it has asked for and is not answered yet."""
-    who = client.identity.describe()
+    return {**client.identity.describe(), **name_unanswered(client, unfinished, said)}
+
+
+def name_unanswered(client: Connection, unfinished: Request | None, said: Said) -> dict[str, str]:
+    """The ids of the oldest request that is not answered; {} if there is none, or it cannot be read."""
     try:
-        asked = find_open(client, unfinished, said)
+        return name_open(client, unfinished, said)
     except Exception:  # it may be a broken message, or our own bug, that the line is about
-        return who
-    return who if asked is None else {**who, **name_request(*asked)}
+        return {}
 
 
-def find_open(
-    client: Connection, unfinished: Request | None, said: Said
-) -> tuple[bytes, Identity, float] | None:
-    """The oldest request that is not answered: its text, whose, and when it came; None if there is none."""
+def name_open(client: Connection, unfinished: Request | None, said: Said) -> dict[str, str]:
     inbound = client.inbound
     sent = find_sent(client)
     if sent is not None:
-        return statement_text(sent.chunk, sent.at), client.identity, sent.arrived
+        return name_sent(sent, client.identity)
     arrived = unfinished.arrived if unfinished is not None else inbound.arrived
     if inbound.pending:
         _, framer, index = inbound.pending[-1]
-        return find_text(framer, index, said), client.identity, arrived
+        return name_request(find_text(framer, index, said), client.identity, arrived)
     if unfinished is not None:
-        return statement_text(said.chunk, said.at), client.identity, arrived
-    return None
+        return name_request(statement_text(said.chunk, said.at), client.identity, arrived)
+    return {}
 
 
 def find_sent(client: Connection) -> Request | None:
     """The oldest request that its server has and has not answered."""
-    if client.server is None:
-        return None
-    pipeline = client.server.dialogue.pipeline
-    return next((due for due in pipeline.notes[pipeline.head :] if isinstance(due, Request)), None)
+    return find_oldest(client.server.dialogue.pipeline) if client.server is not None else None
 
 
 def find_text(framer: Framer, index: int, said: Said) -> bytes:

@@ -7,7 +7,7 @@ PostgreSQL refuses them where it has the statement.
 
 from dbproxy.pool.scopes import Scope
 from dbproxy.sql.identity import NO_SHAPE, Shape
-from dbproxy.wire.extended import columns_key
+from dbproxy.wire.reply import columns_key
 
 BY_PORTAL = 1  # in `told`: what `portal_columns` say
 
@@ -36,7 +36,7 @@ class Unnamed:
     def learn(self, columns: int, full: int, renewed: bool) -> None:
         """It was described, to the client or (`renewed`) to us, where it was prepared again.
 
-        `columns`, `full`: `wire.extended.columns_key`.
+        `columns`, `full`: `wire.reply.columns_key`.
         """
         if not renewed:
             self.told = full

@@ -24,6 +24,7 @@ cdef class Vocabulary:
     cdef readonly object own_scopes
     cdef readonly int departed
     cdef readonly dict statements
+    cdef readonly Py_ssize_t size
     cdef readonly list promised
     cdef readonly list faked
     cdef readonly dict described
@@ -34,7 +35,11 @@ cdef class Vocabulary:
 
     @cython.locals(stop=Py_ssize_t)
     cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
+    cpdef keep(self, bytes name, Statement statement)
     cpdef bint knows(self, bytes name) except -1
+    cpdef bytes body_of(self, bytes name)
+    cpdef Shape shape_of(self, bytes name)
+    cpdef bint reads_as_now(self, bytes name) except -1
     cdef bint is_describing(self, bytes name) except -1
     cpdef borrow(self, Server server)
     cpdef end_request(self)

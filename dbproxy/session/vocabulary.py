@@ -77,6 +77,7 @@ class Vocabulary:
         # Whether the scopes are those of the transaction at hand, 2: as changed since the server was last asked.
         self.departed = 0
         self.statements: dict[bytes, Statement] = {}
+        self.size = 0  # of their names and texts, in bytes
         self.promised: list[tuple[Parse | Close, Statement | None]] = []
         self.faked = self.promised  # the promises of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
@@ -92,12 +93,37 @@ class Vocabulary:
     def knows(self, name: bytes) -> bool:
         return name in self.statements or name in self.by_sql
 
+    def body_of(self, name: bytes) -> bytes:
+        """What the name means: a Parse's body, or the text of a PREPARE; b"" if that is not known."""
+        if not name:
+            return self.unnamed.body or b""
+        known = self.statements.get(name)
+        return known.body if known is not None else self.by_sql.get(name, b"")
+
+    def shape_of(self, name: bytes) -> Shape:
+        """Of the statement that the name means."""
+        if not name:
+            return self.unnamed.shape
+        known = self.statements.get(name)
+        return known.shape if known is not None else self.state.find_shape(self.body_of(name))
+
+    def reads_as_now(self, name: bytes) -> bool:
+        """Whether the session reads what the name means as it did at its Parse; so it is with one that is not known."""
+        known = self.statements.get(name)
+        scope = known.scope if known is not None else self.unnamed.scope
+        return (bool(name) and known is None) or scope is self.scope or scope is self.plain
+
     def define(self, name: bytes, body: bytes) -> None:
         """The name means this, as a server says."""
         known = self.statements.get(name)
         if known is None or known.body != body:
             self.forget(name)
-            self.statements[name] = self.find(body, self.state.find_shape(body))
+            self.keep(name, self.find(body, self.state.find_shape(body)))
+
+    def keep(self, name: bytes, statement: Statement) -> None:
+        """The name, which means nothing, means this."""
+        self.statements[name] = statement
+        self.size += len(name) + len(statement.body)
 
     def find(self, body: bytes, shape: Shape) -> Statement:
         effects = shape.effects
@@ -135,20 +161,24 @@ class Vocabulary:
         """The name means nothing any more; what it meant."""
         meaning = self.meaning(name)
         self.described.pop(name, None)
-        self.statements.pop(name, None)
+        if meaning is not None:
+            del self.statements[name]
+            self.size -= len(name) + len(meaning[0].body)
         return meaning
 
     def restore(self, name: bytes, previous: Previous) -> None:
         """A Parse or Close of this name did not happen after all."""
         if isinstance(previous, tuple):
-            self.statements[name], columns = previous
+            statement, columns = previous
+            self.forget(name)
+            self.keep(name, statement)
             if columns:
                 self.described[name] = columns
         elif not name:
             shape = self.state.find_shape(previous) if previous is not None else NO_SHAPE
             self.unnamed.become(previous, shape, self.scope)
         elif previous is None:
-            self.statements.pop(name, None)
+            self.forget(name)
         else:
             self.by_sql[name] = previous
 
@@ -212,7 +242,7 @@ class Vocabulary:
             if not statement.parsed:
                 return False
             self.stats.client_parse_count += 1
-            self.statements[name] = statement
+            self.keep(name, statement)
             due = new_parse(name, None, b"", None)
         else:
             name = target_name(chunk, at, stop) or b""

@@ -12,7 +12,7 @@ from dbproxy.sql.access import UNSEEN, Access
 from dbproxy.sql.comments import cut_comments, find_plan_hints
 from dbproxy.sql.identity import Shape, hash_key
 from dbproxy.sql.likeness import Likenesses
-from dbproxy.sql.parser import UNREADABLE, examine, find_hint
+from dbproxy.sql.parser import UNREADABLE, examine, find_hints
 from dbproxy.sql.shape import redact, shape
 from dbproxy.sql.statement import UNKNOWN, Statement
 
@@ -155,6 +155,5 @@ def show(text: bytes) -> str:
 def _find_hints(text: bytes) -> list[bytes]:
     if b"/*" not in text and b"--" not in text:
         return []
-    ours = find_hint(text)
-    hints = [b"/* dbproxy: %s */" % ours.encode()] if ours else []
+    hints = [b"/* dbproxy: %s */" % ours.encode() for ours in find_hints(text) if ours]
     return hints + find_plan_hints(text) if b"/*+" in text else hints

@@ -14,7 +14,8 @@ import re
 from dbproxy.sql.lexer import comment_end, gap_end, kept_end, line_end, literal_end
 
 LIMIT = 65536  # bytes of a text that is looked at
-_DASH, _SEMICOLON, _SLASH = 0x2D, 0x3B, 0x2F
+SHORT = 256  # bytes
+_DASH, _SEMICOLON, _SLASH, _STAR = 0x2D, 0x3B, 0x2F, 0x2A
 _SPACE = b" \t\n\r\f\v"
 _PAIR = rb"\s*[A-Za-z_]\w*\s*=\s*'(?:[!-&(-\[\]-~]|\\')*+'\s*"
 _TAGS = re.compile(rb"/\*%s(?:,%s)*\*/" % (_PAIR, _PAIR), re.ASCII)
@@ -23,9 +24,9 @@ _VALUE = re.compile(rb"'[^'*]*'")
 
 def cut_comments(text: bytes) -> bytes:
     """`text` without the tags ahead of it and behind it; itself if there are none."""
-    if len(text) > LIMIT:
-        return text
     n = len(text)
+    if n > LIMIT or not may_comment(text, n):
+        return text
     start = gap_end(text + b"\0\0", 0, n)
     stop = _last_end(text, start, backslashes=False)
     if b"\\" in text and stop != _last_end(text, start, backslashes=True):
@@ -34,6 +35,18 @@ def cut_comments(text: bytes) -> bytes:
     if len(ahead) + len(behind) == start + n - stop and text.startswith(ahead):
         return text
     return ahead + text[start:stop] + behind
+
+
+def may_comment(text: bytes, n: int) -> bool:
+    """Whether a comment may begin somewhere: in a short text a loop beats a call of `find`."""
+    if n > SHORT:
+        return text.find(b"/*") >= 0
+    padded = text + b"\0" if n and text[n - 1] == _SLASH else text
+    source = padded
+    i = 0
+    while i < n and not (source[i] == _SLASH and source[i + 1] == _STAR):
+        i += 1
+    return i < n
 
 
 def find_tags(text: bytes) -> list[bytes]:

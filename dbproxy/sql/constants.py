@@ -18,6 +18,11 @@ _MOMENT = re.compile(
     rb"(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])(?!\s*\()|\\[0-7xu]|u&'|'[ \t]*[\r\n]\s*'",
     re.IGNORECASE,
 )
+_MOMENT_WORD = re.compile(rb"(?<![a-z])(?:now|today|tomorrow|yesterday)(?![a-z])", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"""--[^\r\n]*|/\*.*?\*/|"[^"]*"|(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(\w*)\$.*?\$\1\$""",
+    re.DOTALL,
+)
 _TEXTS = frozenset({"text", "varchar", "bpchar", "char", "name", "json", "jsonb", "xml"})
 _NAMES = """
     bit bool box bytea cid cidr circle cstring date datemultirange daterange float4 float8 inet int2 int2vector int4
@@ -36,6 +41,17 @@ def judge_text(text: bytes) -> int:
     if not _STRING.search(text):
         return 0
     return READS_SETTINGS | MOMENTARY if _MOMENT.search(text) else READS_SETTINGS
+
+
+def has_moment(text: str) -> bool:
+    """Whether a view's query, a policy or the body of a function has a string in it like those of `may_be_moment`."""
+    found = (token.group() for token in _TOKEN.finditer(text))
+    return any(token[0] in "'$eE" and may_be_moment(token.encode()) for token in found)
+
+
+def may_be_moment(value: bytes) -> bool:
+    """Whether a parameter's value, in text, may be one that PostgreSQL reads by the clock: `now`, `today` …."""
+    return _MOMENT_WORD.search(value) is not None
 
 
 def judge_cast(node: Node) -> int:

@@ -36,11 +36,13 @@ class Findings:
     calls: set[str] = field(default_factory=set)
     begins: bool = False
     begins_read_only: bool = False
+    modes: tuple[tuple[str, str], ...] = ()
     ends: bool = False
-    chains: bool = False
+    chains: int = 0
     repeats: bool = False
     needs_primary: bool = False
     hint: str = ""
+    cache_hint: str = ""
     wishes: list[tuple[str, str]] = field(default_factory=list)
     bodies: "Findings | None" = None  # of the functions that are defined
 
@@ -117,11 +119,13 @@ class Findings:
             calls=frozenset(self.calls) if self.reads else frozenset(),
             begins=self.begins,
             begins_read_only=self.begins_read_only,
+            modes=self.modes,
             ends=self.ends,
             chains=self.chains,
             repeats=self.repeats,
             needs_primary=self.needs_primary,
             hint=self.hint,
+            cache_hint=self.cache_hint,
             wishes=tuple(self.wishes),
         )
         return next((shared for shared in (HARMLESS, READS, CONSTANT) if found == shared), found)

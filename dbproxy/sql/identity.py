@@ -22,16 +22,20 @@ class Shape:
         self.effects = effects
         self.harmless = effects.harmless
         self.hinted = bool(effects.hint)
+        self.begins = effects.begins or effects.begins_read_only  # a transaction that may only read
         self.base = base
+        self.access = access
         self.kind = access.kind
         self.relations = access.relations
         self.targets = access.targets
         self.functions = access.functions
         self.ends_transaction = access.ends_transaction
+        self.rows = access.rows
         self.calls = 0
         # What the router of its database and user says of it, in a version of that.
         self.verdict = ""
         self.judged_in = 0
+        self.reach: object = None  # what it reads and writes, where that is known (cache.fence)
         self.statistics: object = None  # of its statistics, where there are any
 
     def identity(self) -> "Shape":
@@ -56,3 +60,5 @@ def hash_key(key: bytes) -> int:
 
 
 NO_SHAPE = Shape(0, "", HARMLESS, UNSEEN)  # where there is no statement
+# All messages of this name: which function they call is a number.
+FUNCTION_CALL = Shape(hash_key(b"FunctionCall"), "(function call)", HARMLESS, UNSEEN)

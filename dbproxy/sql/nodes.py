@@ -180,6 +180,13 @@ def _listen(findings: Findings, node: Node) -> bool:
     return False
 
 
+def _explain(findings: Findings, node: Node) -> bool:
+    """Whether it carries the statement out may be said by a literal."""
+    options = [option.def_elem for option in node.options]
+    findings.varies |= any(option.defname == "analyze" and option.HasField("arg") for option in options)
+    return False
+
+
 def _declare(findings: Findings, node: Node) -> bool:
     if node.options & _CURSOR_OPT_HOLD:
         findings.effects |= HOLDS
@@ -297,6 +304,7 @@ _HANDLERS: dict[str, Callable[[Findings, Node], bool]] = {
     "CreatedbStmt": _leave_database,
     "AlterObjectSchemaStmt": _move,
     "ReassignOwnedStmt": _note(DROPS),
+    "ExplainStmt": _explain,
     "DeclareCursorStmt": _declare,
     "ClosePortalStmt": _note(CLOSES),
     "PrepareStmt": _prepare,

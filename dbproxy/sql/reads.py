@@ -9,14 +9,14 @@ a statement is no read: it goes to the primary, where it would have gone anyway.
                       volatile or asks its own server or session; a view of the server's state; a temporary table
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from dbproxy.sql.access import LEAVES, Known, descend
 from dbproxy.sql.builtins import BUILTINS
 from dbproxy.sql.findings import Findings
 from dbproxy.sql.nodes import Visited
 from dbproxy.sql.relations import is_own, is_replicated
-from dbproxy.sql.setters import Node, enum_name, literal
+from dbproxy.sql.setters import Node, enum_name, literal, spell
 from dbproxy.sql.settings import fold
 from dbproxy.sql.statement import SHOWS_TOKEN
 from dbproxy.sql.volatility import answers_anywhere
@@ -40,20 +40,29 @@ _OF_SERVERS = (
 
 def judge_reads(findings: Findings, statements: list[tuple[Node, Visited]]) -> None:
     """Note whether all these statements are reads, what they call and read; and whether one begins to read only."""
-    if len(statements) == 1 and statements[0][0].WhichOneof("node") == "transaction_stmt":
-        _judge_begin(findings, statements[0][0].transaction_stmt)
+    if len(statements) == 1:
+        _judge_modes(findings, statements[0][0])
     if statements and not findings.effects & ~SHOWS_TOKEN:
         findings.reads = all(_is_read(findings, root, visited) for root, visited in statements)
 
 
-def _judge_begin(findings: Findings, node: Node) -> None:
-    """A hot standby has no serializable transactions. Of equal options the last counts."""
-    options = {option.def_elem.defname: option.def_elem.arg.a_const for option in node.options}
-    isolation, read_only = (options.get(f"transaction_{name}") for name in ("isolation", "read_only"))
-    serializable = isolation is not None and isolation.sval.sval == "serializable"
-    if enum_name(node, "kind") in _BEGINS and not serializable:
-        findings.begins = read_only is None
-        findings.begins_read_only = read_only is not None and bool(read_only.ival.ival)
+def _judge_modes(findings: Findings, root: Node) -> None:
+    """Of BEGIN and SET TRANSACTION. A hot standby has no serializable transactions."""
+    kind = root.WhichOneof("node")
+    if kind == "variable_set_stmt" and root.variable_set_stmt.name == "TRANSACTION":
+        findings.modes = _read_modes(root.variable_set_stmt.args)
+    elif kind == "transaction_stmt" and enum_name(root.transaction_stmt, "kind") in _BEGINS:
+        findings.modes = _read_modes(root.transaction_stmt.options)
+        modes = dict(findings.modes)
+        if modes.get("transaction_isolation") != "serializable":
+            findings.begins = "transaction_read_only" not in modes
+            findings.begins_read_only = modes.get("transaction_read_only") == "1"
+
+
+def _read_modes(options: Iterable[Node]) -> tuple[tuple[str, str], ...]:
+    """Of equal options the last counts."""
+    given = {option.def_elem.defname: spell(option.def_elem.arg) or "" for option in options}
+    return tuple(sorted(given.items()))
 
 
 def _is_read(findings: Findings, root: Node, visited: Visited) -> bool:

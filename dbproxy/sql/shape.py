@@ -36,6 +36,17 @@ _LISTS = re.compile(
     re.IGNORECASE,
 )
 
+_NAME = rb'(?:"[^"]*"|[\w$\x80-\xff]+)'
+_SETTING = re.compile(
+    rb"((?:\A|;) ?(?:|(?:ALTER|CREATE)\b[^;]*? )SET (?:SESSION |LOCAL )?%(name)s(?: ?\. ?%(name)s)+ ?(?:=|TO\b) ?)[^;]+"
+    % {b"name": _NAME},
+    re.IGNORECASE,
+)
+_PASSWORD = re.compile(
+    rb"((?:\A|;) ?(?:ALTER|CREATE) (?:ROLE|USER|GROUP)\b[^;]*?\bPASSWORD(?: |(?=\")))(?!\$\?|NULL\b).+",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 def shape(text: bytes, backslashes: bool = False) -> bytes:
     """`text` without its literals; idempotent. `backslashes`: `standard_conforming_strings` is off."""
@@ -102,17 +113,19 @@ def find_pattern(text: bytes) -> bytes:
 
 
 def redact(text: bytes) -> bytes:
-    """The shape for a log; ends with `…` where a backslash before a quote may be read in two ways."""
+    """The shape for a log; ends with `…` where a backslash before a quote may be read in two ways.
+
+    The value of a setting of the application's own (`SET app.key = word`) is left out, too, if it has no quotes; so is
+    a password without them, which is no SQL, and what follows it.
+    """
     found = shape(text)
-    if b"\\'" not in text:
-        return found
-    other = shape(text, backslashes=True)
-    if found == other:
-        return found
-    end = 0
-    while found[end : end + 1] == other[end : end + 1]:
-        end += 1
-    return found[:end] + "…".encode()
+    other = shape(text, backslashes=True) if b"\\'" in text else found
+    if found != other:
+        end = 0
+        while found[end : end + 1] == other[end : end + 1]:
+            end += 1
+        found = found[:end] + "…".encode()
+    return _PASSWORD.sub(rb"\1$?", _SETTING.sub(rb"\1$?", found))
 
 
 def _fold(found: re.Match[bytes]) -> bytes:

@@ -106,6 +106,13 @@ def judge_source(source: str) -> tuple[int, frozenset[str]]:
     return effects, frozenset(settings)
 
 
+def spell_query(source: str) -> str:
+    """The text of a function in SQL without what is no statement: BEGIN ATOMIC … END, RETURN …."""
+    if source.startswith("BEGIN ATOMIC"):
+        return source.removeprefix("BEGIN ATOMIC").removesuffix("END")
+    return "SELECT" + source.removeprefix("RETURN") if source.startswith("RETURN") else source
+
+
 def defines_functions(source: str) -> bool:
     """Whether a source may create, change or drop functions."""
     return _DEFINES.search(source) is not None

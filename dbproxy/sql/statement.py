@@ -104,12 +104,16 @@ class Statement:
     calls: frozenset[str] = frozenset()
     begins: bool = False  # it is a BEGIN whose access mode is the session's
     begins_read_only: bool = False  # it is a BEGIN READ ONLY; both: that a hot standby can carry out
+    # What it alone, a BEGIN or SET TRANSACTION, says of the transaction: `transaction_isolation`, and of
+    # `transaction_read_only` "1" or "0".
+    modes: tuple[tuple[str, str], ...] = ()
     # in a transaction that only reads (sql.transactions)
     ends: bool = False  # it may end the transaction, in whatever place
-    chains: bool = False  # it ends one and begins another like it
+    chains: int = 0  # so many times it ends one and begins another like it
     repeats: bool = False  # another server can carry it out again, and nobody notices
     needs_primary: bool = False  # a hot standby does not do it as the primary would
     hint: str = ""  # from a comment: "primary", "replica" or "replica(name)"
+    cache_hint: str = ""  # from a comment: about keeping its answer, as it was written
     wishes: tuple[
         tuple[str, str], ...
     ] = ()  # settings of ours (`dbproxy.…`) with the literals that they are given
@@ -119,7 +123,9 @@ class Statement:
         object.__setattr__(self, "harmless", self._is_harmless())
 
     def _is_harmless(self) -> bool:
-        done = self.effects or self.settings or self.functions or self.defines or self.databases
+        done = (
+            self.effects or self.settings or self.functions or self.defines or self.databases or self.chains
+        )
         return not done and self.single and not self.modifies_within
 
 

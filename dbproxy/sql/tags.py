@@ -6,6 +6,7 @@ there: only keys that are known are read, so many of them, of each so many bytes
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from dbproxy.sql.comments import find_tags
@@ -23,13 +24,19 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 
 def read_tags(text: bytes) -> dict[str, str]:
     """The known keys of the tags ahead of a statement and behind it."""
-    found: dict[str, str] = {}
+    found = {
+        name: shown
+        for name, shown in read_pairs(text)
+        if name in KEYS and shown and (name != "traceparent" or _TRACEPARENT.fullmatch(shown))
+    }
+    return {key: found[key] for key in KEYS if key in found and _is_among_first(key, found)}
+
+
+def read_pairs(text: bytes) -> Iterator[tuple[str, str]]:
+    """All that the tags of a statement say: keys in lower case, and their values."""
     for comment in find_tags(text):
         for key, value in _PAIR.findall(comment):
-            name, shown = key.decode().lower(), decode(value)
-            if name in KEYS and shown and (name != "traceparent" or _TRACEPARENT.fullmatch(shown)):
-                found[name] = shown
-    return {key: found[key] for key in KEYS if key in found and _is_among_first(key, found)}
+            yield key.decode().lower(), decode(value)
 
 
 def trace_id(traceparent: str) -> str:

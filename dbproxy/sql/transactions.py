@@ -1,7 +1,7 @@
 """What statements are to a transaction that only reads, on a replica (session.opening).
 
 `ends`: COMMIT, ROLLBACK, PREPARE TRANSACTION, but not with AND CHAIN: what follows is judged by itself.
-`chains`: COMMIT or ROLLBACK AND CHAIN: what was read before does not count any more.
+`chains`: so many COMMIT and ROLLBACK AND CHAIN: what was read before does not count any more.
 `repeats`: BEGIN, SAVEPOINT, SET, SHOW, a SELECT of constants: another server can carry it out again, unnoticed.
 `needs_primary`: a hot standby refuses it, or does it for itself alone, though READ ONLY allows it. PostgreSQL: "Hot
 Standby", "User's Overview".
@@ -47,13 +47,11 @@ def judge_transactions(findings: Findings, statements: list[tuple[Node, Visited]
     findings.needs_primary |= bool(findings.effects & _AT_HOME)
     if len(statements) == 1:
         findings.repeats = _repeats(*statements[0])
-    else:
-        findings.chains = False
 
 
 def _transaction(findings: Findings, node: Node) -> None:
     kind = enum_name(node, "kind")
-    findings.chains |= node.chain
+    findings.chains += node.chain
     findings.ends |= kind in _ENDS and not node.chain
     findings.needs_primary |= kind == "TRANS_STMT_PREPARE"
 

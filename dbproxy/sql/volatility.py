@@ -86,7 +86,8 @@ _OWN = """
 """
 
 VOLATILE = frozenset(_VOLATILE.split())
-_AT_HOME = (VOLATILE | frozenset(_OWN.split()) | EFFECTS.keys()) - frozenset(_PLAIN.split())
+PLAIN = frozenset(_PLAIN.split())
+_AT_HOME = (VOLATILE | frozenset(_OWN.split()) | EFFECTS.keys()) - PLAIN
 
 
 def answers_anywhere(function: str) -> bool:

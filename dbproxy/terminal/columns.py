@@ -3,12 +3,12 @@
 What clients say of themselves is shown as text, without control characters and markup of theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.text import Text
 
-from dbproxy.terminal.printing import clean
+from dbproxy.observe.printable import clean
 from dbproxy.terminal.quantity import show_bytes, show_duration
 from dbproxy.terminal.result import Cell, Record
 
@@ -16,9 +16,6 @@ LAG_WARNING, LAG_CRITICAL = 5.0, 30.0  # seconds
 FULL, ALMOST_FULL = 0.95, 0.8  # of a pool
 LONG = 5.0  # seconds idle in a transaction
 TITLE, WARNING, CRITICAL, QUIET = "bold", "yellow", "bold red", "dim"
-NAMES = ("text", "statement", "query")  # of the column with a statement in SHOW QUERIES
-UNITS = {"_us": 1e6, "_ms": 1e3, "_seconds": 1.0}
-QUERY_COLUMNS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +159,16 @@ WAITS = (
 )
 
 
-def query_columns(rows: Sequence[Record]) -> tuple[Column, ...]:
-    """Whatever SHOW QUERIES has: the first numbers of it, and the statement."""
-    names = list(rows[0]) if rows else []
-    statement = next((name for name in NAMES if name in names), None)
-    numbers = [name for name in names if any(isinstance(row[name], int | float) for row in rows)]
-    shown = [_query_column(name) for name in numbers[:QUERY_COLUMNS]]
-    return (*shown, Column("statement", plain(statement), right=False)) if statement else tuple(shown)
-
-
-def _query_column(name: str) -> Column:
-    for ending, unit in UNITS.items():
-        if name.endswith(ending):
-            return Column(name.removesuffix(ending), duration(name, unit))
-    return Column(name, count(name))
+QUERIES = (
+    Column("calls", count("calls")),
+    Column("errors", count("errors", WARNING)),
+    Column("total", duration("total_us", 1e6)),
+    Column("mean", duration("mean_us", 1e6)),
+    Column("p95", duration("p95_us", 1e6)),
+    Column("wait", duration("wait_us", 1e6)),
+    Column("run", duration("run_us", 1e6)),
+    Column("stall", duration("stall_us", 1e6)),
+    Column("database", plain("database"), right=False),
+    Column("role", plain("role"), right=False),
+    Column("statement", plain("text"), right=False),
+)

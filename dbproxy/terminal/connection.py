@@ -10,14 +10,23 @@ from dbproxy.auth.exchange import KeyCache, Work
 from dbproxy.auth.server_login import ServerLogin
 from dbproxy.auth.users import Secret
 from dbproxy.errors import ConfigurationError, ProtocolViolation, ServerLost, ServerRefused, ServerUnavailable
+from dbproxy.net.dial import name_unix
+from dbproxy.net.tls import HandshakeFailed, say
 from dbproxy.terminal.address import DATABASE, Address
+from dbproxy.terminal.encryption import encrypt, find_line
 from dbproxy.terminal.result import Result, read_columns, read_row
 from dbproxy.wire import build
 from dbproxy.wire.messages import decode
 from dbproxy.wire.startup import parse_authentication, parse_backend_key_data, parse_error_response
 
 PATIENCE = 10.0  # seconds for connecting and logging in
-NO_PASSWORD = "Set PGPASSWORD, or put the password into ~/.pgpass, auth.file or a server's URL."  # noqa: S105
+NO_PASSWORD = (
+    "Set PGPASSWORD, put it into ~/.pgpass, auth.file or a server's URL, "  # noqa: S105
+    "or list a user who has one in auth.admin_users (--user names another)."
+)
+
+NOBODY_THERE = "Does the proxy run? --host and --port say where."
+NO_CERTIFICATE = "Name one by PGSSLCERT and PGSSLKEY, or as ~/.postgresql/postgresql.crt and postgresql.key."
 
 
 class Connection:
@@ -84,20 +93,20 @@ class Connection:
     def _dial(self, patience: float) -> socket.socket:
         address = self.address
         try:
-            if address.host.startswith("/"):
-                return _dial_unix(str(address), patience)
-            return socket.create_connection((address.host, address.port), patience)
+            if address.is_unix:
+                return _dial_unix(name_unix(address.host, address.port), patience)
+            return _dial_tcp(address, patience)
         except OSError as error:
             raise ServerUnavailable(
                 f"cannot connect to the console at {address}: {error.strerror or error}",
-                hint="Does the proxy run? --host and --port say where.",
+                hint="" if isinstance(error, HandshakeFailed) else NOBODY_THERE,
             ) from error
 
     def _send(self, data: bytes) -> None:
         try:
             self.socket.sendall(data)
         except OSError as error:
-            raise self._lost(str(error.strerror or error)) from error
+            raise self._lost(say(error)) from error
 
     def _read(self) -> tuple[int, bytes]:
         """One message: its kind, and its payload."""
@@ -106,13 +115,14 @@ class Connection:
             size = int.from_bytes(header[1:], "big") - 4
             payload = self.stream.read(size) if size > 0 else b""
         except OSError as error:
-            raise self._lost(str(error.strerror or error)) from error
+            raise self._lost(say(error)) from error
         if len(header) < 5 or len(payload) < size:
             raise self._lost("it was closed")
         return header[0], payload
 
     def _lost(self, reason: str) -> ServerLost:
-        return ServerLost(f"the connection to the console at {self.address} was lost: {reason}")
+        hint = NO_CERTIFICATE if "certificate required" in reason else ""
+        return ServerLost(f"the connection to the console at {self.address} was lost: {reason}", hint=hint)
 
     # --- login ---
 
@@ -121,7 +131,13 @@ class Connection:
                                           "application_name": "dbproxy"}))  # fmt: skip
         password = self.address.password
         secret = Secret("plain", password) if password is not None else None
-        login = ServerLogin(self.address.user, f"the console at {self.address}", secret, KeyCache())
+        login = ServerLogin(
+            self.address.user,
+            f"the console at {self.address}",
+            secret,
+            KeyCache(),
+            line=find_line(self.socket),
+        )
         while True:
             kind, payload = self._read()
             if kind == ord("R"):
@@ -144,6 +160,15 @@ class Connection:
             answer = answer.run()
         if answer is not None:
             self._send(build.authentication_response(answer.payload))
+
+
+def _dial_tcp(address: Address, patience: float) -> socket.socket:
+    connected = socket.create_connection((address.host, address.port), patience)
+    try:
+        return encrypt(connected, address.host, address.tls)
+    except BaseException:
+        connected.close()
+        raise
 
 
 def _dial_unix(path: str, patience: float) -> socket.socket:

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 
+from dbproxy.observe.printable import clean
 from dbproxy.terminal.format import Format
 from dbproxy.terminal.result import NUMBERS, Result
 
@@ -12,15 +13,6 @@ from dbproxy.terminal.result import NUMBERS, Result
 def show(result: Result, chosen: Format) -> str:
     """Lines, each with its end; "" if there is nothing to show."""
     return FORMATS[chosen](result)
-
-
-def clean(text: str) -> str:
-    """Control characters spelled out: what clients call themselves must not steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
 
 
 def show_table(result: Result) -> str:

@@ -6,21 +6,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dbproxy.observe.printable import clean
 from dbproxy.terminal.columns import (
     CRITICAL,
     HOLDERS,
     HOSTS,
     POOLS,
+    QUERIES,
     QUIET,
     TITLE,
     WAITS,
     WARNING,
     Column,
     number,
-    query_columns,
     text,
 )
-from dbproxy.terminal.printing import clean
 from dbproxy.terminal.quantity import draw, show_bytes, show_duration, show_rate
 from dbproxy.terminal.result import Cell, Record
 from dbproxy.terminal.snapshot import Snapshot
@@ -40,13 +40,12 @@ def render(
         snapshot.rows("holders"),
         key=lambda row: (-min(1, number(row["waiting"])), -number(row["held_seconds"])),
     )
-    queries = snapshot.rows("queries")
     sections: list[tuple[str, Sequence[Column], Sequence[Record]]] = [
         ("hosts", HOSTS, snapshot.rows("hosts")),
         ("pools", POOLS, pools),
         ("holders", HOLDERS, holders),
         ("waits", WAITS, first_of_each(snapshot.rows("waits"))),
-        ("queries", query_columns(queries), queries),
+        ("queries", QUERIES, snapshot.rows("queries")),
     ]
     known = [section for section in sections if section[0] in snapshot.tables]
     parts: list[RenderableType] = [headline(snapshot, traffic, history, where)]

@@ -4,6 +4,7 @@ PostgreSQL: "Message Formats"; tests hold each against its declaration in wire.m
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from struct import Struct, pack
 
 from dbproxy.errors import ProxyError
@@ -11,6 +12,7 @@ from dbproxy.wire.codes import Authentication, Backend, Frontend, Startup
 from dbproxy.wire.messages import encode
 
 _HEADER = Struct("!BI")
+_KEY_DATA = Struct("!BII")
 
 
 def _message(kind: int, *parts: bytes) -> bytes:
@@ -37,7 +39,7 @@ def _value(value: bytes | None) -> bytes:
 
 def error_response(error: ProxyError) -> bytes:
     """The one way from an error to what a client reads ("Error and Notice Message Fields")."""
-    return error_response_fields(
+    return error.spelled or error_response_fields(
         _fields(error.severity, error.sqlstate, error.message, error.detail, error.hint)
     )
 
@@ -73,28 +75,9 @@ def authentication(code: int, data: bytes = b"") -> bytes:
     return _message(Backend.AUTHENTICATION, pack("!I", code), data)
 
 
+@lru_cache(1)
 def authentication_ok() -> bytes:
     return authentication(Authentication.OK)
-
-
-def authentication_cleartext_password() -> bytes:
-    return authentication(Authentication.CLEARTEXT_PASSWORD)
-
-
-def authentication_md5_password(salt: bytes) -> bytes:
-    return authentication(Authentication.MD5_PASSWORD, salt)
-
-
-def authentication_sasl(mechanisms: Iterable[str]) -> bytes:
-    return authentication(Authentication.SASL, b"".join(map(_text, mechanisms)) + b"\0")
-
-
-def authentication_sasl_continue(data: bytes) -> bytes:
-    return authentication(Authentication.SASL_CONTINUE, data)
-
-
-def authentication_sasl_final(data: bytes) -> bytes:
-    return authentication(Authentication.SASL_FINAL, data)
 
 
 def negotiate_protocol_version(minor: int, unrecognized: Sequence[str]) -> bytes:
@@ -105,12 +88,17 @@ def negotiate_protocol_version(minor: int, unrecognized: Sequence[str]) -> bytes
     )
 
 
+@lru_cache(256)
 def parameter_status(name: str, value: str) -> bytes:
     return _message(Backend.PARAMETER_STATUS, _text(name), _text(value))
 
 
+def parameter_statuses(parameters: Mapping[str, str]) -> bytes:
+    return b"".join([parameter_status(name, value) for name, value in parameters.items()])
+
+
 def backend_key_data(pid: int, key: bytes) -> bytes:
-    return _message(Backend.BACKEND_KEY_DATA, pack("!I", pid), key)
+    return _KEY_DATA.pack(Backend.BACKEND_KEY_DATA, 8 + len(key), pid) + key
 
 
 def ready_for_query(status: int) -> bytes:
@@ -159,24 +147,23 @@ def authentication_response(payload: bytes) -> bytes:
     return _message(Frontend.PASSWORD, payload)
 
 
-def password_message(password: str) -> bytes:
-    return authentication_response(_text(password))
-
-
-def sasl_initial_response(mechanism: str, data: bytes | None) -> bytes:
-    return authentication_response(_text(mechanism) + _value(data))
-
-
-def sasl_response(data: bytes) -> bytes:
-    return authentication_response(data)
-
-
 def query(sql: str) -> bytes:
     return _message(Frontend.QUERY, _text(sql))
 
 
 def parse(name: str, sql: str, types: Sequence[int] = ()) -> bytes:
     return _message(Frontend.PARSE, _text(name), _text(sql), pack(f"!H{len(types)}I", len(types), *types))
+
+
+def bind(values: Sequence[str | None]) -> bytes:
+    """The unnamed statement to the unnamed portal; values and results are text."""
+    packed = b"".join(_value(None if value is None else encode(value)) for value in values)
+    return _message(Frontend.BIND, b"\0\0", pack("!HH", 0, len(values)), packed, pack("!H", 0))
+
+
+def execute() -> bytes:
+    """The unnamed portal, to its end."""
+    return _message(Frontend.EXECUTE, b"\0", pack("!I", 0))
 
 
 def describe_statement(name: str) -> bytes:
@@ -193,6 +180,10 @@ def flush() -> bytes:
 
 def sync() -> bytes:
     return _message(Frontend.SYNC)
+
+
+def copy_data(payload: bytes) -> bytes:
+    return _message(Frontend.COPY_DATA, payload)
 
 
 def terminate() -> bytes:

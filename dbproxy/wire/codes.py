@@ -70,14 +70,6 @@ class Authentication:
     SASL_FINAL = 12
 
 
-class TransactionStatus:
-    """The byte in ReadyForQuery."""
-
-    IDLE = ord("I")
-    INTRANS = ord("T")
-    INERROR = ord("E")
-
-
 class Startup:
     """The int32 that begins what a new connection sends: a version (major << 16 | minor) or a request."""
 

@@ -28,11 +28,11 @@ cpdef tuple bind_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)
 @cython.locals(stop=Py_ssize_t)
 cpdef bytes target_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)
 
+@cython.locals(start=Py_ssize_t, stop=Py_ssize_t)
+cpdef bytes statement_text(bytes chunk, Py_ssize_t at)
+
 @cython.locals(buffer="const unsigned char *")
 cpdef Py_ssize_t length_at(bytes chunk, Py_ssize_t at) except -1
-
-@cython.locals(buffer="const unsigned char *", length=Py_ssize_t)
-cpdef check_reply(bytes chunk, Py_ssize_t at)
 
 cpdef bint is_described(bytes chunk, Py_ssize_t stop) except -1
 

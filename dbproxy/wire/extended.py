@@ -10,12 +10,9 @@ message's kind byte, and returns None or -1 where the message has no such names:
 
 from struct import Struct
 
-from dbproxy.errors import ProtocolViolation
-
 COMPILED = not __file__.endswith(".py")
 pack_header = Struct("!ci").pack
 OWN = b"dbproxy_own"  # a statement and a portal of our own, for a moment
-FIRST_OWN_TYPE = 16384  # PostgreSQL's FirstNormalObjectId: what it comes with has smaller numbers
 BIND_HEADERS = [pack_header(b"B", length) for length in range(1024)]
 
 
@@ -83,33 +80,6 @@ def bind_values(chunk: bytes, at: int, end: int) -> list[bytes]:
     return [value for value, _ in bind_parameters(chunk, at, end) if value is not None]
 
 
-def row_values(payload: bytes) -> list[bytes]:
-    """Of a DataRow's payload: its values; NULL is empty. ProtocolViolation if it is none."""
-    values = []
-    position = 2
-    for _ in range(int.from_bytes(payload[:2], "big")):
-        length = max(0, int.from_bytes(payload[position : position + 4], "big", signed=True))
-        position += 4
-        values.append(payload[position : position + length])
-        position += length
-    if position != len(payload):
-        raise ProtocolViolation("malformed DataRow message")
-    return values
-
-
-def check_reply(chunk: bytes, at: int) -> None:
-    """Raise ProtocolViolation if the ReadyForQuery or CommandComplete at `at` is malformed: both are looked into."""
-    buffer = chunk
-    length = length_at(chunk, at)
-    if buffer[at] == ord("C"):
-        if length < 8 or buffer[at + length - 1]:  # DO is the shortest tag that there is
-            raise ProtocolViolation("malformed CommandComplete message")
-    elif length != 6 or (
-        buffer[at + 5] != ord("I") and buffer[at + 5] != ord("T") and buffer[at + 5] != ord("E")
-    ):
-        raise ProtocolViolation("malformed ReadyForQuery message")
-
-
 def target_name(chunk: bytes, at: int, end: int) -> bytes | None:
     """Of a Describe or Close: the name of the statement it is about; None if it is about a portal."""
     if end - at < 7 or chunk[at + 5] != ord("S"):
@@ -127,34 +97,9 @@ def statement_text(chunk: bytes, at: int) -> bytes:
     """The SQL of the Query or Parse at `at`, as far as it is there; of a Parse's body where `at` is negative."""
     start = 0
     if at >= 0:
-        start = at + 5 if chunk[at] == ord("Q") else chunk.find(b"\0", at + 5) + 1
+        start = at + 5 if chunk[at] == ord("Q") else find_zero(chunk, at + 5, len(chunk)) + 1
     stop = chunk.find(b"\0", start)
-    return chunk[start:stop] if stop >= 0 else chunk[start:]
-
-
-def columns_key(parameters: bytes, chunk: bytes, at: int) -> int:
-    """What a Describe was answered: ParameterDescription, b"" for a portal; then RowDescription or NoData at `at`.
-
-    Equal for equal types, and names of columns; where the columns come from is nothing to the reader, nor are a
-    portal's formats. Never 0; odd if types are the database's own. ProtocolViolation if one of them is malformed.
-    """
-    if parameters and (
-        len(parameters) < 7 or len(parameters) != 7 + 4 * int.from_bytes(parameters[5:7], "big")
-    ):
-        raise ProtocolViolation("malformed ParameterDescription message")
-    told = [parameters]
-    types = [parameters[place : place + 4] for place in range(7, len(parameters), 4)]
-    position = at + 7
-    end = at + length_at(chunk, at)
-    for _ in range(int.from_bytes(chunk[at + 5 : min(position, end)], "big") if chunk[at] == ord("T") else 0):
-        stop = chunk.find(b"\0", position, end)
-        told += (chunk[position : stop + 1], chunk[stop + 7 : stop + 11], chunk[stop + 13 : stop + 17])
-        types.append(chunk[stop + 7 : stop + 11])
-        position = stop + 19 if stop >= 0 else end + 1
-    if chunk[at] == ord("T") and position != end:
-        raise ProtocolViolation("malformed RowDescription message")
-    own = any(int.from_bytes(one, "big") >= FIRST_OWN_TYPE for one in types)
-    return (hash(b"".join(told)) & ~1 or 2) | own
+    return cut(chunk, start, stop if stop >= 0 else len(chunk))
 
 
 def length_at(chunk: bytes, at: int) -> int:

@@ -1,5 +1,6 @@
 cimport cython
 
+cdef bint COMPILED
 cdef int FEW, HEADER
 
 

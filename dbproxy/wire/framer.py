@@ -16,6 +16,7 @@ from functools import cache
 from dbproxy.errors import MessageTooLarge, ProtocolViolation
 from dbproxy.wire.codes import HEADER
 
+COMPILED = not __file__.endswith(".py")
 FEW = 16  # marks that cost no memory
 NO_MARKS = [0] * FEW
 UNKNOWN = -1  # need: this kind is not allowed here
@@ -45,9 +46,10 @@ class Framer:
         self.rules = rules
         self.chunk = b""
         self.count = 0
-        self.first = (
-            NO_MARKS.copy()
-        )  # the first marks; compiled, C numbers: the data path makes no objects for them
+        if (
+            not COMPILED
+        ):  # there they are C numbers, which are 0 at first: the data path makes no objects for them
+            self.first = NO_MARKS.copy()  # the first marks
         self.more: list[int] = []  # the others
         self.start = 0
         self.end = 0
@@ -171,7 +173,9 @@ class Framer:
                 f"message {chr(kind)!r} of {length} bytes is over the limit of {limit} bytes",
                 hint="Raise listen.max_message_size.",
             )
-        raise ProtocolViolation(f"invalid length of message {chr(kind)!r}: {length} bytes")
+        raise ProtocolViolation(
+            f"invalid length of message {chr(kind)!r}: {length} bytes; at most {limit} are taken"
+        )
 
 
 WHOLE = 1 << 30  # need: everything, however long
@@ -179,6 +183,9 @@ GIGABYTE = 0x40000000  # PostgreSQL's own limit on a message (MaxAllocSize)
 SMALL = 10001  # PostgreSQL's limit on messages that hold no data (PQ_SMALL_MESSAGE_LIMIT), and the kind byte
 STATEMENT_NEED = 65536  # of a Query: what its identity is told by
 BIND_NEED = 4096  # of a Bind: both names
+TOLD = (
+    1 << 24
+) + 1  # of what a server says that must be whole, such as an error: a statement decides how long that is
 
 _CLIENT = {
     "Q": (STATEMENT_NEED, GIGABYTE),
@@ -192,7 +199,7 @@ _SERVER = {
     **dict.fromkeys("Ddc", (PASS, WHOLE)),
     **dict.fromkeys("GHWIns123V", (HEADER, WHOLE)),
     **dict.fromkeys(
-        "ZESCRKvNAtT", (WHOLE, WHOLE)
+        "ZESCRKvNAtT", (WHOLE, TOLD)
     ),  # N and A also come unasked: never half of one to half a loan
 }
 
@@ -206,6 +213,8 @@ def _rules(kinds: dict[str, tuple[int, int]]) -> Rules:
 
 _SERVER_RULES = _rules(_SERVER)
 _LOOKING_RULES = _rules({**_SERVER, "D": (WHOLE, WHOLE)})
+STREAM_NEED = 8192  # of a CopyData in a replication stream, and its header: what wire.pgoutput looks at
+_STREAM_RULES = _rules({**_SERVER, "D": (WHOLE, TOLD), "d": (STREAM_NEED, WHOLE), "c": (HEADER, WHOLE)})
 
 
 @cache
@@ -221,3 +230,8 @@ def client_framer(max_message_size: int) -> Framer:
 def server_framer() -> Framer:
     """For what a server sends, from its first byte."""
     return Framer(_SERVER_RULES)
+
+
+def stream_framer() -> Framer:
+    """For what a server sends to us by replication: of each CopyData, the beginning."""
+    return Framer(_STREAM_RULES)

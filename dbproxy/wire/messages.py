@@ -97,10 +97,6 @@ GSSENCRequest = _payload("code" / Const(Startup.GSSENC_REQUEST, Int32ub))
 
 # --- from clients ---
 
-PasswordMessage = _payload("password" / Text)
-SASLInitialResponse = _payload("mechanism" / Text, "data" / Value)
-SASLResponse = _RAW
-
 FRONTEND = {
     Frontend.BIND: _payload(
         "portal" / Text,

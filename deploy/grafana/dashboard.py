@@ -54,8 +54,15 @@ def quantiles(metric: str) -> dict[str, str]:
     return {f"p{100 * q:g}": quantile(q, metric) for q in (0.5, 0.9, 0.95, 0.99)}
 
 
+KEPT = "dbproxy_cache_requests_total"
 QUERY, WAIT, LENT = (f"dbproxy_{what}_duration_seconds" for what in ("query", "wait", "transaction"))
-REFUSED = f"({rate('dbproxy_refusals_total', 'database')} or 0 * {rate(f'{QUERY}_count', 'database')})"
+NO_LIMIT = 'sqlstate!="53400"'  # what a rate limit refuses is no failure: the row Limits shows it
+LIMITED, HELD, REDIS = (
+    f"dbproxy_limit_{what}" for what in ("decisions_total", "delay_seconds", "redis_seconds")
+)
+REFUSED = (
+    f"({rate('dbproxy_refusals_total', 'database', NO_LIMIT)} or 0 * {rate(f'{QUERY}_count', 'database')})"
+)
 ASKED = f"({rate(f'{QUERY}_count', 'database')} + {REFUSED})"
 FAILED = f"({rate('dbproxy_errors_total', 'database')} + {REFUSED})"
 ON_HOST = "job, instance, database, user, host"
@@ -126,7 +133,7 @@ ROWS = (
                 "Refused by the proxy, by SQLSTATE",
                 {"{{sqlstate}}": rate("dbproxy_refusals_total", "sqlstate")},
                 "reqps",
-                "53300: no server was free in time, or too many wait; 08001: none could be reached.",
+                "53300: no server was free in time, or too many wait; 08001: none was reached; 53400: a rate limit.",
             ),
             Panel(
                 "Logins refused, connections that ended",
@@ -247,20 +254,41 @@ ROWS = (
             Panel(
                 "Hit rate",
                 {
-                    "hits": rate("dbproxy_cache_requests_total", more='outcome!~"miss|bypass"', where=HERE)
+                    "hits": rate(KEPT, more='outcome!~"miss|bypass|coalesced"')
                     + " / "
-                    + rate("dbproxy_cache_requests_total", more='outcome!="bypass"', where=HERE)
+                    + rate(KEPT, more='outcome!~"bypass|coalesced"')
                 },
                 "percentunit",
+                "Where answers are kept: of what they could be given for, how much they were; "
+                "in `observe`, would have been.",
             ),
+            Panel("Requests", {"{{outcome}}": rate(KEPT, "outcome")}, "reqps"),
             Panel(
-                "Requests",
-                {"{{outcome}}": rate("dbproxy_cache_requests_total", "outcome", where=HERE)},
+                "Not looked for, by reason",
+                {"{{reason}}": rate("dbproxy_cache_bypass_total", "reason")},
                 "reqps",
             ),
+            Panel(
+                "What servers are spared",
+                {"{{database}}": rate("dbproxy_cache_saved_seconds_total", "database")},
+                description="Seconds of work each second.",
+            ),
+            Panel(
+                "Invalidations, answers that were not kept, evictions",
+                {
+                    "by {{source}}": rate("dbproxy_cache_invalidations_total", "source", where=HERE),
+                    "not kept: {{reason}}": rate("dbproxy_cache_fills_discarded_total", "reason"),
+                    "evicted": rate("dbproxy_cache_evictions_total", where=HERE),
+                },
+            ),
             Panel("Bytes", {"{{tier}}": f"sum by (tier) (dbproxy_cache_bytes{{{HERE}}})"}, "bytes"),
+            Panel("Answers", {"{{tier}}": f"sum by (tier) (dbproxy_cache_entries{{{HERE}}})"}),
+            Panel(
+                "Mismatches",
+                {"{{database}}": f"sum by (database) (dbproxy_cache_mismatches_total{{{SELECTED}}})"},
+                description="Kept answers that were not the server's, since start: any one is a mistake of the proxy.",
+            ),
         ),
-        later=True,
     ),
     Row(
         "Limits",
@@ -269,20 +297,42 @@ ROWS = (
                 "Decisions",
                 {"{{outcome}}": rate("dbproxy_limit_decisions_total", "outcome", where=HERE)},
                 "reqps",
+                "Where limits are on or observed; `observed` would have been refused or delayed.",
             ),
             Panel(
-                "Share that is blocked",
+                "Share that is blocked, or would be",
                 {
-                    "{{tier}}": rate("dbproxy_limit_decisions_total", "tier", 'outcome="rejected"', HERE)
+                    "{{tier}}": rate(LIMITED, "tier", 'outcome=~"rejected|observed"', HERE)
                     + " / "
-                    + rate("dbproxy_limit_decisions_total", "tier", where=HERE)
+                    + rate(LIMITED, "tier", 'outcome!="exempt"', HERE)
                 },
                 "percentunit",
                 limits=(0.1, 0.2),
             ),
-            Panel("Without Redis", {"{{instance}}": f"dbproxy_limits_degraded{{{HERE}}}"}),
+            Panel(
+                "How long requests are held back",
+                {
+                    f"p{100 * q:g}": f"histogram_quantile({q}, {rate(f'{HELD}_bucket', 'le', where=HERE)})"
+                    for q in (0.5, 0.95, 0.99)
+                },
+                "s",
+            ),
+            Panel("Keys that are told apart", {"{{instance}}": f"dbproxy_limit_keys{{{HERE}}}"}),
+            Panel(
+                "Without Redis",
+                {"{{instance}}": f"dbproxy_limit_degraded{{{HERE}}}"},
+                description="Where limits are shared: 1 while each proxy has its share of them, as Redis is gone.",
+            ),
+            Panel(
+                "Answers of Redis",
+                {
+                    f"p{100 * q:g}": f"histogram_quantile({q}, {rate(f'{REDIS}_bucket', 'le', where=HERE)})"
+                    for q in (0.5, 0.99)
+                },
+                "s",
+                "Where limits are shared.",
+            ),
         ),
-        later=True,
     ),
     Row(
         "Batches",
@@ -298,8 +348,36 @@ ROWS = (
             ),
             Panel("Progress", {"{{exported_job}}": f"dbproxy_batch_progress_ratio{{{HERE}}}"}, "percentunit"),
             Panel("Time left", {"{{exported_job}}": f"dbproxy_batch_eta_seconds{{{HERE}}}"}, "s"),
+            Panel(
+                "What it waits for",
+                {
+                    "{{exported_job}} {{reason}}": rate(
+                        "dbproxy_batch_throttled_seconds_total", "exported_job, reason", where=HERE
+                    )
+                },
+                "percentunit",
+                "The share of the time that each batch waits, by what for.",
+            ),
+            Panel(
+                "How long a chunk takes",
+                {
+                    "{{exported_job}}": rate("dbproxy_batch_chunk_seconds_total", "exported_job", where=HERE)
+                    + " / "
+                    + rate("dbproxy_batch_chunks_total", "exported_job", where=HERE)
+                },
+                "s",
+            ),
+            Panel(
+                "Tried again",
+                {
+                    "{{exported_job}} {{sqlstate}}": rate(
+                        "dbproxy_batch_retries_total", "exported_job, sqlstate", where=HERE
+                    )
+                },
+                "cps",
+                "By SQLSTATE: 40P01 is a deadlock, 55P03 a row that others have, 57014 a chunk that takes too long.",
+            ),
         ),
-        later=True,
     ),
     Row(
         "Partitions",

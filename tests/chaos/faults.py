@@ -91,6 +91,24 @@ async def drop_bytes(hosts: Hosts) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def drop_requests(hosts: Hosts) -> AsyncIterator[None]:
+    line = hosts.lines[0]
+    line.up.dropping = True
+    yield
+    line.up.dropping = False
+    line.cut()
+
+
+@asynccontextmanager
+async def slow_down(hosts: Hosts) -> AsyncIterator[None]:
+    """A read takes a millisecond without that."""
+    line = hosts.lines[0]
+    line.down.delay = 0.1
+    yield
+    line.down.delay = 0
+
+
+@asynccontextmanager
 async def delay_line(hosts: Hosts) -> AsyncIterator[None]:
     line = hosts.lines[0]
     line.down.delay = 0.2
@@ -162,6 +180,8 @@ FAULTS: dict[str, Case] = {
     "replica's line cut": Case(cut_line),
     "replica's line deaf": Case(deafen_line),
     "replica's answers lost": Case(drop_bytes),
+    "replica's requests lost": Case(drop_requests),
+    "replica 100x slower": Case(slow_down),
     "replica's answers late": Case(delay_line),
     "replay 0.5 s late": Case(delay_replay),
     "replay paused": Case(pause_replay),

@@ -10,6 +10,7 @@ HEAD = (
     "under it",
     "errors",
     "longest stall",
+    "hedged",
     "first write",
     "ledger",
 )
@@ -39,6 +40,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
         f"{outcome.under:,.0f}",
         errors,
         f"{outcome.longest:.2f} s",
+        f"{100 * outcome.hedged / max(outcome.hosts.total(), 1):.1f} %",
         f"{outcome.recovered:.2f} s" if outcome.recovered is not None else "never",
         ledger + (" BROKEN" if outcome.broken else ""),
     )

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 
 from benchmarks.targets import PGBOUNCER, pgbouncer, pgbouncer_version
 from dbproxy.demo.postgres import Postgres
+from dbproxy.routing.rescue import HEDGED
 from tests.chaos.faults import Case, Hosts
 from tests.support.crowd import TABLE, Crowd, read_ledger, wait_for_standby
 from tests.support.faults import Line
 from tests.support.hosts import create_hosts
 from tests.support.postgres import PASSWORD, wait_for_replay
 from tests.support.proxy import Proxy
+from tests.support.two_servers import open_client
 
 SETTINGS = {
     "pool.size": 10,
     "auth.type": "trust",
+    "auth.admin_users": "app",
     "health.timeout": "500ms",
     "health.interval": "1s",
     "routing.slow_start": "1s",
@@ -48,6 +51,7 @@ class Outcome:
     surplus: int  # rows that were refused and are there
     hosts: Counter[str] = field(default_factory=Counter)
     primary: bool = False
+    hedged: int = 0  # reads that were asked of another host for being late
 
     @property
     def broken(self) -> bool:
@@ -90,6 +94,7 @@ async def run_fault(name: str, case: Case, clients: int, seconds: float) -> list
         url = hosts.primary.dsn("postgres", "app", PASSWORD)
         async with Proxy(url, settings={**SETTINGS, "replicas": urls}) as proxy:
             found = [await measure(name, "dbproxy", proxy.dsn(), hosts, case, clients, seconds)]
+            found[0].hedged = await asyncio.to_thread(count_hedged, proxy)
     if case.primary and PGBOUNCER:
         async with staged(synchronous=True) as hosts:
             start = pgbouncer(hosts.primary, 10, f"user=app password={PASSWORD}")
@@ -100,6 +105,12 @@ async def run_fault(name: str, case: Case, clients: int, seconds: float) -> list
             finally:
                 await asyncio.to_thread(start.__exit__, None, None, None)
     return found
+
+
+def count_hedged(proxy: Proxy) -> int:
+    with open_client(proxy.dsn("pgbouncer")) as console:
+        rows = console.execute("SHOW RESCUES").fetchall()
+    return sum(count for _, _, _, reason, count, _ in rows if reason == HEDGED)
 
 
 async def measure(

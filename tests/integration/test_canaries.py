@@ -6,6 +6,7 @@ What a database and a user are called is no secret.
 """
 
 import contextlib
+import json
 import secrets
 import socket
 import struct
@@ -40,8 +41,39 @@ from tests.support.two_servers import open_client
 
 POSTGRESQL = "invalid value for parameter"  # to its client, which has sent the value
 SHOWS = (
-    "CLIENTS", "CONFIG", "DATABASES", "FEATURES", "HOSTS", "LISTENS", "LISTS", "PINS", "POOLS", "PREPARED", "RESCUES",
-    "ROUTES", "SERVERS", "SHAPES", "STATS", "USERS",
+    "CLIENTS",
+    "CONFIG",
+    "DATABASES",
+    "FEATURES",
+    "HOSTS",
+    "LISTENS",
+    "LIMITS",
+    "LIMIT_TIERS",
+    "LIMIT_SOURCES",
+    "LISTS",
+    "PINS",
+    "POOLS",
+    "PREPARED",
+    "RESCUES",
+    "ROUTES",
+    "SERVERS",
+    "SHAPES",
+    "STATS",
+    "USERS",
+    "QUERIES",
+    "WAITS",
+    "HOLDERS",
+    "SOCKETS",
+    "ACTIVE_SOCKETS",
+    "HOST_POOLS",
+    "TOTALS",
+    "MEM",
+    "STATE",
+    "VERSION",
+)
+PAGES = (
+    "/", "/metrics", "/health", "/health/detailed", "/metrics/queries?limit=0", "/metrics/queries?limit=0&format=csv",
+    "/metrics/queries?limit=0&format=text", "/limits",
 )  # fmt: skip
 SETTINGS = {
     "pool.size": 3,
@@ -112,16 +144,30 @@ def read_to_the_end(client: BlockingClient) -> None:
 def look(proxy: Proxy, birds: Birds, told: str = "", admin: str = "dbproxy") -> None:
     """Everywhere that operators look."""
     found = birds.escaped("the log", proxy.log()) + birds.escaped("an error of ours", told)
-    for path in ("/metrics", "/health"):
+    for path in (*PAGES, *pages_of_statements(proxy)):
         with (
             contextlib.suppress(urllib.error.HTTPError),
             urllib.request.urlopen(proxy.http_url + path) as answer,
         ):
             found += birds.escaped(path, answer.read().decode())
+    found += birds.escaped("the page's events", read_event(proxy))
     with psycopg.connect(proxy.dsn("dbproxy", admin), autocommit=True) as console:
         for what in SHOWS:
             found += birds.escaped(f"SHOW {what}", str(console.execute(f"SHOW {what}".encode()).fetchall()))
     assert not found, "\n".join(found)
+
+
+def pages_of_statements(proxy: Proxy) -> list[str]:
+    with urllib.request.urlopen(f"{proxy.http_url}/metrics/queries?limit=0") as answer:
+        ids = {row["id"] for row in json.load(answer)["queries"]} - {"<other>"}
+    return [f"{path}/{statement}" for statement in ids for path in ("/metrics/queries", "/plans")]
+
+
+def read_event(proxy: Proxy) -> str:
+    """All that the page is told at first."""
+    with urllib.request.urlopen(f"{proxy.http_url}/events") as stream:
+        assert stream.readline() == b"event: whole\n"
+        return str(stream.readline().decode())
 
 
 def statements(bird: Callable[[str], str]) -> list[str]:
@@ -142,6 +188,7 @@ def statements(bird: Callable[[str], str]) -> list[str]:
         f"SELECT set_config('dbproxy.route', '{bird('ours by set_config')}', false)",
         f"SELECT set_config('dbproxy.' || 'consistency', '{bird('ours, unseen')}', false)",
         f"CREATE ROLE nobody LOGIN PASSWORD '{bird('CREATE ROLE')}'",
+        f"ALTER ROLE app_trust PASSWORD {bird('ALTER ROLE without quotes')}",
         f"ALTER ROLE app_trust PASSWORD E'{bird('ALTER ROLE')}\\'",
         f"CREATE USER MAPPING FOR app SERVER s OPTIONS (user 'a', password '{bird('a user mapping')}')",
         f"CREATE SUBSCRIPTION s CONNECTION 'host=h password={bird('a subscription')}' PUBLICATION p",
@@ -158,6 +205,20 @@ def statements(bird: Callable[[str], str]) -> list[str]:
         f"SELECT '{bird('of several statements')}'; SELECT 1 / 0",
         f"SELECT pg_notify('cages', '{bird('pg_notify')}')",
         f"SELECT currval('{bird('currval')}')",
+        f"SET app.key = {bird('SET without quotes')}",
+        f"SET LOCAL app.key TO {bird('SET LOCAL without quotes')}; SELECT 1",
+        f"ALTER ROLE app_trust SET app.key = {bird('ALTER ROLE SET without quotes')}",
+        f"SELECT $1$$ {bird('dollars behind a parameter')} $$",
+        f"SELECT N'{bird('a national literal')}', B'{bird('a bit literal')}', X'{bird('a hex literal')}'",
+        f"SELECT 'a'\n-- it's\n'{bird('a continued literal')}'",
+        f"DO LANGUAGE plpgsql '{bird('DO in quotes')}'",
+        f"COMMENT ON TABLE cages IS '{bird('COMMENT')}'",
+        f"EXPLAIN (ANALYZE) SELECT '{bird('EXPLAIN ANALYZE')}'",
+        f"DECLARE {'c'} CURSOR WITH HOLD FOR SELECT '{bird('DECLARE')}'",
+        f"SELECT '{bird('no end')}",
+        f"SELECT /* {bird('a comment without end')}",
+        f'SELECT "a", \'{bird("behind a name")}\' AS "no end',
+        f"COPY cages FROM PROGRAM 'echo {bird('COPY FROM PROGRAM')}'",
     ]
 
 
@@ -300,6 +361,24 @@ def test_what_waits_for_a_server_and_gets_none(module_database: Database, birds:
             )
             assert "query_wait_timeout" in told
             look(proxy, birds, told)
+
+
+def test_api_key_that_is_limited(module_database: Database, birds: Birds):
+    """Of which the client is told no more than others."""
+    config = "[limits]\nmode = 'on'\ntier = 'free'\ntrust = ['*']\n[[limits.rules]]\nkey = '{setting.app.api_key}'\n"
+    settings = {name: value for name, value in SETTINGS.items() if name != "slow_query.explain"}
+    with serving(module_database, settings, config=config) as proxy:
+        key, told = birds("an API key"), ""
+        with psycopg.connect(proxy.dsn(), autocommit=True, options=f"-c app.api_key={key}") as client:
+            for _ in range(20):
+                try:
+                    client.execute("SELECT 1")
+                except psycopg.errors.ConfigurationLimitExceeded as error:
+                    told += f"{error} {error.diag.message_detail} {error.diag.message_hint}"
+            with psycopg.connect(proxy.dsn("dbproxy"), autocommit=True) as console:
+                console.execute(f"SET LIMIT app.api_key '{key}' = '5/s' FOR '1h'".encode())
+        assert "rate limit exceeded for app.api_key" in told
+        look(proxy, birds, told, "app")
 
 
 def test_console_commands(proxy: Proxy, birds: Birds):

@@ -22,7 +22,7 @@ LSN = re.compile(r"[0-9A-F]+/[0-9A-F]+")
 
 @pytest.fixture(scope="module")
 def proxy(hosts: list[Postgres]) -> Iterator[Proxy]:
-    with routing(hosts) as running:
+    with routing(hosts, {"routing.consistency": "session"}) as running:
         yield running
 
 

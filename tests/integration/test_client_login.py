@@ -31,6 +31,7 @@ def stored(module_database: Database) -> dict[str, str]:
 def userlist(folder: Path, entries: dict[str, str]) -> Path:
     path = folder / "userlist.txt"
     path.write_text("".join(f'"{user}" "{secret}"\n' for user, secret in entries.items()))
+    path.chmod(0o600)
     return path
 
 
@@ -148,6 +149,17 @@ async def test_one_client_too_many(module_database: Database):
         first[0].close()
         await proxy.logged(lambda line: line["event"] == "client disconnected")
         assert who_am_i(proxy.dsn()) == "app"
+
+
+async def test_console_is_open_where_clients_are_too_many_and_nothing_else_to_administrators(
+    module_database: Database,
+):
+    settings = {"pool.max_client_conn": 1, "auth.admin_users": "app"}
+    with serving(module_database, settings) as proxy, psycopg.connect(proxy.dsn()):
+        with pytest.raises(asyncpg.TooManyConnectionsError):
+            await asyncpg.connect(proxy.dsn())
+        with psycopg.connect(proxy.dsn("dbproxy"), autocommit=True) as console:
+            assert console.execute("SHOW STATE").fetchall()
 
 
 async def test_database_under_another_name(module_database: Database):

@@ -109,7 +109,7 @@ def write(primary: Postgres) -> int:
 async def test_roles_and_positions_are_found_by_a_superuser_and_by_anybody(hosts: list[Postgres], user: str):
     async with watching(hosts, user) as cluster:
         assert [member.role for member in cluster.members] == ["primary", "replica", "replica"]
-        assert [member.timeline for member in cluster.members] == [1, 1, 1]
+        assert [member.position.timeline for member in cluster.members] == [1, 1, 1]
         assert cluster.positions
         assert readers(cluster) == {"replica1", "replica2"}
 
@@ -126,7 +126,7 @@ async def test_a_replica_is_read_at_a_position_once_it_has_replayed_it(hosts: li
         cluster.note_primary_lsn(lsn, time.monotonic())
         assert readers(cluster, lsn) == set()
         arrived = asyncio.Event()
-        cluster.on_position = lambda member: arrived.set() if member.lsn >= lsn else None
+        cluster.on_position = lambda member: arrived.set() if member.position.lsn >= lsn else None
         cluster.want(lsn, time.monotonic())
         async with asyncio.timeout(PATIENCE):
             await arrived.wait()
@@ -142,7 +142,9 @@ async def test_a_replica_does_not_lag_behind_an_idle_primary_after_a_switch_of_i
         wait_for_replay(hosts[0], replica)
     async with watching(hosts) as cluster:
         await until(
-            lambda: all(member.lag_seconds == 0.0 and member.successes > 2 for member in cluster.members)
+            lambda: all(
+                member.lag.seconds == 0.0 and member.health.successes > 2 for member in cluster.members
+            )
         )
 
 
@@ -151,7 +153,7 @@ async def test_a_replica_that_hangs_is_out_and_comes_back(hosts: list[Postgres])
         with stopped(hosts[1]):
             await until(lambda: cluster.member("replica1").state == "down")
             assert readers(cluster) == {"replica2"}
-            assert cluster.member("replica1").last_error == "no answer within 0.5 s"
+            assert cluster.member("replica1").health.last_error == "no answer within 0.5 s"
         await until(lambda: states(cluster) == ["up"] * 3)
         assert readers(cluster) == {"replica1", "replica2"}
 
@@ -185,11 +187,11 @@ async def test_a_replica_that_does_not_replay_lags_and_is_out_until_it_does(host
             write(hosts[0])
             await until(lambda: replica.state == "lagging")
             assert readers(cluster) == {"replica2"}
-            assert replica.lag_bytes > 0
+            assert replica.lag.bytes > 0
         finally:
             hosts[1].psql("SELECT pg_wal_replay_resume()")
         await until(lambda: replica.state == "up")
-        assert replica.lag_bytes == 0
+        assert replica.lag.bytes == 0
 
 
 @pytest.mark.parametrize("user", ["", "app"])
@@ -207,10 +209,10 @@ async def test_a_promotion_is_found_and_replicas_follow_while_the_old_primary_is
         await asyncio.gather(promotion, until(lambda: cluster.primary is not None))
         print(f"a promotion was found {time.monotonic() - asked:.3f} s after it was asked for")  # noqa: T201
         assert heard == [None, "replica1"]
-        assert cluster.member("replica1").timeline == 2
+        assert cluster.member("replica1").position.timeline == 2
         follow(own_hosts[2], promoted)
         lsn = write(promoted)
-        await until(lambda: cluster.member("replica2").lsn >= lsn)
+        await until(lambda: cluster.member("replica2").position.lsn >= lsn)
         assert readers(cluster, lsn) == {"replica2"}
 
         await asyncio.to_thread(primary.start)

@@ -26,6 +26,7 @@ def test_demo_holds_its_own_claims():
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("\nok ") == 12
     assert "failed" not in done.stdout
+    assert "\npage     http://127.0.0.1:" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ async def running(url: str) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
-        for hub in proxy.hubs.values():
+        for hub in proxy.hubs:
             hub.close()
         for pool in proxy.all_pools():
             for server in pool.servers():

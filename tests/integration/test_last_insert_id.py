@@ -10,10 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 import psycopg
 import pytest
 
+from dbproxy.pool.recall import TRIALS
 from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
 from tests.support.serving import serving, wait_until
-from tests.support.two_servers import SETTINGS, elsewhere, open_client, wait_for_kept
+from tests.support.two_servers import SETTINGS, elsewhere, open_client, pid, wait_for_kept
 
 TABLES = """
 CREATE TABLE items (id serial, name text UNIQUE);
@@ -83,6 +84,14 @@ def use_sequences(proxy: Proxy) -> None:
         for each in (one, other):
             each.execute("INSERT INTO items(name) VALUES (NULL); INSERT INTO orders(item) VALUES (0)")
             each.execute("COMMIT")
+
+
+def end_trials(client: psycopg.Connection) -> None:
+    """From now on servers are asked only for what somebody has recalled."""
+    with client.pipeline() as pipeline:
+        for _ in range(TRIALS):
+            client.execute("INSERT INTO notes VALUES ('no number')")
+            pipeline.sync()  # one transaction each
 
 
 def use_sequences_of_items(proxy: Proxy) -> None:
@@ -238,6 +247,60 @@ def test_number_that_a_server_could_not_tell_is_not_the_one_before(
         client.execute("SELECT 1")
     with suppress(psycopg.errors.ObjectNotInPrerequisiteState):
         assert one(client, "SELECT currval('items_id_seq')") != before
+
+
+@pytest.mark.parametrize("recall", ["SELECT lastval()", "SELECT currval('items_id_seq')"])
+@pytest.mark.parametrize("recalled", [True, False])
+def test_number_of_which_nobody_was_asked_for_a_while_is_not_told(
+    module_database: Database, recall: str, recalled: bool
+):
+    with (
+        serving(module_database, SETTINGS) as proxy,
+        open_client(proxy.dsn()) as client,
+        open_client(proxy.dsn()) as other,
+    ):
+        client.execute("INSERT INTO items(name) VALUES (NULL)")
+        if recalled:
+            one(client, "SELECT lastval()")
+        end_trials(other)
+        mine = one(client, "INSERT INTO items(name) VALUES (NULL) RETURNING id")
+        for _ in range(3):
+            with suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+                assert one(client, recall) == mine
+        mine = one(client, "INSERT INTO items(name) VALUES (NULL) RETURNING id")
+        with elsewhere(proxy, client):
+            assert one(client, recall) == mine
+
+
+def test_who_recalls_first_is_not_told_the_old_number_of_a_server_it_had_before(module_database: Database):
+    with (
+        serving(module_database, SETTINGS) as proxy,
+        open_client(proxy.dsn()) as client,
+        open_client(proxy.dsn()) as other,
+    ):
+        end_trials(other)
+        client.execute("BEGIN; INSERT INTO items(name) VALUES (NULL)")
+        first = pid(client)
+        other.execute("BEGIN; SELECT 1")
+        for each in (client, other):  # which gives its server back last: that is lent next
+            each.execute("COMMIT")
+        mine = one(client, "INSERT INTO items(name) VALUES (NULL) RETURNING id")
+        other.execute("BEGIN; SELECT 1")
+        assert pid(other) != first
+        with suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+            assert one(client, "SELECT lastval()") == mine
+
+
+def test_number_that_was_set_on_another_server_is_not_the_one_before(
+    proxy: Proxy, client: psycopg.Connection
+):
+    client.execute("CREATE SEQUENCE counted")
+    assert one(client, "SELECT nextval('counted')") == one(client, "SELECT lastval()") == 1
+    with elsewhere(proxy, client):
+        client.execute("SELECT setval('counted', 99)")
+    for recall in ("SELECT lastval()", "SELECT currval('counted')"):
+        with suppress(psycopg.errors.ObjectNotInPrerequisiteState):
+            assert one(client, recall) == 99
 
 
 def test_transaction_knows_its_own_number_and_pins_nothing(proxy: Proxy, client: psycopg.Connection):

@@ -46,7 +46,7 @@ async def test_level_of_an_area_is_set_at_run_time_and_taken_back_by_a_reload(qu
         admin.execute("SET log.pool = 'debug'")
         work()
         await quiet.logged(lambda line: line["event"] == "server connected" and line["area"] == "pool")
-        assert ("pool", "debug") in areas(quiet)
+        await quiet.logged(lambda line: (line.get("area"), line["level"]) == ("pool", "debug"))
         assert ("session", "info") not in areas(quiet)
         admin.execute("RELOAD")
         before = len(quiet.log_lines())

@@ -104,9 +104,27 @@ async def test_figures_are_live_and_those_of_the_counters(proxy: Proxy, tab: Tab
     assert not tab.complaints
 
 
+async def test_limits_have_a_tile_once_they_are_asked(proxy: Proxy, tab: Tab):
+    tiles = "find('tiles').textContent"
+    await tab.open(proxy.http_url)
+    await tab.until(f"{tiles}.includes('queries/s')")
+    assert not await tab.run(f"{tiles}.includes('over limits/s')")
+    try:
+        await command(proxy, "SET limits.tier = free")
+        await command(proxy, "SET limits = observe")
+        with connect(proxy) as client:
+            for _ in range(40):
+                client.execute("SELECT 1")
+        await tab.until("model.moment.limits.decided.observed === 28")
+        await tab.until(f"{tiles}.includes('over limits/s')")
+    finally:
+        await command(proxy, "SET limits = off")
+    assert not tab.complaints
+
+
 async def test_who_waits_is_shown_and_gone_when_served(proxy: Proxy, tab: Tab):
     await tab.open(proxy.http_url)
-    holders = [connect(proxy) for _ in range(2)]
+    holders = [connect(proxy, application_name="careless") for _ in range(2)]
     for holder in holders:
         holder.execute("BEGIN")
     async with await psycopg.AsyncConnection.connect(
@@ -115,6 +133,8 @@ async def test_who_waits_is_shown_and_gone_when_served(proxy: Proxy, tab: Tab):
         waiting = asyncio.create_task(waiter.execute("SELECT 1"))
         await tab.until("find('waiter-list').textContent.includes('late')")
         assert await tab.run("find('pool-list').firstElementChild.named.waiting.textContent") == "1"
+        held = await tab.run("find('waiter-list').querySelector('.holders').textContent")
+        assert [part for part in ("by careless", "idle in transaction", "BEGIN") if part not in held] == []
         for holder in holders:
             holder.close()
         await waiting

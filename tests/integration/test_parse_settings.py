@@ -184,7 +184,9 @@ def test_unnamed_statement_keeps_its_settings_on_another_server(enter):
         assert run(client, "") == UTC_NOON
 
 
-def test_role_is_part_of_the_search_path(enter, module_database: Database):
+@pytest.fixture(scope="module")
+def seekers(module_database: Database) -> None:
+    """Two roles, `seeker1` and `seeker2`: each finds a table `sought` of its own, of other columns."""
     with connect(module_database.server, module_database.name) as direct:
         for number, columns in ((1, "a int"), (2, "a text, b int")):
             direct.execute(f"CREATE ROLE seeker{number}")
@@ -193,6 +195,27 @@ def test_role_is_part_of_the_search_path(enter, module_database: Database):
             direct.execute(f"CREATE TABLE seeker{number}.sought ({columns})")
             direct.execute(f"INSERT INTO seeker{number}.sought VALUES ({number})")
             direct.execute(f"GRANT ALL ON seeker{number}.sought TO public")
+
+
+@pytest.mark.usefixtures("seekers")
+@pytest.mark.parametrize("name", ["s", ""])
+def test_statement_is_read_by_the_role_that_was_set_just_ahead(enter, name: str):
+    """Also where the server was not asked yet what has become of it."""
+    client, other = enter(), enter()
+    for number in (1, 2):  # no Query, which would end the unnamed statement
+        client.ask(build.parse(f"role{number}", f"SET ROLE seeker{number}"), SYNC)
+    client.send(bind("role1"), execute(), SYNC, build.parse(name, "SELECT * FROM sought"), SYNC)
+    client.read_until_ready()
+    client.read_until_ready()
+    assert run(client, name) == "1"
+    client.ask(bind("role2"), execute(), SYNC)
+    assert run(client, name) == CHANGED  # behind what the server is asked then: it is free now
+    with elsewhere(other):
+        assert run(client, name) == CHANGED
+
+
+@pytest.mark.usefixtures("seekers")
+def test_role_is_part_of_the_search_path(enter):
     one, two = enter(), enter()
     one.ask(build.query("SET ROLE seeker1"))
     two.ask(build.query("SET ROLE seeker2"))

@@ -18,7 +18,7 @@ from tests.support.blocking_client import BlockingClient, error_of, first_value
 from tests.support.postgres import Database
 from tests.support.programs import libpq_environment
 from tests.support.proxy import Proxy
-from tests.support.serving import serving, shuffle, wait_for_activity
+from tests.support.serving import serving, shuffle, wait_until
 from tests.support.speech import bind, execute
 
 Change = Callable[[str], None]
@@ -134,7 +134,8 @@ def test_pgbench_never_notices_a_changed_table(
         env=libpq_environment(proxy.dsn()), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     with pgbench:
-        wait_for_activity(module_database, "SELECT * FROM changing")
+        ran = "datname = current_database() AND starts_with(query, 'SELECT * FROM changing')"
+        wait_until(module_database, f"EXISTS (SELECT FROM pg_stat_activity WHERE {ran})")
         while pgbench.poll() is None:
             for sql, _ in STEPS:
                 change(sql)

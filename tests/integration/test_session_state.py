@@ -74,13 +74,13 @@ def two_worlds(server: Postgres, kind: str) -> Iterator[Hunt]:
 
 def test_two_direct_connections_are_alike(primary: Postgres):
     with two_worlds(primary, "direct") as hunt:
-        hunt.run(400, 1)
+        hunt.run(200, 1)
 
 
 @pytest.mark.timeout(600)
 def test_clients_are_answered_as_on_connections_of_their_own(primary: Postgres):
     with two_worlds(primary, "transaction") as hunt:
-        hunt.run(1500, 3)
+        hunt.run(800, 3)
 
 
 @pytest.mark.soak

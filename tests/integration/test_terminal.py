@@ -77,7 +77,7 @@ def test_actions_are_done_and_confirmed(proxy: Proxy):
     ("words", "environ", "code", "told"),
     [
         (["admin", "NONSENSE"], {}, 1, "invalid command 'NONSENSE', use SHOW HELP;"),
-        (["admin", "SET nonsense = 1"], {}, 1, "What can be SET: log."),
+        (["admin", "SET nonsense = 1"], {}, 1, "What can be SET: cache."),
         (["admin", "SHOW STATE"], {"PGPASSWORD": "wrong"}, 1, "password authentication failed"),
         (["admin", "SHOW STATE", "--port", "1"], {}, 1, "cannot connect to the console at 127.0.0.1:1"),
         (["top", "--once", "--port", "1"], {}, 1, "cannot connect to the console at 127.0.0.1:1"),

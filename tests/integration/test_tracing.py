@@ -4,6 +4,7 @@ import secrets
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import asyncpg
@@ -15,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dbproxy.demo.postgres import free_port
 from dbproxy.observe.outbox import BATCH, LIMIT
+from tests.support.blocking_client import BlockingClient
 from tests.support.collector import Collector, attributes
-from tests.support.postgres import Database
+from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
+from tests.support.speech import SYNC, bind, describe, execute, parse
 
 STOP_TIMEOUT = (
     20  # seconds until the test gives up; that tracing takes under 5 of them is tests/unit/observe/test_otlp
@@ -227,6 +230,36 @@ async def test_unique_parents_leave_prepared_statements_as_they_are(proxy: Proxy
     assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in found} == {
         (context[3:35], context[36:52]) for context in contexts
     }
+
+
+def test_postgresql_parses_ten_thousand_texts_that_differ_in_their_parent_once_for_each_server(
+    database: Database, collector: Collector
+):
+    """As PostgreSQL itself says: its log has each Parse that takes longer than nothing."""
+    text, batch = "SELECT 17 + $1::int AS parsed_once", 100
+    with connect(database.server) as owner:
+        owner.execute(f'ALTER DATABASE "{database.name}" SET log_min_duration_statement = 0')
+    with serving(database, {**SETTINGS, "tracing.endpoint": collector.url}) as proxy, ExitStack() as stack:
+        clients = [
+            stack.enter_context(BlockingClient(proxy.host, proxy.port, user="app", database=database.name))
+            for _ in range(2)
+        ]
+
+        def ask(client: BlockingClient, names: list[str]) -> None:
+            messages = []
+            for name in names:
+                messages += [parse(name, f"{text} /*traceparent='{parent()}'*/"), describe(name)]
+                messages += [bind(name, "1"), execute()]
+            answer = client.ask(*messages, SYNC)
+            assert [kind for kind, _ in answer].count("C") == len(names)
+
+        ask(clients[0], ["first"])  # what is answered is shared; a pipeline ahead of that parses for itself
+        for number in range(0, 10_000, batch):
+            ask(clients[number // batch % 2], [f"s{number + place}" for place in range(batch)])
+    log = database.server.log()
+    parsed = [line for line in log.splitlines() if " parse dbproxy_" in line and text in line]
+    assert 1 <= len(parsed) <= 2, parsed[:5] + parsed[-5:]
+    assert log.count(f": {text}") >= 10_000  # executed were all
 
 
 def test_secrets_are_in_no_span(proxy: Proxy, client: psycopg.Connection, collector: Collector):

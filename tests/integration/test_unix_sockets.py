@@ -47,6 +47,13 @@ def test_only_a_unix_socket(database: Database, tmp_path: Path):
         assert (done.returncode, done.stdout.splitlines()[1]) == (0, "active,yes"), done.stderr
 
 
+def test_console_is_asked_on_an_abstract_socket(database: Database):
+    settings = {"listen.unix_socket_dir": "@dbproxy-test-console", "auth.admin_users": "app"}
+    with serving(database, settings) as proxy:
+        done = run(proxy, "admin", "SHOW STATE", "--format", "csv", "--host", "@dbproxy-test-console")
+        assert (done.returncode, done.stdout.splitlines()[1]) == (0, "active,yes"), done.stderr
+
+
 def test_server_is_reached_by_a_unix_socket(database: Database):
     url = database.server.dsn(database.name, "app", PASSWORD, unix=True)
     with serving(database, url=url) as proxy:

@@ -94,6 +94,9 @@ async def test_malformed_body_is_postgresqls_to_judge(house: House):
         header("B", 6) + b"xx",
         header("D", 5) + b"S",
         header("C", 6) + b"Sx",
+        header("E", 4),
+        header("E", 5) + b"\0",
+        header("E", 6) + b"x\0",
     ):
         client.send(body, SYNC)
         await server.receives_bytes(body + SYNC)

@@ -1,5 +1,8 @@
 """PostgreSQL: "Canceling Requests in Progress"; DESIGN §5, promise 4."""
 
+from time import monotonic
+
+from dbproxy.admin.connections import show_servers
 from tests.support.house import House
 from tests.support.peer import let_others_run
 from tests.support.raw_client import RawClient
@@ -19,6 +22,7 @@ from tests.support.speech import (
     query,
     rows,
 )
+from tests.unit.admin.house import records
 
 CANCELED = error("57014", "canceling statement due to user request")
 SLEEP = query("SELECT pg_sleep(100)")
@@ -208,3 +212,24 @@ async def test_cancel_during_a_pipeline_ends_one_batch(house: House):
     server.send(PARSE_COMPLETE, CANCELED, IDLE)
     await client.receives(PARSE_COMPLETE, CANCELED, IDLE)
     assert house.pool.counts()["active"] == 1
+
+
+async def test_process_id_over_2_to_the_31_is_cancelled_named_and_shown(house: House):
+    """PgBouncer behind us makes such up. To libpq, and in columns of PostgreSQL, they are negative."""
+    house.server.logins = 2**32 - 3
+    client, server = await house.pair()
+    assert server.pid == 2**32 - 2
+    assert 0 < client.pid < 2**31
+    client.send(SLEEP)
+    await server.receives(SLEEP)
+    messenger = await client.cancel()
+    cancel = await house.server.cancelled()
+    assert (cancel.pid, cancel.key) == (server.pid, server.key)
+    server.send(CANCELED, IDLE)
+    await client.receives(CANCELED, IDLE)
+    cancel.finish()
+    await messenger.hears_the_end()
+    (backend,) = [one.backend for one in house.pool.servers()]
+    assert house.proxy.hubs.senders.find(backend.address, server.pid, monotonic() + 1) == client.pid
+    (shown,) = records(show_servers(house.proxy))
+    assert shown["remote_pid"] == -2

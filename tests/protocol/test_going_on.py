@@ -158,7 +158,7 @@ async def test_bug_met_as_one_goes_on_costs_nobody_else_anything(
     await house.until(lambda: len(house.pool.waiting) == 1)
     patient.send(query("SELECT 2"))
     await house.until(lambda: len(house.pool.waiting) == 2)
-    monkeypatch.setattr(house.inside(waiting).state, "begin", broken)
+    monkeypatch.setattr("dbproxy.session.state.find_refusal", broken)
     await free(client, server)
     await waiting.fails("XX000", "internal error")
     await waiting.hears_the_end()

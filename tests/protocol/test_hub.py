@@ -435,7 +435,7 @@ async def test_while_two_may_have_sent_it_neither_is_named(
     hub_backend.send(notification("a", "", backend.pid))
     await ear.has(1)
     assert ear.pids == [backend.pid]
-    senders = house.proxy.senders
+    senders = house.proxy.hubs.senders
     address = house.pool.servers()[0].backend.address
     assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
 
@@ -462,7 +462,7 @@ async def test_who_notified_once_is_not_named_for_what_others_do_later(
     two, three = await house.client(), await house.client()
     await run(one, backend, "SELECT pg_notify('a', '')")
     await run(two, backend, "SELECT 1")
-    senders, address = house.proxy.senders, house.pool.servers()[0].backend.address
+    senders, address = house.proxy.hubs.senders, house.pool.servers()[0].backend.address
     assert senders.find(address, backend.pid, monotonic()) == one.pid
     assert senders.find(address, backend.pid, monotonic() + 1) == two.pid
     await run(three, backend, "SELECT 1")
@@ -472,10 +472,10 @@ async def test_who_notified_once_is_not_named_for_what_others_do_later(
 
 async def test_closed_servers_are_forgotten(house: House, server: ScriptedServer) -> None:
     await house.pair()
-    assert len(house.proxy.senders.servers) == 1
+    assert len(house.proxy.hubs.senders.servers) == 1
     house.pool.servers()[0].close("test")
     house.janitor.sweep(monotonic(), clients=True)
-    assert not house.proxy.senders.servers
+    assert not house.proxy.hubs.senders.servers
 
 
 async def test_it_is_shown_and_counted(house: House, hub: Hub, server: ScriptedServer) -> None:

@@ -1,5 +1,8 @@
 """PostgreSQL: "Termination". Clients that say goodbye, fall silent or vanish, at every stage."""
 
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+
 import pytest
 
 from dbproxy.wire import build
@@ -32,6 +35,37 @@ UNSYNCED = (parse("", "INSERT INTO t VALUES (1)"), bind(""), execute())
 
 async def is_gone(house: House) -> None:
     await house.until(lambda: not len(house.proxy.registry))
+
+
+@pytest.fixture
+def garbage() -> Iterator[list[object]]:
+    """What only the garbage collector would have freed, once it is asked for by `gc.collect`."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("settings", [{}, {"limits.mode": "on", "limits.tier": "free"}])
+async def test_client_that_leaves_is_freed_without_the_garbage_collector(
+    enter: Callable[..., Awaitable[House]], garbage: list[object], settings: dict[str, str]
+):
+    house = await enter({"pool.size": 1, "pool.reserve_size": 0, **settings})
+    client, server = await house.pair()
+    other = await house.client()
+    for each in (client, other):  # a server knows who it was lent to last
+        each.send(query("SELECT 1"))
+        await server.answers(rows("1"), IDLE, to=query("SELECT 1"))
+        await each.receives(rows("1"), IDLE)
+    client.send(TERMINATE)
+    await client.hears_the_end()
+    await house.until(lambda: len(house.proxy.registry) == 1)
+    await let_others_run()
+    gc.collect()
+    assert not [found for found in garbage if type(found).__module__.startswith("dbproxy.session")]
 
 
 async def test_terminate(house: House):

@@ -12,7 +12,7 @@ from dbproxy.wire.build import authentication_response
 from dbproxy.wire.codes import Startup
 from tests.support.house import House
 from tests.support.peer import let_others_run
-from tests.support.scripted_server import PARAMETERS, Backend, let_in, refuse
+from tests.support.scripted_server import PARAMETERS, Backend, ScriptedServer, let_in, refuse
 from tests.support.speech import IDLE, TERMINATE, error, parameter_status, query, rows
 
 WHO = {"user": "app", "database": "shop"}
@@ -70,11 +70,27 @@ async def test_both_encryptions_are_declined_one_after_the_other(house: House):
 
 async def test_newer_protocol_is_negotiated_down(house: House):
     client = await house.dial()
-    client.send(build.startup_message({**WHO, "_pq_.command_tag": "x"}, minor=2))
+    client.send(build.startup_message({**WHO, "_pq_.command_tag": "x"}, minor=9999))
     told = await client.receive()
     assert told.kind == "v"
-    assert (told.body.version, list(told.body.options)) == (3 << 16, ["_pq_.command_tag"])
+    assert (told.body.version, list(told.body.options)) == (3 << 16 | 2, ["_pq_.command_tag"])
     assert (await client.receive_until(IDLE))[0].kind == "R"
+
+
+@pytest.mark.parametrize(("minor", "size"), [(0, 4), (2, 32)])
+async def test_cancel_key_is_as_long_as_its_protocol_has_it(house: House, minor: int, size: int):
+    client = await house.dial()
+    client.send(build.startup_message(WHO, minor=minor))
+    told = {message.kind: message for message in await client.receive_until(IDLE)}
+    assert "v" not in told
+    assert len(told["K"].body.key) == size
+
+
+async def test_options_of_the_protocol_are_refused_one_by_one_in_the_version_that_was_asked_for(house: House):
+    client = await house.dial()
+    client.send(build.startup_message({**WHO, "_pq_.one": "x", "_pq_.two": "y"}))
+    told = await client.receive()
+    assert (told.body.version, list(told.body.options)) == (3 << 16, ["_pq_.one", "_pq_.two"])
 
 
 async def test_older_and_other_protocols_are_refused(house: House):
@@ -181,10 +197,10 @@ async def test_startup_without_a_user(house: House):
     await client.hears_the_end()
 
 
-async def test_replication_is_refused(house: House):
+async def test_replication_that_is_neither_physical_nor_logical_is_refused(house: House):
     client = await house.dial()
-    client.send(build.startup_message({**WHO, "replication": "database"}))
-    failed = await client.fails("0A000", "replication")
+    client.send(build.startup_message({**WHO, "replication": "maybe"}))
+    failed = await client.fails("22023", "replication")
     assert failed.body.fields["S"] == "FATAL"
 
 
@@ -222,7 +238,7 @@ async def test_no_login_waits_for_keys_as_if_to_tell_that_there_is_the_user(ente
     house = await enter(settings)
 
     def answers_at_once(user: str) -> bool:
-        login = house.proxy.authenticator.begin("scram-sha-256", user, house.proxy.users.get(user))
+        login = house.proxy.admissions.authenticator.begin("scram-sha-256", user, house.proxy.users.get(user))
         first = b"n,,n=,r=abc"
         return isinstance(
             login.receive(b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first), Challenge
@@ -382,3 +398,14 @@ async def test_parameter_that_comes_with_the_welcome_is_kept(house: House):
 
     house.server.greeting = add
     assert (await house.client()).parameters["TimeZone"] == "Europe/Berlin"
+
+
+async def test_database_whose_servers_have_a_user_of_its_own_is_warmed_up_as_that_one(
+    enter, server: ScriptedServer
+):
+    url = f"postgresql://127.0.0.1:{server.port}/shop"  # says no user
+    owned = {"databases.shop.user": "worker", "databases.shop.pool.min_pool_size": 1}
+    house = await enter({"primary.url": url, "auth.type": "trust", **owned})
+    house.proxy.warm_up()
+    backend = await server.accept()
+    assert (backend.startup.user, backend.startup.database) == ("worker", "shop")

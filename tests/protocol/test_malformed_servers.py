@@ -1,12 +1,14 @@
 """Servers that break the protocol: the connection is closed, its client told so, and nobody else is harmed."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
 from dbproxy.wire import build
 from tests.support.house import House
-from tests.support.scripted_server import ScriptedServer, refuse
+from tests.support.scripted_server import Backend, ScriptedServer, refuse
 from tests.support.speech import (
     BIND_COMPLETE,
     IDLE,
@@ -176,3 +178,31 @@ async def test_malformed_answer_to_a_login(enter, server: ScriptedServer, log: l
     await house.until(lambda: any(line["event"] == "server login failed" for line in log))
     (line, *_) = [line for line in log if line["event"] == "server login failed"]
     assert "malformed" in line["error"]
+
+
+@pytest.mark.parametrize("answer", [rows("zz"), rows("1"), rows("7b7d"), rows("5b5d"), rows("ff"), rows("")])
+@pytest.mark.parametrize("question", ["pool.follow_defaults", "pool.read_functions", "target_session_attrs"])
+async def test_nonsense_of_a_server_about_itself_is_told(
+    enter, server: ScriptedServer, log: list[Any], question: str, answer: bytes
+):
+    """What it gives new sessions, what its functions do, whether it is a standby."""
+
+    async def talk_nonsense(backend: Backend) -> None:
+        backend.send(build.authentication_ok(), build.backend_key_data(1, b"key!"), IDLE)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+            while (await backend.receive()).kind == "Q":
+                backend.send(answer, IDLE)
+
+    server.greeting = talk_nonsense
+    url = f"postgresql://app@127.0.0.1:{server.port}/shop"
+    asked = (
+        {"primary.url": f"{url}?target_session_attrs=read-write"} if "." not in question else {question: True}
+    )
+    house = await enter({"pool.size": 1, **asked})
+    client = await house.dial()
+    client.send(build.startup_message({"user": "app", "database": "shop"}))
+    told = await client.receive()  # nobody looks for deadlines here: it is told at once
+    assert (told.kind, told.body.fields["S"]) == ("E", "FATAL")
+    assert "makes no sense" in told.text
+    await client.hears_the_end()
+    assert any("makes no sense" in str(line.get("error")) for line in log)

@@ -125,12 +125,13 @@ async def test_what_is_set_behind_the_question_counts_for_what_is_parsed_behind_
     await server.receives(kabul)
     server.send(findings(question, settings={"TimeZone": "Asia/Tokyo"}), IDLE, complete("SET"), IDLE)
     await client.receives(complete("SET"), IDLE)
-    await server.audited()
+    question = await server.audited()
     client.send(parse("s1", date), SYNC)
-    _, ahead, *_ = await server.receive_until(SYNC)
-    assert (
-        "pg_catalog.current_setting('timezone')" in ahead.body.query
-    )  # the server is asked what it is read by
+    await server.receives(FLUSH)  # the Parse waits for the answer
+    server.send(findings(question, settings={"TimeZone": "Asia/Kabul"}), IDLE)
+    parsed, _ = await server.receive_until(SYNC)
+    assert parsed.body.query == "SELECT '2024-01-01 12:00'::timestamptz"
+    assert house.inside(client).prepared.statements[b"s1"].scope.read == (("timezone", "Asia/Kabul"),)
 
 
 async def test_extended_request_is_answered_behind_the_question_too(house: House):

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -13,13 +14,17 @@ import pytest
 from rich.console import Console
 
 from dbproxy.errors import ConfigurationError, ProtocolViolation, ServerLost, ServerRefused, ServerUnavailable
+from dbproxy.net.tls import Files
 from dbproxy.terminal.address import Address
 from dbproxy.terminal.command import run_commands
 from dbproxy.terminal.connection import Connection
+from dbproxy.terminal.encryption import PREFERRED, Wish, read_wish
 from dbproxy.terminal.format import Format
 from dbproxy.terminal.top import Top, show_once
 from dbproxy.wire import build
+from dbproxy.wire.codes import Authentication
 from tests.protocol.test_waiting import hold
+from tests.support.certificates import Authority
 from tests.support.house import House
 from tests.support.speech import query
 
@@ -122,7 +127,7 @@ def saying(*data: bytes) -> Iterator[Address]:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield Address("127.0.0.1", listening.getsockname()[1], "app")
+            yield Address("127.0.0.1", listening.getsockname()[1], "app", tls=Wish("disable", Files()))
         finally:
             thread.join(PATIENCE)
 
@@ -143,8 +148,13 @@ def test_what_is_no_console_is_an_error_of_ours(data: bytes):
         Connection(where)
 
 
+def test_what_answers_neither_yes_nor_no_to_tls_is_no_console():
+    with saying(b"HTTP/1.1 400") as where, pytest.raises(ServerUnavailable, match="is no console"):
+        Connection(replace(where, tls=PREFERRED))
+
+
 def test_password_that_is_wanted_and_not_known_says_where_to_put_it():
-    with saying(build.authentication_md5_password(b"salt")) as where:
+    with saying(build.authentication(Authentication.MD5_PASSWORD, b"salt")) as where:
         with pytest.raises(ConfigurationError, match="asks user") as raised:
             Connection(where)
         assert "PGPASSWORD" in raised.value.hint
@@ -156,3 +166,48 @@ def test_console_that_is_ready_without_a_login():
         pytest.raises(ProtocolViolation, match="ready before"),
     ):
         Connection(where)
+
+
+# --- over TLS -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+async def version(house: House, **environ: str) -> str:
+    where = Address("127.0.0.1", house.port, "app", tls=read_wish(environ))
+    answers = await asyncio.to_thread(lambda: list(run_commands(where, ["SHOW VERSION"], Format.JSON)))
+    return answers[0][0]
+
+
+async def test_console_that_wants_tls_has_it_whatever_settings_are_at_hand(
+    enter: Enter, authority: Authority
+):
+    own, mine = authority.issue_server(), authority.issue("app")
+    keys = {
+        "tls.client_tls_cert_file": own.chain,
+        "tls.client_tls_key_file": own.key,
+        "auth.admin_users": "app",
+    }
+    house = await enter({**keys, "tls.client_tls_sslmode": "require"})
+    trusting = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(authority.path)}
+    for environ in ({}, {"PGSSLMODE": "require"}, trusting):
+        assert "dbproxy" in await version(house, **environ)
+    with pytest.raises(ServerUnavailable, match="certificate verify failed"):
+        await version(house, PGSSLMODE="verify-full", PGSSLROOTCERT="system")
+    with pytest.raises(ServerRefused, match="SSL required"):
+        await version(house, PGSSLMODE="disable")
+    demanding = {"tls.client_tls_ca_file": authority.path, "tls.client_tls_sslmode": "verify-ca"}
+    house = await enter({**keys, **demanding})
+    assert "dbproxy" in await version(house, PGSSLCERT=str(mine.chain), PGSSLKEY=str(mine.key))
+    with pytest.raises(ServerLost, match="certificate required") as caught:
+        await version(house)
+    assert "PGSSLCERT" in caught.value.hint
+
+
+async def test_console_without_tls_is_left_by_who_must_have_it(console: House):
+    assert "dbproxy" in await version(console)
+    with pytest.raises(ServerUnavailable, match="does not speak TLS, and PGSSLMODE is require"):
+        await version(console, PGSSLMODE="require")

@@ -20,6 +20,7 @@ from tests.support.speech import (
     PARSE_COMPLETE,
     SYNC,
     bind,
+    columns,
     complete,
     error,
     execute,
@@ -141,6 +142,24 @@ async def test_requests_of_one_chunk_are_told_apart(house: House):
     first, second = noted(house)
     assert (first.facts.rows, first.facts.affected, first.facts.batch) == (3, -1, 1)
     assert (second.facts.rows, second.facts.affected, second.facts.batch) == (4, 5, 2)
+
+
+async def test_statements_of_an_answer_that_comes_in_parts_are_all_counted(house: House):
+    """Whose rows are not known then: what it said ahead of its last part is gone."""
+    client, server = await house.pair()
+    text = query(TAGGED_TEXT)
+    client.send(text, text)
+    await server.receives(text, text)
+    for part in (rows("1", tag="SELECT 1"), complete("UPDATE 2")):
+        server.send(part)
+        await client.receives(part)
+    server.send(complete("SELECT 3"), IDLE, columns("a"), row("1"))
+    await client.receives(complete("SELECT 3"), IDLE, columns("a"), row("1"))
+    server.send(complete("SELECT 4"), IDLE)
+    await client.receives(complete("SELECT 4"), IDLE)
+    several, one = noted(house)
+    assert (several.facts.rows, several.facts.affected, several.facts.batch) == (-1, -1, 3)
+    assert (one.facts.rows, one.facts.affected, one.facts.batch) == (4, -1, 1)
 
 
 async def test_wait_for_a_server_is_told(house: House):

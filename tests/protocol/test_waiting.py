@@ -1,5 +1,7 @@
 """Clients that wait for a server: in which order, how long, and what becomes of what they sent."""
 
+from collections.abc import Awaitable, Callable
+
 from tests.support.house import House
 from tests.support.raw_client import RawClient
 from tests.support.scripted_server import Backend
@@ -196,3 +198,22 @@ async def test_paused_pool_lends_nothing_and_goes_on_where_it_was(house: House):
     fresh = await house.server.accept()
     await fresh.answers(rows("1"), IDLE, to=query("SELECT 1"))
     await other.receives(rows("1"), IDLE)
+
+
+async def test_clients_that_wait_are_served_in_turns_where_that_is_wanted(
+    enter: Callable[..., Awaitable[House]],
+):
+    house = await enter(
+        {"pool.size": 1, "pool.reserve_timeout": "0s", "pool.fair_by": "user", "databases.shop.user": "app"}
+    )
+    holder, server = await hold(house)
+    noisy = [await house.client("noisy") for _ in range(3)]
+    quiet = await house.client("quiet")
+    for number, client in enumerate(noisy):
+        client.send(query(f"SELECT 'noisy {number}'"))
+        await house.until(lambda number=number: len(house.pool.waiting) == number + 1)
+    quiet.send(query("SELECT 'quiet'"))
+    await house.until(lambda: len(house.pool.waiting) == 4)
+    await free(holder, server)
+    for text in ("noisy 0", "quiet", "noisy 1", "noisy 2"):
+        await server.answers(rows("1"), IDLE, to=query(f"SELECT '{text}'"))

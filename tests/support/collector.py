@@ -97,7 +97,7 @@ class Collector:
         return Handler
 
     def serve(self, exchange: BaseHTTPRequestHandler) -> None:
-        body = exchange.rfile.read(int(exchange.headers["content-length"]))
+        body = read_body(exchange)
         if not self.answering.is_set():
             with self.arrived:
                 self.refused += 1
@@ -124,6 +124,18 @@ class Collector:
         exchange.send_header("content-length", str(len(said)))
         exchange.end_headers()
         exchange.wfile.write(said)
+
+
+def read_body(exchange: BaseHTTPRequestHandler) -> bytes:
+    """Node's exporter sends it in chunks."""
+    if exchange.headers["transfer-encoding"] != "chunked":
+        return exchange.rfile.read(int(exchange.headers["content-length"]))
+    body = b""
+    while size := int(exchange.rfile.readline(), 16):
+        body += exchange.rfile.read(size)
+        exchange.rfile.readline()
+    exchange.rfile.readline()
+    return body
 
 
 def attributes(span: Span) -> dict[str, Any]:

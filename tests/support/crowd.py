@@ -112,9 +112,10 @@ class Crowd:
                 await asyncio.sleep(0.01)
 
     async def go_on(self, answers: int = 500) -> None:
-        """Until so many more have been answered."""
+        """Until so many more have been answered; TimeoutError if for `PATIENCE` nobody is."""
         wanted = self.answers + answers
-        await self.until(lambda: self.answers >= wanted)
+        while (answered := self.answers) < wanted:
+            await self.until(lambda answered=answered: self.answers > answered)
 
     def missing(self, found: set[tuple[int, int]]) -> set[tuple[int, int]]:
         """Of the rows that were acknowledged."""

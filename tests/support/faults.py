@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-HOST = "127.0.0.1"
+from tests.support.door import HOST, Door, break_off
+
 CHUNK = 65536
 
 
@@ -18,6 +19,7 @@ class Direction:
     delay: float = 0  # seconds that each chunk waits
     dropping: bool = False  # bytes are taken and vanish
     splitting: bool = False  # each byte goes by itself
+    shown: Callable[[bytes], None] = lambda _chunk: None  # sees each chunk before anything befalls it
     carried: int = 0  # bytes that arrived
     _hearing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -34,6 +36,7 @@ class Direction:
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry bytes until the sender closes its half, then close ours."""
         while chunk := await self._read(reader):
+            self.shown(chunk)
             if self.delay:
                 await asyncio.sleep(self.delay)
             if self.dropping:
@@ -69,38 +72,32 @@ class Line:
         self.port = 0
         self.up = Direction()
         self.down = Direction()
-        self._listener: asyncio.Server | None = None
+        self._door = Door(self._carry)
         self._open: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._dialled: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
         await self.accept()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.refuse()
         self.cut()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1)  # most hear of it, and end by themselves
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._door.end()
+        await break_off(self._dialled)
 
     @property
     def connections(self) -> int:
         """How many are open."""
-        return len(self._tasks)
+        return len(self._door.tasks)
 
     async def accept(self) -> None:
         """Listen, after `refuse` on the same port again."""
-        self._listener = await asyncio.start_server(self._carry, HOST, self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._door.listen()
+        self.port = self._door.port
 
     def refuse(self) -> None:
         """Listen no more; open connections stay."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._door.stop()
 
     def cut(self) -> None:
         """Reset every open connection, on both sides."""
@@ -112,10 +109,8 @@ class Line:
             writer.transport.abort()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         writers = {writer}
+        self._open.add(writer)  # also while the target has not answered: whoever cuts the line cuts it, too
         try:
             await self._join(reader, writer, writers)
         except* OSError:
@@ -125,14 +120,14 @@ class Line:
             for one in writers:
                 one.close()
             self._open -= writers
-            self._tasks.discard(task)
 
     async def _join(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, writers: set[asyncio.StreamWriter]
     ) -> None:
         target_reader, target_writer = await asyncio.open_connection(*self.target)
         writers.add(target_writer)
-        self._open |= writers
+        self._dialled.append(target_writer)
+        self._open.add(target_writer)
         async with asyncio.TaskGroup() as both:
             both.create_task(self.up.pump(reader, target_writer))
             both.create_task(self.down.pump(target_reader, writer))

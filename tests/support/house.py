@@ -14,6 +14,8 @@ from dbproxy.pool.janitor import sweep
 from dbproxy.pool.pool import Pool
 from dbproxy.session.client import Client
 from dbproxy.session.deadlines import sweep_logins
+from dbproxy.session.memory import sweep_memory
+from dbproxy.session.overdue import sweep_overdue
 from dbproxy.session.startup import Login
 from tests.support.peer import PATIENCE, let_others_run
 from tests.support.raw_client import NOTHING, RawClient
@@ -54,7 +56,7 @@ class House:
         for login in self.proxy.registry:
             if login.transport is not None:
                 login.transport.abort()  # one that is not read does not hear that it was cut
-        for hub in self.proxy.hubs.values():
+        for hub in self.proxy.hubs:
             hub.close()
         for pool in self.proxy.all_pools():
             for server in pool.servers():
@@ -101,6 +103,9 @@ class House:
         sweep_logins(self.proxy.registry, self.proxy.settings, now)
         for pool in list(self.proxy.pools.values()):
             sweep(pool, now)
+            sweep_overdue(pool, now)
+        sweep_memory(self.proxy.registry, self.proxy.settings)
+        self.proxy.sharing.sweep(now)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for a state of the proxy."""

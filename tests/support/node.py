@@ -1,8 +1,10 @@
 """JavaScript by Node.js, with packages from npm; without them tests skip."""
 
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ def install(place: Path, *packages: str) -> Path:
     return place
 
 
-def run_async(folder: Path, imports: str, body: str, dsn: str) -> Any:
+def run_async(
+    folder: Path, imports: str, body: str, dsn: str, environment: Mapping[str, str] | None = None
+) -> Any:
     """Run the body of an async function, which knows `dsn`; what it returned, by way of JSON."""
     script = folder / "script.js"
     script.write_text(
@@ -35,6 +39,9 @@ def run_async(folder: Path, imports: str, body: str, dsn: str) -> Any:
         "  result => console.log(JSON.stringify(result)), error => { console.error(error); process.exit(1); });\n"
     )
     command = ["node", script, dsn]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False,
+        env={**os.environ, **(environment or {})},
+    )  # fmt: skip
     assert not done.returncode, done.stderr
     return json.loads(done.stdout.splitlines()[-1])  # knex writes warnings there, too

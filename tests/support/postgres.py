@@ -79,6 +79,27 @@ def wait_for_replay(primary: Postgres, replica: Postgres, timeout: float = 10) -
             time.sleep(0.01)
 
 
+def fill_page(connection: psycopg.Connection, statement: str) -> None:
+    """Execute it until the record of its commit ends where a page of the WAL does, and the WAL with it."""
+
+    def find_end() -> int:
+        row = connection.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    padding, begin = 1000, find_end()
+    for turn in range(200):
+        with connection.transaction():
+            connection.execute(statement.encode())
+            connection.execute("SELECT pg_logical_emit_message(true, '', repeat('x', %s))", [padding])
+        end = find_end()
+        if end % 8192 in (24, 40):  # behind the next page's header
+            return
+        besides = end - begin - padding  # more or less: there may be a page's header or two
+        padding, begin = 1000 + (-end - besides - 1000 - turn % 8 * 8) % 8192, end
+    raise AssertionError("something else writes there")
+
+
 def _create_user(connection: psycopg.Connection, user: str, encryption: str) -> None:
     connection.execute(sql.SQL("SET password_encryption = {}").format(encryption))
     connection.execute(sql.SQL("CREATE USER {} PASSWORD {}").format(sql.Identifier(user), PASSWORD))

@@ -34,6 +34,7 @@ def run(
     given: str = "",
     environment: Mapping[str, str] | None = None,
     fails: bool = False,
+    timeout: float = TIMEOUT,
 ) -> str:
     """Run the server's own version of a program against `dsn`; what it printed, on both streams if it `fails`."""
     done = subprocess.run(
@@ -42,7 +43,7 @@ def run(
         input=given,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     assert bool(done.returncode) == fails, (

@@ -10,16 +10,19 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import quote, urlsplit
 
 import psutil
 
 from dbproxy.demo.postgres import HOST, free_port
 from dbproxy.demo.process import release, spawn
+from tests.support import forkserver
+from tests.support.forkserver import Forked
 
 ROOT = Path(__file__).parents[2]
 OURS = ("DBPROXY_", "DATABASE_", "PGBOUNCER_")
+IMPORTED_BY = ("DBPROXY_PURE", "PYTHONPATH")  # what modules are, and which ones
 START_TIMEOUT = 20.0
 LOG_TIMEOUT = 10.0
 
@@ -34,6 +37,7 @@ class Proxy:
 
     host = HOST
     command: tuple[str, ...] = (sys.executable, "-m", "dbproxy", "serve")
+    descriptors: tuple[int, ...] = ()  # of ours that it inherits
 
     def __init__(
         self, url: str, *, settings: Mapping[str, object] | None = None, config: str = "", pure: bool = False
@@ -49,7 +53,7 @@ class Proxy:
         self.environment = self._environment({**(settings or {}), **ports})
         if pure:
             self.environment["DBPROXY_PURE"] = "1"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -94,12 +98,7 @@ class Proxy:
         assert self._process is None, "the proxy is running"
         arguments = [self.config_path] if self.config_path.read_text() else []
         with self.log_path.open("ab") as log:
-            self._process = spawn(
-                [*self.command, *arguments],
-                log=log,
-                cwd=ROOT,
-                environment=self.environment,
-            )
+            self._process = self._spawn(arguments, log)
         deadline = time.monotonic() + START_TIMEOUT
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -142,6 +141,19 @@ class Proxy:
             while not (found := next(filter(matches, self.log_lines()), None)):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.01)
         return found
+
+    def _spawn(self, arguments: list[Path], log: IO[bytes]) -> subprocess.Popen[bytes] | Forked:
+        """Forked, where it is an ordinary one: to import all anew takes longer than most tests do."""
+        alike = all(self.environment.get(name) == os.environ.get(name) for name in IMPORTED_BY)
+        if alike and self.command == Proxy.command and not self.descriptors:
+            return forkserver.start(["serve", *map(str, arguments)], self.environment, log)
+        return spawn(
+            [*self.command, *arguments],
+            log=log,
+            cwd=ROOT,
+            environment=self.environment,
+            account={"pass_fds": self.descriptors},
+        )
 
     def _end(self, number: signal.Signals, timeout: float) -> int:
         self.send(number)

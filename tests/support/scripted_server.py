@@ -10,13 +10,15 @@ It lets everybody in by trust and then says only what the test says:
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 
 from dbproxy.wire import build, messages
-from dbproxy.wire.startup import CancelRequest, StartupMessage, parse_startup
-from tests.support.peer import PATIENCE, Peer, let_others_run
+from dbproxy.wire.startup import CancelRequest, Opening, SSLRequest, StartupMessage, parse_startup
+from tests.support.door import Door
+from tests.support.peer import PATIENCE, Peer
 from tests.support.speech import IDLE, parameter_status, rows
 
 PARAMETERS = {
@@ -24,6 +26,8 @@ PARAMETERS = {
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
     "TimeZone": "Etc/UTC",
+    "in_hot_standby": "off",
+    "default_transaction_read_only": "off",
 }
 
 
@@ -120,33 +124,28 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.port = 0
         self.greeting: Greeting = let_in
+        self.context: ssl.SSLContext | None = None  # for those who ask for TLS
         self.logins = 0  # connections that began to log in
         self.backends: list[Backend] = []  # those who were greeted
         self._ready: asyncio.Queue[Backend] = asyncio.Queue()
         self._cancels: asyncio.Queue[Cancel] = asyncio.Queue()
-        self._listener: asyncio.Server | None = None
-        self._writers: list[asyncio.StreamWriter] = []
+        self._door = Door(self._serve)
 
     async def __aenter__(self) -> Self:
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.stop()
-        for writer in self._writers:
-            writer.transport.abort()
-        await let_others_run()
+        await self._door.end()
 
     async def listen(self) -> None:
         """Listen, after `stop` on the same port again."""
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._door.listen()
+        self.port = self._door.port
 
     def stop(self) -> None:
         """Refuse connections; open ones stay."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        self._door.stop()
 
     async def accept(self) -> Backend:
         """The next connection that was greeted."""
@@ -163,10 +162,13 @@ class ScriptedServer:
         return not self._cancels.empty()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
         try:
-            length = int.from_bytes(await reader.readexactly(4), "big")
-            opening = parse_startup(await reader.readexactly(length - 4))
+            opening = await _read_opening(reader)
+            if isinstance(opening, SSLRequest):
+                writer.write(b"N" if self.context is None else b"S")
+                if self.context is not None:
+                    await writer.start_tls(self.context)
+                opening = await _read_opening(reader)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         if isinstance(opening, CancelRequest):
@@ -179,3 +181,8 @@ class ScriptedServer:
         if not writer.is_closing():
             self.backends.append(backend)
             self._ready.put_nowait(backend)
+
+
+async def _read_opening(reader: asyncio.StreamReader) -> Opening:
+    length = int.from_bytes(await reader.readexactly(4), "big")
+    return parse_startup(await reader.readexactly(length - 4))

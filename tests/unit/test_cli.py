@@ -158,6 +158,21 @@ def test_importing_the_command_line_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("words", [["run", "UPDATE t SET n = 1 WHERE {chunk}"], ["copy", "--into", "u"]])
+def test_batch_has_nothing_of_the_proxy_in_its_memory(words: list[str]):
+    words = ["dbproxy", "batch", *words, "--table", "t", "--url", "postgresql://u@127.0.0.1:1/d"]
+    heavy = ("aiohttp", "construct", "google.protobuf", "postgast", "prometheus_client", "rich", "uvloop")
+    ours = ("admin", "app.proxy", "cluster.cluster", "pool", "session")
+    names = [*heavy, *(f"dbproxy.{name}" for name in ours)]
+    code = (
+        "import atexit, sys, dbproxy.cli as c;"
+        f"atexit.register(lambda: print([name for name in {names} if name in sys.modules]));"
+        f"sys.argv = {words}; c.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "[]\n"), done.stderr
+
+
 def test_the_module_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "dbproxy", "--version"], capture_output=True, text=True, check=True
@@ -206,6 +221,12 @@ def test_check_and_the_start_show_no_part_of_a_raw_password(password: str):
         assert "hunter" not in result.output
 
 
+def test_check_names_the_url_whose_certificates_do_not_serve():
+    result = run("check", DATABASE_URL=f"{URL}?sslmode=verify-full&sslrootcert=/nowhere.pem")
+    assert result.exit_code == 2
+    assert 'primary.url: certificate authorities "/nowhere.pem" cannot be read' in result.stderr
+
+
 def test_sql_for_the_console_may_hold_any_word(monkeypatch: pytest.MonkeyPatch):
     told: list[str] = []
     monkeypatch.setattr("dbproxy.cli.app", lambda: told.append("ran"))
@@ -224,3 +245,54 @@ def test_tracing_without_its_package_is_a_mistake_that_names_the_key(
     assert "tracing.mode" in result.stderr
     assert "pip install 'dbproxy[tracing]'" in result.stderr
     assert run("check", DATABASE_URL=URL, DBPROXY_TRACING__MODE="observe").exit_code == 0
+
+
+@pytest.fixture
+def console(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the console was asked; it answers with a notice."""
+    asked: list[str] = []
+
+    def answer(address: object, commands: list[str], chosen: object) -> list[tuple[str, list[str]]]:
+        asked.extend(commands)
+        return [("", ["NOTICE: it is so"])]
+
+    monkeypatch.setattr("dbproxy.terminal.command.run_commands", answer)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["explain", "tenant", "it's"], "EXPLAIN LIMIT 'tenant' 'it''s'"),
+        (["reset", "app.tenant_id", "acme"], "RESET LIMIT 'app.tenant_id' 'acme'"),
+        (["set", "tenant", "acme", "500/min burst 50"], "SET LIMIT 'tenant' 'acme' = '500/min burst 50'"),
+        (["set", "tenant", "acme", "pro", "--for", "1h"], "SET LIMIT 'tenant' 'acme' = 'pro' FOR '1h'"),
+        (["top", "--limit", "5", "--format", "json"], "SHOW LIMITS LIMIT 5"),
+    ],
+)
+def test_limits_are_ordered_on_the_console(console: list[str], words: list[str], command: str):
+    result = run("limits", *words, DATABASE_URL=URL)
+    assert (result.exit_code, result.stdout) == (0, "it is so\n")
+    assert console == [command]
+
+
+def test_refusals_are_reported_from_files_and_from_standard_input(tmp_path: Path):
+    line = (
+        '{"timestamp": "2026-11-29T04:34:24Z", "event": "request refused", "sqlstate": "53400", '
+        '"rule": "tenant", "key": "acme", "tier": "free"}\n'
+    )
+    log = tmp_path / "log"
+    log.write_text(line * 2 + "Traceback\n")
+    result = run("limits", "report", str(log), "--format", "csv")
+    assert result.stdout == "hour,tier,rule,key,refused\n2026-11-29 04:00,free,tenant,acme,2\n"
+    assert result.stderr == "1 of 3 lines are not the proxy's\n"
+    result = CliRunner().invoke(app, ["limits", "report", "--format", "json"], input=line)
+    assert '"refused": 1' in result.stdout
+
+
+def test_report_of_what_is_no_log_fails(tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_text("a line\n")
+    result = run("limits", "report", str(log))
+    assert result.exit_code == 1
+    assert "log.format = json" in result.stderr

@@ -10,20 +10,17 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from dbproxy.admin.guard import OPEN
-from dbproxy.admin.probes import Probes
 from dbproxy.config.settings import Settings
 from dbproxy.observe import document
 from dbproxy.observe.metrics import expose
 from tests.support.prometheus import ALERTS, RULES, TESTS, Rule, hasten, promtool, read_rules
-from tests.unit.admin.house import FakeHouse
 from tests.unit.observe.test_metrics import OPENMETRICS, make_registry
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "dbproxy.json"
 OURS = re.compile(r"\b(?:dbproxy[:_]|pgbouncer_|process_|python_)\w[\w:]*")
 # What later versions bring; dashboard and rules are ready for it.
-LATER = re.compile(r"dbproxy_(cache|limits?|batch|partition)_\w+")
+LATER = re.compile(r"dbproxy_partition_\w+")
 TITLES = ("What it means", "What to look at", "What to do")
 THRESHOLDS = {  # warning, critical
     "DbproxyQueryLatency": ("> 0.5", "> 1"),
@@ -199,12 +196,6 @@ def test_page_names_no_metric_that_there_is_not() -> None:
     named = set(re.findall(r"`((?:dbproxy|pgbouncer)_[a-z]\w*[a-z])`", document.PAGE.read_text()))
     families = {document.name_series(family) for family in document.list_families()}
     assert named <= families
-
-
-def test_probes_of_the_examples_ask_for_what_there_is() -> None:
-    asked_for = set(re.findall(r"path: (/[\w/]+)", (ROOT / "docs" / "operations.md").read_text()))
-    routes = {route.path for route in Probes(FakeHouse(), lambda _: True).routes()}
-    assert asked_for == {"/health", "/health/ready"} == routes & OPEN
 
 
 def test_openmetrics_know_the_same_series() -> None:

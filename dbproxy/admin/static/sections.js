@@ -64,7 +64,20 @@ function showHead({ proxy, paused }) {
   find("notice").hidden = !halted;
 }
 
-function showTiles({ proxy }) {
+/** How many requests are over a limit: refused, held back, or observed. A tile's name, text and kind. */
+function tellLimits({ decided, degraded }) {
+  const earlier = model.before && model.before.limits.decided;
+  const seconds = model.before ? model.moment.at - model.before.at : 0;
+  const perSecond = (...outcomes) => {
+    const grown = outcomes.map((outcome) => Math.max(0, decided[outcome] - (earlier ? earlier[outcome] : 0)));
+    return earlier && seconds > 0 ? grown.reduce((sum, number) => sum + number, 0) / seconds : null;
+  };
+  const over = perSecond("rejected", "delayed", "observed");
+  const alarming = degraded || perSecond("rejected") > 0;
+  return ["over limits/s", degraded ? `${showNumber(over)}, no Redis` : showNumber(over), alarming ? "warn" : ""];
+}
+
+function showTiles({ proxy, limits }) {
   const point = model.points[model.points.length - 1] || {};
   const clients = Object.values(proxy.clients).reduce((sum, number) => sum + number, 0) - (proxy.clients.console || 0);
   const tiles = [
@@ -72,10 +85,11 @@ function showTiles({ proxy }) {
     ["p95", showDuration(point.p95_us), ""],
     ["errors/s", showNumber(point.errors), point.errors > 0 ? "bad" : ""],
     ["clients", `${showNumber(clients)} / ${showNumber(proxy.max_client_conn)}`, clients >= 0.9 * proxy.max_client_conn ? "warn" : ""],
-    ["clients waiting", showNumber(proxy.clients.waiting), proxy.clients.waiting > 0 ? "warn" : ""],
+    ["clients waiting", showNumber(point.waiting), point.waiting > 0 ? "warn" : ""],
     ["wait p95", point.wait_p95_us < SHORTEST ? "none" : showDuration(point.wait_p95_us), ""],
     ["servers in use", showNumber(point.active), ""],
   ];
+  if (Object.values(limits.decided).some(Boolean)) tiles.push(tellLimits(limits));
   const create = ([name]) => make("div", {}, make("dt", {}, name), make("dd"));
   arrange(find("tiles"), tiles, ([name]) => name, create, (tile, [, text, kind]) => {
     dress(tile, kind);
@@ -130,7 +144,8 @@ function showPools({ pools, pools_left_out: left }) {
     const said = `${pool.sv_active} in use, ${pool.sv_idle} idle, of ${pool.size}`;
     row.bar.setAttribute("aria-label", said);
     named.servers.title = said;
-    say(row.figures, `${pool.sv_active} of ${pool.size} in use`);
+    const each = pool.hosts.map(({ host, active, size }) => `${host || "no host"} ${active} of ${size}`);
+    say(row.figures, each.length > 1 ? each.join(", ") : `${pool.sv_active} of ${pool.size} in use`);
     say(named.clients, pool.cl_active + pool.cl_waiting);
     say(named.waiting, pool.cl_waiting);
     dress(named.waiting, pool.cl_waiting ? "number alarm" : "number");
@@ -144,13 +159,25 @@ function showPools({ pools, pools_left_out: left }) {
 
 function showWaiters(waiters) {
   find("waiters").hidden = !waiters.length;
-  const create = () => make("li", {}, make("span"), make("span"), make("span"));
+  const create = () => make("li", {}, make("span"), make("span"), make("div", {}, make("span"), make("ul", { class: "holders" })));
   arrange(find("waiter-list"), waiters, (waiter) => String(waiter.client), create, (item, waiter) => {
-    const [wait, host, who] = item.children;
+    const [wait, host, told] = item.children;
+    const [who, holders] = told.children;
     say(wait, showDuration(waiter.wait_us));
     say(host, waiter.host);
-    say(who, `${waiter.application_name || "no application_name"}, ${waiter.user} on ${waiter.database}, from ${waiter.address}`);
+    const from = waiter.address ? `from ${waiter.address}` : "an errand of the proxy's own";
+    say(who, `${waiter.application_name || "no application_name"}, ${waiter.user} on ${waiter.database}, ${from}`);
+    rewrite(holders, waiter.holders.map(tellHolder));
   });
+}
+
+/** Somebody who has what another waits for. */
+function tellHolder(holder) {
+  const who = holder.client ? `${holder.application_name || "no application_name"} (client ${holder.client})` : "the proxy itself";
+  const since = holder.state_us < holder.held_us ? ` for ${showDuration(holder.state_us)}` : "";
+  const pins = holder.pins.length ? `, pinned: ${holder.pins.join(", ")}` : "";
+  const facts = `held for ${showDuration(holder.held_us)} by ${who}, ${holder.state}${since}${pins}`;
+  return make("li", {}, make("span", {}, facts), holder.statement ? make("code", {}, holder.statement) : null);
 }
 
 function showQueries(queries) {

@@ -44,6 +44,7 @@ function showHabits(habits) {
     habits.lone_reads && `${habits.lone_reads} read-write transactions did nothing but read: a replica could have answered.`,
     habits.idle_count && `Behind it a transaction was open and asked nothing, ${habits.idle_count} times, for ${showDuration(habits.longest_idle_us)} at most.`,
     habits.texts && "It comes with ever new literals: parameters would do.",
+    habits.large_results && `It has no LIMIT, and ${habits.large_results} times more than 10,000 rows came, ${habits.largest_result} at most.`,
   ].filter(Boolean);
   return found.length ? [make("ul", { class: "notice" }, ...found.map((text) => make("li", {}, text)))] : [];
 }

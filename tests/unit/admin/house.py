@@ -1,16 +1,23 @@
 """A proxy without sockets: pools that open nothing, clients and servers put into the state that a test needs."""
 
-from dataclasses import dataclass, field, replace
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
 from dbproxy.admin.averages import Averages
+from dbproxy.admin.house import list_hosts, list_pools
 from dbproxy.admin.table import Table
 from dbproxy.auth.users import Users
+from dbproxy.cache.gate import CacheGate
+from dbproxy.cache.memory import Memory
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Settings, load
 from dbproxy.errors import ProxyError
-from dbproxy.observe.figures import TraceFigures
+from dbproxy.limits.limiter import Limiter
+from dbproxy.limits.store import Store
+from dbproxy.observe.figures import BatchFigures, TraceFigures
 from dbproxy.observe.querystats import QueryStats
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.server import Server
@@ -21,6 +28,7 @@ from dbproxy.session.client import Client
 from dbproxy.session.hub import Hub
 from dbproxy.session.identity import Identity
 from dbproxy.session.registry import Registry
+from dbproxy.session.replication import Replication, Walsender
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
 
@@ -39,6 +47,8 @@ def records(table: Table) -> list[dict]:
 
 class NoSocket:
     """One that takes nothing: everything is left to the transport."""
+
+    family = socket.AF_INET
 
     def fileno(self) -> int:
         return -1
@@ -73,8 +83,9 @@ class Transport:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def get_extra_info(self, name: str) -> Any:
-        return {"peername": ("10.0.0.1", 5000), "sockname": ("10.0.0.2", 6000), "socket": NoSocket()}[name]
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        known = {"peername": ("10.0.0.1", 5000), "sockname": ("10.0.0.2", 6000), "socket": NoSocket()}
+        return known.get(name)
 
 
 class NoTracing:
@@ -90,13 +101,77 @@ class NoTracing:
         self.heard.append((method, route, status, traceparent))
 
 
+def share(limiter: Limiter, since: float | None, error: str = "", proxies: int = 1) -> Store:
+    """Have the limits shared, by a Redis that has been gone `since` then; None: it is there."""
+    limiter.store = store = Store("redis://127.0.0.1:1", "rl:", timeout=1.0, graceful=True)
+    store.courier.failed_at, store.courier.error, store.fleet.proxies = since, error, proxies
+    return store
+
+
+@dataclass
+class FakeCaches:
+    """Kept answers, of nobody."""
+
+    memory: Memory = field(default_factory=lambda: Memory(1 << 20))
+    watched: dict[str, Any] = field(default_factory=dict)
+    gates: dict[Any, CacheGate] = field(default_factory=dict)
+    tier: Any = None
+    flushes: int = 0  # of Redis
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+class FakeBatches:
+    """Batches, as they were put here, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.figures: list[BatchFigures] = []
+        self.asked: list[tuple[str, ...]] = []
+        self.error: ProxyError | None = None
+
+    async def refresh(self) -> None: ...
+
+    async def fetch(self) -> "Sequence[BatchFigures]":
+        self._fail()
+        return self.figures
+
+    async def order(self, name: str, database: str, verb: str) -> None:
+        self._fail()
+        self.asked.append((verb, name, database))
+
+    async def change(self, name: str, database: str, key: str, value: str) -> str:
+        self._fail()
+        self.asked.append(("set", name, database, key, value))
+        return "from its next chunk on"
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class FakeQuotas:
+    """Counts what is there, where the proxy counts what comes and goes."""
+
+    def __init__(self, house: "FakeHouse") -> None:
+        self.house = house
+
+    def used(self, name: str, owner: str) -> int:
+        at = 0 if name == "max_db_connections" else 1
+        primaries = [pool for key, pool in self.house.pools.items() if key[at] == owner]
+        hubs = [hub.pool for hub in self.house.hubs if hub.pool is not None]
+        heard = [pool for pool in hubs if (pool.database, pool.user)[at] == owner]
+        lent = [pool for primary in primaries for pool in list_hosts(self.house, primary)]
+        return sum(pool.size() for pool in (*lent, *heard))
+
+
 @dataclass
 class FakeHouse:
     settings: Settings = field(default_factory=settings)
     query_stats: QueryStats | None = None
     users: Users = field(default_factory=Users)
     pools: dict[tuple[str, str], Pool] = field(default_factory=dict)
-    hubs: dict[str, Hub] = field(default_factory=dict)
+    hubs: list[Hub] = field(default_factory=list)
     routers: dict[tuple[str, str], Router] = field(default_factory=dict)
     registry: Registry = field(default_factory=Registry)
     tracing: NoTracing = field(default_factory=NoTracing)
@@ -108,20 +183,40 @@ class FakeHouse:
     reloads: int = 0
     bad_settings: ProxyError | None = None
 
+    def find_allowance(self, client: object) -> None:
+        """Nobody is limited."""
+
     def __post_init__(self) -> None:
         self.averages = Averages(self.started_at)
         self.cluster = Cluster(self.settings)
         self.process = self
+        self.quotas: Any = FakeQuotas(self)
+        self.limiter = Limiter(self.settings.limits)
+        self.limits = self
+        self.caches = FakeCaches()
+        self.batches = FakeBatches()
 
     def apply(self, settings: Settings) -> None:
         self.settings = settings
         self.cluster.apply(settings, monotonic())
+        self.limiter.apply(settings.limits)
         for router in self.routers.values():
             router.apply(settings.routing)
 
     def host_of(self, pool: Pool) -> str:
         host = pool.host or self.cluster.primary
         return host.name if host is not None else ""
+
+    def count_handshakes(self) -> dict[tuple[str, str], int]:
+        return {("client", "done"): 3, ("client", "failed"): 1}
+
+    def has_servers(self, database: str) -> bool:
+        pools = list_pools(self, database)
+        return any(pool.size() for pool in pools) or bool(self.replications(database))
+
+    def replications(self, database: str = "") -> list[Replication]:
+        heirs = [login.heir for login in self.registry if database in ("", login.identity.database)]
+        return [heir for heir in heirs if isinstance(heir, Replication)]
 
     def is_paused(self, database: str) -> bool:
         return self.paused or database in self.paused_databases
@@ -152,6 +247,9 @@ class FakeHouse:
 
     def shut_down(self, awaited: str) -> None:
         self.shutdowns.append(awaited)
+
+    async def warm(self) -> None:
+        return None
 
     # --- putting things there -----------------------------------------------------------------------------------
 
@@ -185,15 +283,25 @@ class FakeHouse:
         login.attach(Transport())
         pid, key = self.registry.add(login)
         told = {"user": user, "database": database, "address": "10.0.0.1", "port": 5000, **told}
-        login.identity = replace(login.identity, pid=pid, key=key, **told)
+        for name, value in {"pid": pid, "key": key, **told}.items():
+            setattr(login.identity, name, value)
         return login
 
     def add_client(self, pool: Pool, **told: Any) -> Client:
         login = self.add_login(pool.user, pool.database, **told)
         login.pool = pool
+        self.registry.admit(login)
         login.client = Client(login.identity, self, pool, None)
         login.client.attach(login.transport)
         return login.client
+
+    def add_replication(self, database: str = "app") -> Replication:
+        login = self.add_login(database=database)
+        walsender = Walsender()
+        walsender.connection_made(Transport())  # type: ignore[arg-type]
+        login.heir = Replication(login.identity, self, walsender, "physical")
+        login.heir.begin(login.transport)
+        return login.heir
 
     def queue(self, client: Client, now: float) -> None:
         """The client asks for a server; it waits, unless one is idle."""

@@ -40,6 +40,24 @@ async def test_pause_returns_only_when_the_last_server_is_back(house: FakeHouse)
     assert server.closed
 
 
+async def test_pause_returns_only_when_replication_has_ended(house: FakeHouse) -> None:
+    house.add_replication("other")
+    replication = house.add_replication("app")
+    pausing = asyncio.ensure_future(perform(house, "pause", "app"))
+    await asyncio.wait([pausing], timeout=0.1)
+    assert (pausing.done(), replication.closed) == (False, False)
+    replication.disconnect("KILL_CLIENT")
+    await asyncio.wait_for(pausing, 5)
+
+
+async def test_reconnect_ends_replication_which_is_never_free(house: FakeHouse) -> None:
+    one, other = house.add_replication("app"), house.add_replication("other")
+    await perform(house, "reconnect", "app")
+    assert (one.walsender.closed, other.walsender.closed) == (True, False)
+    await perform(house, "reconnect")
+    assert other.closed
+
+
 async def test_pause_of_one_database_leaves_the_others_alone(house: FakeHouse) -> None:
     paused, other = house.add_pool("app"), house.add_pool("other")
     house.add_server(paused)

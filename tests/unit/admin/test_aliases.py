@@ -1,4 +1,4 @@
-from dbproxy.admin.aliases import SHOWN, UNLIMITED, list_aliases
+from dbproxy.admin.aliases import SHOWN, list_aliases
 from dbproxy.admin.show import SHOWS
 from tests.unit.admin.house import FakeHouse, records, settings
 
@@ -19,4 +19,4 @@ def test_settings_are_shown_by_pgbouncers_names_and_in_its_units():
 def test_exporters_find_the_limits_that_they_chart():
     config = {row["key"]: row["value"] for row in records(SHOWS["config"](FakeHouse()))}
     assert (config["max_client_conn"], config["max_user_connections"]) == ("10000", "0")
-    assert (SHOWN.keys() | set(UNLIMITED)) <= config.keys()
+    assert SHOWN.keys() <= config.keys()

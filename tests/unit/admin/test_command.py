@@ -43,6 +43,8 @@ def test_set_takes_words_and_strings(text: str, value: str) -> None:
     [
         ("SET routing = 'observe'", "routing", "observe"),
         ("SET Routing.Percent TO 50", "routing.percent", "50"),
+        ("SET tracing.sample_rate = 0.5", "tracing.sample_rate", "0.5"),
+        ("SET slow_query=1.5s", "slow_query", "1.5s"),
     ],
 )
 def test_set_takes_a_key_of_a_section(text: str, key: str, value: str) -> None:
@@ -124,4 +126,5 @@ def test_show_query():
         == parse("SHOW QUERY '0123456789abcdef'")
         == Report({}, "0123456789abcdef")
     )
+    assert parse("SHOW QUERY nonsense") == Report({}, "nonsense")  # which is told that there is no such query
     assert parse("RESET QUERIES") == Command("reset", "QUERIES", "RESET QUERIES")

@@ -1,6 +1,7 @@
 """SHOW CLIENTS and SHOW SERVERS tell who is connected, and who holds whom."""
 
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_client_that_waits_for_a_replica_shows_how_long(house: FakeHouse) 
 
 
 def test_console_is_a_client_and_a_login_under_way_is_not(house: FakeHouse) -> None:
-    house.add_login("admin", "pgbouncer").console = object()
+    house.add_login("admin", "pgbouncer").heir = SimpleNamespace(kind="console")
     house.add_login()
     (row,) = records(show_clients(house))
     assert (row["user"], row["database"], row["state"]) == ("admin", "pgbouncer", "active")

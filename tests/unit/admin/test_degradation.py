@@ -1,9 +1,12 @@
 """What is not as it should be, and since when."""
 
+from types import SimpleNamespace
+
 from dbproxy.admin.degradation import Degradation, Watch, find_degradations
+from dbproxy.cache.tier import TierFigures
 from dbproxy.cluster.finding import Finding
 from dbproxy.errors import ServerUnavailable
-from tests.unit.admin.house import FakeHouse, settings
+from tests.unit.admin.house import FakeHouse, settings, share
 
 REPLICA_URL = "postgresql://app:secret@replica.example:5433/app"
 NOW = 100.0
@@ -15,6 +18,34 @@ def find(house: FakeHouse, now: float = NOW) -> list[Degradation]:
 
 def kinds(house: FakeHouse, now: float = NOW) -> list[tuple[str, str]]:
     return [(one.what, one.kind) for one in find(house, now)]
+
+
+def test_limits_that_are_not_read_or_not_shared_are_told() -> None:
+    house = FakeHouse()
+    house.limiter.book.rules[0].reading.error = "no such table"
+    share(house.limiter, 7.0, "connection refused")
+    source, redis = find(house)
+    assert (source.what, source.kind) == ("limits user", "source not read")
+    assert source.reason.endswith("no such table")
+    assert (redis.what, redis.kind, redis.since) == ("limits", "not shared", 7.0)
+    share(house.limiter, None)
+    house.limiter.book.rules[0].reading.error = ""
+    assert find(house) == []
+
+
+def test_kept_answers_that_are_not_shared_or_not_given_are_told() -> None:
+    house = FakeHouse()
+    house.caches.tier = SimpleNamespace(figures=lambda: TierFigures(since=7.0, error="connection refused"))
+    writers = SimpleNamespace(error=ServerUnavailable("no slot"))
+    house.caches.watched["db:5432/shop"] = SimpleNamespace(writers=writers)
+    shared, followed = find(house)
+    assert (shared.what, shared.kind, shared.since) == ("cache", "not shared", 7.0)
+    assert shared.reason.endswith("connection refused")
+    assert (followed.what, followed.kind) == ("cache of db:5432/shop", "writes not followed")
+    assert followed.reason.endswith("no slot")
+    house.caches.tier = SimpleNamespace(figures=TierFigures)
+    writers.error = None
+    assert find(house) == []
 
 
 def test_nothing_is_wrong_with_a_proxy_that_nobody_has_used() -> None:

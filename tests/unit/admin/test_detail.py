@@ -57,4 +57,4 @@ def test_queues_tell_who_waits_for_what() -> None:
     told = detail.describe_queues(house, read_figures(house, 0.0), 0.0)
     assert told["logins"] == 1
     assert told["clients"]["server"] == 1
-    assert set(told["clients"]) == {name for name in NAMES.values() if name}
+    assert set(told["clients"]) == {name for name in NAMES.values() if name} | {"limit"}

@@ -1,6 +1,7 @@
 """Figures are read from the live objects, and add up."""
 
 from time import monotonic
+from types import SimpleNamespace
 
 from dbproxy.admin.figures import client_state, read_figures
 from dbproxy.observe.figures import PoolFigures
@@ -79,14 +80,16 @@ def test_pools_of_one_tenant_are_told_apart_by_host() -> None:
     assert figures.pools[0].refusals == {"53300": 1}
 
 
-def test_process_counts_who_logs_in_and_who_is_on_the_console() -> None:
+def test_process_counts_who_logs_in_who_is_on_the_console_and_who_replicates() -> None:
     house = FakeHouse()
     house.add_client(house.add_pool())
     house.add_login()
-    house.add_login().console = object()
+    house.add_login().heir = SimpleNamespace(kind="console")
+    house.add_login().heir = SimpleNamespace(kind="replication")
     figures = read_figures(house, monotonic())
-    assert figures.clients == {"active": 0, "idle": 1, "waiting": 0, "login": 1, "console": 1}
-    assert (figures.lists["used_clients"], figures.lists["login_clients"]) == (2, 1)
+    counted = {"active": 0, "idle": 1, "waiting": 0, "login": 1, "console": 1, "replication": 1}
+    assert figures.clients == counted
+    assert (figures.lists["used_clients"], figures.lists["login_clients"]) == (3, 1)
 
 
 def test_every_end_and_refusal_is_handed_on() -> None:
@@ -120,3 +123,24 @@ def test_database_has_the_limits_that_its_pools_have() -> None:
     )
     (app,) = read_figures(house, monotonic()).databases
     assert (app.pool_size, app.reserve_pool, app.server_lifetime_s) == (7, 5, 90)
+
+
+def test_limits_are_told_with_what_they_limit_and_how_often_they_struck() -> None:
+    house = FakeHouse(
+        settings(
+            DBPROXY_POOL__MAX_DB_CONNECTIONS="7",
+            DBPROXY_POOL__MAX_USER_CONNECTIONS="6",
+            DBPROXY_DATABASES__APP__POOL__MAX_DB_CLIENT_CONNECTIONS="9",
+        )
+    )
+    pool = house.add_pool("app", "app")
+    house.add_server(pool)
+    house.add_client(pool)
+    pool.stats.limits["query_timeout"] += 2
+    house.registry.limits["max_client_conn"] += 1
+    figures = read_figures(house, monotonic())
+    (database,) = figures.databases
+    assert (database.max_connections, database.current_connections) == (7, 1)
+    assert (database.max_client_connections, database.current_client_connections) == (9, 1)
+    assert (figures.pools[0].limits, figures.login_limits) == ({"query_timeout": 2}, {"max_client_conn": 1})
+    assert figures.max_user_connections == 6

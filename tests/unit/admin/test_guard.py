@@ -16,6 +16,28 @@ def test_without_a_token_only_this_machine_is_trusted(bound_to: str, trusted: bo
 
 
 @pytest.mark.parametrize(
+    ("host", "trusted"),
+    [
+        ("localhost:9127", True),
+        ("LOCALHOST", True),
+        ("dbproxy.localhost:9127", True),
+        ("127.0.0.1:9127", True),
+        ("[::1]:9127", True),
+        ("", True),
+        ("evil.example:9127", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example:9127", False),
+        ("[::1].evil.example", True),  # no name that a browser asks for
+        ("10.0.0.1:9127", False),
+        ("]", False),
+    ],
+)
+def test_page_from_elsewhere_whose_name_leads_here_is_told_nothing(host: str, trusted: bool) -> None:
+    assert is_trusted(settings(), "127.0.0.1", "", host) is trusted
+    assert is_trusted(settings(DBPROXY_HTTP__TOKEN=TOKEN), "127.0.0.1", f"Bearer {TOKEN}", host)
+
+
+@pytest.mark.parametrize(
     ("header", "trusted"),
     [
         (f"Bearer {TOKEN}", True),

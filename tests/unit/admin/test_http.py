@@ -196,3 +196,23 @@ async def test_tracing_hears_of_each_request_by_its_route(house: FakeHouse) -> N
     await fetch(house, "/health?secret=1")
     await fetch(house, "/nowhere")
     assert house.tracing.heard == [("GET", "/health", 200, ""), ("GET", "", 404, "")]
+
+
+async def test_name_that_was_made_to_lead_here_is_told_nothing(house: FakeHouse) -> None:
+    endpoints = Endpoints(house)
+    await endpoints.start()
+    try:
+        async with asyncio.timeout(10), aiohttp.ClientSession(headers={"Host": "evil.example"}) as client:
+            for path, status in (
+                ("/metrics", 401),
+                ("/metrics/queries", 401),
+                ("/events", 401),
+                ("/health", 200),
+            ):
+                async with client.get(f"http://127.0.0.1:{house.settings.http.port}{path}") as answer:
+                    assert answer.status == status
+                    told = await answer.text()
+                    assert status == 200 or "ask for localhost" in told
+            assert told == '{"status": "ok"}'
+    finally:
+        await endpoints.stop()

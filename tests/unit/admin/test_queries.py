@@ -1,4 +1,5 @@
 import pytest
+from postgast import fingerprint
 
 from dbproxy.admin.queries import reset_queries, show_queries, show_query
 from dbproxy.errors import CommandFailed
@@ -7,12 +8,12 @@ from dbproxy.sql.cache import StatementCache
 from tests.unit.admin.house import FakeHouse, records
 
 
-def counting(*calls: tuple[str, int]) -> FakeHouse:
+def counting(*calls: tuple[str, int], database: str = "shop") -> FakeHouse:
     """A proxy that has counted these, each with its microseconds."""
     from time import monotonic
 
     stats, cache = QueryStats(100, 1 << 20, monotonic()), StatementCache(100)
-    account = stats.find_account("shop", "app")
+    account = stats.find_account(database, "app")
     for text, microseconds in calls:
         entry = stats.find(cache.find(text.encode()), account, PRIMARY, monotonic())
         assert entry is not None
@@ -44,6 +45,7 @@ async def test_one_query_in_all_windows():
     assert [(one["window"], one["calls"]) for one in rows] == [
         (name, 1) for name in ("1m", "5m", "15m", "1h", "reset")
     ]
+    assert {one["pg_fingerprint"] for one in rows} == {fingerprint("SELECT a").hex}
     with pytest.raises(CommandFailed, match="no such query: 0123456789abcdef"):
         show_query(house, "0123456789abcdef")
 

@@ -6,8 +6,9 @@ from unittest.mock import patch
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from postgast import fingerprint
 
-from dbproxy.admin.query_pages import QueryPages, defuse, is_local
+from dbproxy.admin.query_pages import LINE, QueryPages, defuse, is_local
 from dbproxy.observe.queries import COLUMNS
 from tests.unit.admin.house import FakeHouse
 from tests.unit.admin.test_queries import counting
@@ -34,6 +35,25 @@ async def test_json_csv_and_text():
     _, body = await ask(house, "?format=text&window=5m")
     assert body.startswith("window 5m, 0 s\n")
     assert body.splitlines()[2].endswith("SELECT c")
+    assert body.splitlines()[1].split() == [
+        *LINE,
+        "text",
+    ]  # tells waiting from running, a replica from the primary
+    assert {"wait_us", "run_us", "stall_us", "role"} <= set(LINE)
+
+
+async def test_name_in_a_statement_does_not_steer_the_terminal_of_who_reads_it():
+    _, body = await ask(counting(('SELECT a AS "\x1b[2J\x9b\x07"', 10), database="d\nb"), "?format=text")
+    assert body.replace("\n", "").isprintable()
+    assert len(body.splitlines()) == 3
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "text"])
+async def test_names_that_are_no_utf_8_are_told(form: str):
+    house = counting(("SELECT a", 10), database="\udce9")
+    status, body = await ask(house, f"?format={form}")
+    assert status == 200
+    assert "SELECT a" in body
 
 
 async def test_one_query():
@@ -47,6 +67,7 @@ async def test_one_query():
     assert [minute["calls"] for minute in told["minutes"]] == [2]
     assert {name: window["calls"] for name, window in told["windows"].items()}["1h"] == 2
     assert told["habits"]["loops"] == 0
+    assert told["pg_fingerprint"] == fingerprint("SELECT a").hex
 
 
 @pytest.mark.parametrize(
@@ -54,13 +75,16 @@ async def test_one_query():
     [
         ("?window=7m", 400, "window must be one of"),
         ("?format=xml", 400, "format must be one of"),
-        ("/0123456789abcdef", 404, "no such query"),
+        ("?role=master", 400, "role must be one of primary, replica"),
+        ("?kind=update", 400, "kind must be one of read, write"),
+        ("/0123456789abcdef", 404, "no such query: 0123456789abcdef"),
+        ("/abc", 404, "no such query: abc"),
     ],
 )
 async def test_what_cannot_be_told(path: str, status: int, reason: str):
     found, body = await ask(counting(), path)
     assert found == status
-    assert reason in json.loads(body)["reason"]
+    assert reason in json.loads(body)["error"]
 
 
 @pytest.mark.parametrize("path", ["", "/0123456789abcdef"])
@@ -90,4 +114,4 @@ def test_local_addresses():
 
 
 def test_formulas_are_defused():
-    assert [defuse(value) for value in ("=1+1", "SELECT 1", 5)] == ["'=1+1", "SELECT 1", 5]
+    assert [defuse(value) for value in ("=1+1", "\r=1", "SELECT 1", 5)] == ["'=1+1", "'\r=1", "SELECT 1", 5]

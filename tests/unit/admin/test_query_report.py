@@ -1,14 +1,22 @@
+from email.message import Message
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+from urllib.error import HTTPError
 
 import pytest
+from typer.testing import CliRunner
 
 from dbproxy.admin.query_report import fetch, make_request, report_changes, spell_address
+from dbproxy.cli import app
 from dbproxy.errors import ConfigurationError, ProxyError
+from dbproxy.observe.queries import BadQuestion
 from dbproxy.observe.snapshots import Snapshot, write
 from tests.unit.admin.house import settings
 
 NOBODY = {"DBPROXY_HTTP__PORT": "1"}
+URL = "postgresql://app:secret@db.internal/app"
 ROW: dict[str, Any] = {
     "id": "a", "database": "", "user": "", "role": "", "text": "SELECT a", "calls": 50, "total_us": 9, "p95_us": 9,
 }  # fmt: skip
@@ -34,9 +42,32 @@ def test_nobody_answers():
         fetch(settings(**NOBODY), {})
 
 
+def test_what_the_proxy_cannot_be_asked_so_is_bad_usage():
+    body = b'{"error": "window must be one of 1m"}'
+    answers = [HTTPError("http://db:1", 400, "Bad Request", Message(), BytesIO(body)) for _ in range(2)]
+    with patch("dbproxy.admin.query_report.urlopen", side_effect=answers):
+        with pytest.raises(BadQuestion, match="window must be one of 1m"):
+            fetch(settings(), {"window": "7m"})
+        result = CliRunner().invoke(app, ["queries", "--window", "7m"], env={"DATABASE_URL": URL})
+    assert (result.exit_code, "window must be one of 1m" in result.stderr) == (2, True)
+
+
+def test_who_has_no_token_is_told_where_to_give_it():
+    answer = HTTPError(
+        "http://db:1", 401, "Unauthorized", Message(), BytesIO(b'{"error": "a token is needed"}')
+    )
+    with (
+        patch("dbproxy.admin.query_report.urlopen", side_effect=answer),
+        pytest.raises(ProxyError, match="a token is needed") as raised,
+    ):
+        fetch(settings(), {})
+    assert "DBPROXY_HTTP__TOKEN" in raised.value.hint
+
+
 def test_no_folder_is_a_mistake():
-    with pytest.raises(ConfigurationError, match="state_dir is empty"):
+    with pytest.raises(ConfigurationError, match="state_dir is empty") as raised:
         report_changes(settings(), 86400)
+    assert "DBPROXY_QUERY_STATS__STATE_DIR" in raised.value.hint
 
 
 def test_newest_snapshot_stands_for_a_proxy_that_does_not_answer(tmp_path: Path):

@@ -29,8 +29,8 @@ def show(house: FakeHouse, what: str) -> list[dict]:
 
 
 def test_each_member_has_a_row(house: FakeHouse) -> None:
-    house.cluster.members[1].reads = 3
-    house.cluster.members[2].reads = 1
+    house.cluster.members[1].load.reads = 3
+    house.cluster.members[2].load.reads = 1
     primary, one, two = show(house, "hosts")
     assert (primary["name"], primary["role"], primary["lsn"], primary["timeline"]) == (
         "primary",

@@ -4,6 +4,7 @@ from time import monotonic
 
 import pytest
 
+from dbproxy.admin.figures import list_databases
 from dbproxy.admin.show import FAKES, SHOWS, fake
 from tests.unit.admin.house import FakeHouse, records, settings
 
@@ -27,6 +28,15 @@ def test_pools_split_the_wait_into_seconds_and_the_rest(house: FakeHouse) -> Non
     assert row["maxwait"] == 2
     assert 250_000 <= row["maxwait_us"] < 900_000
     assert (row["database"], row["user"], row["pool_mode"]) == ("app", "app", "transaction")
+
+
+def test_databases_tell_as_whom_their_servers_are_logged_in_to() -> None:
+    house = FakeHouse(
+        settings(DBPROXY_DATABASES__SHOP__USER="clerk", DBPROXY_DATABASES__STORE__DBNAME="shop")
+    )
+    users = {row["name"]: row["force_user"] for row in records(SHOWS["databases"](house))}
+    assert (users["shop"], users["store"]) == ("clerk", None)
+    assert {found.name: found.force_user for found in list_databases(house)}["shop"] == "clerk"
 
 
 def test_config_hides_passwords_and_tells_what_a_reload_changes(house: FakeHouse) -> None:

@@ -9,7 +9,8 @@ from dbproxy.admin import snapshot as module
 from dbproxy.admin.show import SHOWS
 from dbproxy.admin.snapshot import WAITERS, take_snapshot
 from dbproxy.errors import ServerUnavailable
-from tests.unit.admin.house import FakeHouse, records, settings
+from dbproxy.pool.errand import Errand
+from tests.unit.admin.house import FakeHouse, records, settings, share
 
 
 def test_pools_are_those_of_show_pools() -> None:
@@ -23,6 +24,17 @@ def test_pools_are_those_of_show_pools() -> None:
         assert told[name] == shown[name]
     assert told["maxwait_us"] >= 5_000_000
     assert told["size"] == pool.settings.size
+    assert told["hosts"] == [{"host": "primary", "active": 1, "size": pool.settings.size}]
+
+
+def test_decisions_of_all_tiers_are_added_up() -> None:
+    house = FakeHouse()
+    for tier in ("free", "pro"):
+        house.limiter.book.find_tally(tier).rejected = 3
+    share(house.limiter, 1.0)
+    told = take_snapshot(house, monotonic())["limits"]
+    assert (told["keys"], told["decided"]["rejected"], told["decided"]["allowed"]) == (0, 6, 0)
+    assert told["degraded"]
 
 
 def test_who_waits_longest_comes_first_and_is_named() -> None:
@@ -34,6 +46,31 @@ def test_who_waits_longest_comes_first_and_is_named() -> None:
     waiters = take_snapshot(house, now)["waiters"]
     assert [waiter["application_name"] for waiter in waiters] == [f"app{number}" for number in range(WAITERS)]
     assert waiters[0]["wait_us"] == pytest.approx(100e6)
+
+
+def test_who_waits_is_told_who_holds_what_it_waits_for() -> None:
+    house = FakeHouse(settings(DBPROXY_POOL__SIZE="4", DBPROXY_POOL__RESERVE_SIZE="0"))
+    pool = house.add_pool()
+    for number in range(4):
+        house.lend(house.add_client(pool, application_name=f"holder{number}"))
+    house.queue(house.add_client(pool), monotonic() - 5)
+    shown = records(SHOWS["waits"](house))
+    house.queue(house.add_client(pool), monotonic() - 4)
+    waiter, next_one = take_snapshot(house, monotonic())["waiters"]
+    assert next_one["holders"] == []  # they were told
+    assert [holder["client"] for holder in waiter["holders"]] == [row["holder"] for row in shown]
+    assert [holder["application_name"] for holder in waiter["holders"]] == ["holder0", "holder1", "holder2"]
+    assert {holder["state"] for holder in waiter["holders"]} == {row["holder_state"] for row in shown}
+
+
+async def test_errand_that_waits_is_among_those_who_wait() -> None:
+    """All that count those who wait say the same."""
+    house = FakeHouse()
+    pool = house.add_pool()
+    pool.waiting.add(Errand(pool), monotonic() - 5)
+    told = take_snapshot(house, monotonic())
+    assert [(waiter["client"], waiter["application_name"]) for waiter in told["waiters"]] == [(0, "dbproxy")]
+    assert told["pools"][0]["cl_waiting"] == len(records(SHOWS["waits"](house))) == 1
 
 
 def test_pools_with_waiting_clients_are_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +87,7 @@ def test_pools_with_waiting_clients_are_not_left_out(monkeypatch: pytest.MonkeyP
 def test_hosts_tell_role_state_and_lag() -> None:
     house = FakeHouse(settings(DATABASE_READ_REPLICAS="postgresql://app:secret@replica.example/app"))
     replica = house.cluster.members[1]
-    replica.lag_seconds, replica.lag_bytes = float("inf"), 7
+    replica.lag.seconds, replica.lag.bytes = float("inf"), 7
     told = take_snapshot(house, monotonic())
     assert told["watched"]
     assert [host["name"] for host in told["hosts"]] == [member.name for member in house.cluster.members]

@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 
-from dbproxy.app.defaults import NEUTRAL, STARTUP, Watch
+from dbproxy.app.defaults import NEUTRAL, STARTUP, Following, Watch
 from dbproxy.errors import ProxyError, ServerRefused
-from dbproxy.pool.defaults import Defaults, Place, Snapshot
+from dbproxy.pool.defaults import Defaults, Snapshot
+from dbproxy.pool.quota import Quota, Share
+from tests.unit.pool.fakes import FakePool
 
 PLACE = ("db.internal", 5432, "shop")
 
 
 class APool:
     paused = False
+    user = "app"
 
     def __init__(self) -> None:
         self.defaults = Defaults(snapshot=Snapshot({}))
+        self.share = Share()
 
     def is_shut(self, now: float) -> bool:
         return False
@@ -30,17 +34,27 @@ class Asked(Watch):
     """Answers when it is told to."""
 
     def __init__(self) -> None:
-        Watch.__init__(self, lambda pool, startup: None, self.open, asyncio.ensure_future)  # type: ignore[arg-type, return-value]
-        self.questions: list[asyncio.Future[str]] = []
+        Watch.__init__(self, lambda pool, startup: None, self.open)  # type: ignore[arg-type, return-value]
+        self.questions: list[asyncio.Future[bytes]] = []
         self.renewed = 0
 
     def open(self, pool: Any) -> asyncio.Task[Any]:
         self.renewed += 1
         return asyncio.ensure_future(asyncio.sleep(0))
 
-    async def ask(self, pool: Any, place: Place) -> str:
+    def ask(self, pool: Any, following: Following) -> None:
         self.questions.append(asyncio.get_running_loop().create_future())
-        return await self.questions[-1]
+        self.questions[-1].add_done_callback(
+            lambda question: self.answered(pool, following, question.exception() or question.result())  # type: ignore[arg-type]
+        )
+
+
+def follow(watch: Watch, pool: Any) -> "asyncio.Future[None]":
+    """Done when it has been followed."""
+    done = asyncio.get_running_loop().create_future()
+    if not watch.follow(pool, PLACE, lambda: done.set_result(None)):
+        done.set_result(None)
+    return done
 
 
 async def turn() -> None:
@@ -50,25 +64,24 @@ async def turn() -> None:
 
 async def test_who_comes_while_it_is_asked_waits_for_the_next_answer():
     watch, pool = Asked(), a_pool()
-    first = asyncio.ensure_future(watch.follow(pool, PLACE))
+    first = follow(watch, pool)
     await turn()
-    others = [asyncio.ensure_future(watch.follow(pool, PLACE)) for _ in range(5)]
+    others = [follow(watch, pool) for _ in range(5)]
     await turn()
     assert len(watch.questions) == 1
-    watch.questions[0].set_result("one")
+    watch.questions[0].set_result(b"one")
     await turn()
     assert (first.done(), any(other.done() for other in others), len(watch.questions)) == (True, False, 2)
-    watch.questions[1].set_result("one")
+    watch.questions[1].set_result(b"one")
     await asyncio.gather(*others)
-    assert (watch.renewed, pool.defaults.fingerprint) == (1, "one")
-    assert not watch.running
-    assert not watch.coming
+    assert (watch.renewed, pool.defaults.fingerprint) == (1, b"one")
+    assert not any(following.waiting or following.coming for following in watch.followings.values())
 
 
 async def test_another_answer_has_a_connection_opened():
     watch, pool = Asked(), a_pool()
-    for answer in ("one", "one", "two"):
-        login = asyncio.ensure_future(watch.follow(pool, PLACE))
+    for answer in (b"one", b"one", b"two"):
+        login = follow(watch, pool)
         await turn()
         watch.questions[-1].set_result(answer)
         await login
@@ -84,12 +97,45 @@ async def test_another_answer_has_a_connection_opened():
 )
 async def test_who_cannot_be_told_is_let_in_all_the_same(error: ProxyError, startup: object, retried: bool):
     watch, pool = Asked(), a_pool()
-    login = asyncio.ensure_future(watch.follow(pool, PLACE))
+    login = follow(watch, pool)
     await turn()
     watch.questions[0].set_exception(error)
     await login
     assert (watch.startup, watch.renewed) == (startup, 0)
-    again = asyncio.ensure_future(watch.follow(pool, PLACE))
+    again = follow(watch, pool)
     await turn()
     assert (len(watch.questions) == 2) is retried
-    again.cancel()
+    if not again.done():
+        watch.questions[1].set_result(b"one")
+    await again
+
+
+async def test_nobody_is_asked_while_a_limit_is_full_nor_is_a_connection_opened_for_it():
+    watch, pool = Asked(), a_pool()
+    quota = Quota("max_db_connections", "shop", 1)
+    pool.share = Share([quota])
+    login = follow(watch, pool)
+    await turn()
+    quota.used = 1  # meanwhile
+    watch.questions[0].set_result(b"one")
+    await login
+    await follow(watch, pool)
+    assert (len(watch.questions), watch.renewed, pool.defaults.fingerprint) == (1, 0, b"")
+    quota.used = 0
+    login = follow(watch, pool)
+    await turn()
+    watch.questions[1].set_result(b"one")
+    await login
+    assert (watch.renewed, pool.defaults.fingerprint) == (1, b"one")
+
+
+async def test_who_is_not_answered_in_time_is_let_in_all_the_same(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dbproxy.app.defaults.PATIENCE", 0.01)
+    fake = FakePool(size=1)
+    watch, pool = Watch(lambda pool, startup: fake.pool, Asked.open), a_pool()  # type: ignore[arg-type]
+    await follow(watch, pool)
+    assert not fake.pool.waiting
+    assert watch.retry_at > 0
+    while watch.followings:  # noqa: ASYNC110 - forgotten by a timer
+        await asyncio.sleep(0)
+    assert watch.timer is None

@@ -22,6 +22,21 @@ def test_pool_that_nobody_uses_is_forgotten(proxy: Proxy):
     assert not proxy.pools
 
 
+def test_database_that_nobody_uses_is_watched_no_more():
+    urls = {
+        "DATABASE_URL": "postgresql://app@127.0.0.1:1/shop",
+        "DATABASE_READ_REPLICAS": "postgresql://app@127.0.0.1:2/shop",
+    }
+    proxy = Proxy(load(None, urls, {"auth.type": "trust"}))
+    proxy.find_pool("shop", "app")
+    assert proxy.caches.watched
+    janitor = Janitor(proxy)
+    janitor.forget_pools(monotonic() + 1e6)
+    janitor.forget_pools(monotonic() + 2e6)
+    assert not proxy.pools
+    assert not proxy.caches.watched
+
+
 def test_clients_are_looked_at_once_a_second_or_while_some_are_over_a_limit(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ):

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dbproxy.app.plans import PAUSE, QUEUED, Plans, Wanted
+from dbproxy.pool.errand import Errand
 from dbproxy.pool.pool import Pool
 from tests.support.speech import IDLE, columns, complete, error, row
 from tests.unit.pool.fakes import FakePool
@@ -135,9 +136,10 @@ async def test_what_is_no_single_query_is_not_sent(spawned: Spawned, text: str) 
 
 async def test_where_a_client_waits_none_is_asked_for_until_the_next_slow_query(spawned: Spawned) -> None:
     plans, pool = Plans(spawned), new_pool()
-    pool.waiting[object()] = 0.0  # type: ignore[index]
+    waits = Errand(pool)
+    pool.waiting.add(waits, 0.0)
     (line,) = await ask(plans, pool, SELECT, b"")
     assert line["event"] == "plan put off"
-    pool.waiting.clear()
+    pool.waiting.remove(waits)
     assert plans.asked == {}
     assert not plans.busy

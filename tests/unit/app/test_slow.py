@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from dbproxy.app.slow import SlowQueries, is_whole
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.pool.request import new_request
 from dbproxy.wire import build
 from tests.support.speech import bind
@@ -16,13 +17,18 @@ TEXT = "SELECT 'hunter2' /*request_id='mine'*/"
 
 
 def note(
-    text: str, wait: float = 0.1, run: float = 0.2, values: bytes | None = None, **environment: str
+    text: str,
+    wait: float = 0.1,
+    run: float = 0.2,
+    values: bytes | None = None,
+    exemplars: Exemplars | None = None,
+    **environment: str,
 ) -> list[Any]:
     client = make_client()
     request = new_request(client.identity.connected_at)
     request.note_text(build.query(text), 0)
     request.bind = values
-    slow = SlowQueries(settings(**environment), lambda work: work.close())
+    slow = SlowQueries(settings(**environment), lambda work: work.close(), exemplars or Exemplars([]))
     with capture_logs() as lines:
         slow.note(client, request, wait, run)
     return [{"planned": len(slow.plans.queue), **line} for line in lines] or [
@@ -59,3 +65,11 @@ def test_text_of_which_a_part_is_there_is_not_explained(cut: int, whole: bool) -
     message = build.query("SELECT a FROM t WHERE b = 1")
     request.note_text(message[: len(message) - cut], 0)
     assert is_whole(request) == whole
+
+
+@pytest.mark.parametrize(("mode", "noted"), [("off", 1), ("observe", 1), ("on", 0)])
+def test_trace_of_a_slow_query_is_an_example_where_no_spans_are_sent(mode: str, noted: int) -> None:
+    exemplars = Exemplars([])
+    parent = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"
+    note(f"SELECT 1 /*traceparent='{parent}'*/", exemplars=exemplars, DBPROXY_TRACING__MODE=mode)
+    assert len(exemplars.by_pool) == noted

@@ -10,6 +10,7 @@ from dbproxy.app.tracing import Tracing, check_tracing, find_target
 from dbproxy.config import Settings, load
 from dbproxy.config.settings import Settings as AllSettings
 from dbproxy.errors import ConfigurationError
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.pool.tenant import Tenant
 
 URL = "postgresql://app@db/app"
@@ -19,19 +20,23 @@ def settings(**keys: str) -> Settings:
     return load(None, {"DATABASE_URL": URL}, {f"tracing.{key}": value for key, value in keys.items()})
 
 
+def trace(**keys: str) -> Tracing:
+    return Tracing(settings(**keys), Exemplars([]))
+
+
 def tenant() -> Tenant:
     return Tenant("app", "app", AllSettings().pool)
 
 
 def test_off_is_nobody_listening():
-    tracing, one = Tracing(settings()), tenant()
+    tracing, one = trace(), tenant()
     tracing.attend([one])
     assert (one.listeners, one.sampler) == ((), None)
 
 
 @pytest.mark.parametrize("mode", ["observe", "on"])
 def test_on_is_one_listener_behind_the_sampler(mode: str):
-    tracing, one = Tracing(settings(mode=mode)), tenant()
+    tracing, one = trace(mode=mode), tenant()
     for _ in range(2):
         tracing.attend([one])
     assert (one.listeners, one.sampler) == ((tracing,), tracing.sampler)
@@ -45,13 +50,13 @@ def test_on_is_one_listener_behind_the_sampler(mode: str):
 
 
 def test_requests_of_clients_may_be_left_out():
-    tracing, one = Tracing(settings(mode="on", database="false")), tenant()
+    tracing, one = trace(mode="on", database="false"), tenant()
     tracing.attend([one])
     assert one.sampler is None
 
 
 def test_thread_runs_once_the_proxy_does_and_tracing_is_on():
-    tracing = Tracing(settings(mode="off"))
+    tracing = trace(mode="off")
     tracing.start()
     assert tracing.exporter is None
     tracing.apply(settings(mode="on", endpoint="http://localhost:1"))
@@ -77,7 +82,7 @@ def test_package_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
     for mode in ("off", "observe"):
         check_tracing(settings(mode=mode))
     with pytest.raises(ConfigurationError, match=r'tracing\.mode = "on"'):
-        Tracing(settings(mode="on"))
+        trace(mode="on")
 
 
 def test_nothing_of_it_is_imported_before_it_is_on():
@@ -87,8 +92,16 @@ def test_nothing_of_it_is_imported_before_it_is_on():
 
 
 def test_figures_have_every_outcome():
-    figures: Any = Tracing(settings(mode="observe")).figures()
+    figures: Any = trace(mode="observe").figures()
     assert set(figures.spans) == {
         "exported", "failed", "observed", "dropped_queue", "dropped_rate", "dropped_context",
     }  # fmt: skip
     assert len(figures.buckets) == len(figures.bounds) + 1
+
+
+def test_protocol_of_the_application_beside_us_is_a_mistake_only_once_tracing_is_on():
+    known = {"DATABASE_URL": "postgresql://app:x@db/app", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    check_tracing(load(None, known))
+    with pytest.raises(ConfigurationError, match="speaks http/protobuf only") as raised:
+        check_tracing(load(None, {**known, "DBPROXY_TRACING__MODE": "on"}))
+    assert "4318" in (raised.value.hint or "")

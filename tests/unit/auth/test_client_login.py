@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.auth import md5, scram
-from dbproxy.auth.client_login import Authenticator, Challenge, ClientLogin, Done, choose_method
+from dbproxy.auth.client_login import Authenticator, Challenge, ClientLogin, Done, choose_method, find_usual
 from dbproxy.auth.exchange import KeyCache, Work
 from dbproxy.auth.server_login import ServerLogin
-from dbproxy.auth.users import Secret
+from dbproxy.auth.users import Secret, Users
 from dbproxy.errors import InvalidPassword, ProtocolViolation
 from tests.unit.auth.conversation import Conversation
 
@@ -39,6 +39,8 @@ def authenticator() -> Authenticator:
         ("md5", MD5, "md5"),
         ("md5", SCRAM, "scram-sha-256"),
         ("md5", None, "md5"),
+        ("password", SCRAM, "password"),
+        ("password", None, "password"),
         ("scram-sha-256", PLAIN, "scram-sha-256"),
         ("scram-sha-256", MD5, "scram-sha-256"),
         ("scram-sha-256", SCRAM, "scram-sha-256"),
@@ -53,6 +55,9 @@ def test_method_is_chosen_by_type_and_secret(auth_type, secret, method) -> None:
     ("auth_type", "secret", "heard"),
     [
         ("trust", None, [0]),
+        ("password", PLAIN, [3, 0]),
+        ("password", MD5, [3, 0]),
+        ("password", SCRAM, [3, 0]),
         ("md5", PLAIN, [5, 0]),
         ("md5", MD5, [5, 0]),
         ("md5", SCRAM, [10, 11, 12, 0]),
@@ -70,6 +75,10 @@ def test_right_password_logs_in(authenticator, auth_type, secret, heard) -> None
 @pytest.mark.parametrize(
     ("auth_type", "secret"),
     [
+        ("password", PLAIN),
+        ("password", MD5),
+        ("password", SCRAM),
+        ("password", None),
         ("md5", PLAIN),
         ("md5", MD5),
         ("md5", SCRAM),
@@ -220,3 +229,56 @@ def test_nothing_shows_a_secret(authenticator: Authenticator) -> None:
     conversation = Conversation().play(login, asking("hunter2"))
     assert "hunter2" not in repr((authenticator, login, conversation))
     assert "key" not in repr(conversation.done)
+
+
+@pytest.mark.parametrize("secret", [None, PLAIN, SCRAM, MD5])
+def test_password_takes_as_long_whoever_the_user_is(authenticator, secret, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    derived = []
+    real = scram.derive_keys
+    monkeypatch.setattr(scram, "derive_keys", lambda *given: derived.append(given[2]) or real(*given))
+    step = authenticator.begin("password", "app", secret).receive(b"wrong\0")
+    with pytest.raises(InvalidPassword):
+        step.run()
+    assert derived == [scram.ITERATIONS]
+
+
+def test_verifier_with_iterations_for_minutes_lets_nobody_in_and_holds_up_nobody(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user may set it as its own: PostgreSQL takes any number."""
+    derived = []
+    real = scram.derive_keys
+    monkeypatch.setattr(scram, "derive_keys", lambda *given: derived.append(given[2]) or real(*given))
+    slow = Secret("scram-sha-256", SCRAM.value.replace("$4096:", "$2000000000:"))
+    for said in (b"secret", slow.value.encode()):
+        step = authenticator.begin("password", "app", slow).receive(said + b"\0")
+        assert isinstance(step, Work)
+        with pytest.raises(InvalidPassword):
+            step.run()
+    assert derived == [scram.ITERATIONS] * 2
+
+
+def test_password_opens_every_server(authenticator: Authenticator) -> None:
+    step = authenticator.begin("password", "app", SCRAM).receive(b"secret\0")
+    assert isinstance(step, Work)
+    assert step.run() == Done(keys=PLAIN)
+
+
+@pytest.mark.parametrize("payload", [b"", b"secret", b"se\0cret\0"])
+def test_password_has_to_end_where_its_message_ends(authenticator: Authenticator, payload: bytes) -> None:
+    with pytest.raises(ProtocolViolation, match="invalid password packet size"):
+        authenticator.begin("password", "app", PLAIN).receive(payload)
+
+
+def test_empty_password_is_refused_though_the_user_has_it(authenticator: Authenticator) -> None:
+    with pytest.raises(InvalidPassword, match="empty password"):
+        authenticator.begin("password", "app", Secret("plain", "")).receive(b"\0")
+
+
+def test_unknown_user_is_asked_as_most_known_ones_are_under_md5(authenticator: Authenticator) -> None:
+    assert find_usual(Users({"a": SCRAM, "b": SCRAM, "c": PLAIN})) == "scram-sha-256"
+    assert find_usual(Users({"a": SCRAM, "b": MD5, "c": PLAIN})) == "md5"
+    authenticator.usual = "scram-sha-256"
+    assert (
+        authenticator.begin("md5", "nobody", None).start() == authenticator.begin("md5", "a", SCRAM).start()
+    )

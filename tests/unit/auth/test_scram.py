@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.auth import scram
-from dbproxy.auth.scram import ClientSide, ServerSide, derive_keys, parse_client_first, parse_verifier
-from dbproxy.errors import ProtocolViolation
+from dbproxy.auth.scram import ClientSide, Keys, ServerSide, derive_keys, parse_client_first, parse_verifier
+from dbproxy.errors import InvalidAuthorization, ProtocolViolation
 
 # RFC 7677, section 3
 PASSWORD = "pencil"
@@ -193,3 +193,54 @@ def test_nothing_shows_a_key() -> None:
     keys = derive_keys("secret", b"saltsalt", 1)
     assert repr(keys) == "Keys(iterations=1)"
     assert repr(keys.verifier()) == "Verifier(iterations=1)"
+
+
+# --- bound to the line ----------------------------------------------------------------------------------------
+
+BINDING = b"hash of a certificate"
+BOUND_FIRST = b"p=tls-server-end-point,,n=,r=abc"
+
+
+def bound_login(client_binding: bytes, server_binding: bytes = BINDING) -> tuple[bytes, Keys] | None:
+    keys = derive_keys("secret", b"0123456789abcdef", 4096)
+    client = ClientSide(b"abc", scram.BOUND, client_binding)
+    match = scram.parse_client_first(client.first(), bound=True, offered=True)
+    server = ServerSide(match, keys.verifier(), b"def", server_binding)
+    client.receive_challenge(server.challenge())
+    return server.check(client.final(keys))
+
+
+def test_a_login_that_is_bound_to_the_same_line_is_good():
+    assert bound_login(BINDING) is not None
+
+
+def test_a_login_that_is_bound_to_another_line_was_passed_on():
+    with pytest.raises(InvalidAuthorization, match="SCRAM channel binding check failed"):
+        bound_login(b"hash of the certificate of who sits in between")
+
+
+@pytest.mark.parametrize(
+    ("message", "bound", "offered", "detail"),
+    [
+        (BOUND_FIRST, False, True, "selected SCRAM-SHA-256 without channel binding"),
+        (BOUND_FIRST, False, False, "selected SCRAM-SHA-256 without channel binding"),
+        (b"n,,n=,r=abc", True, True, "does not include channel binding data"),
+        (b"y,,n=,r=abc", True, True, "does not include channel binding data"),
+    ],
+)
+def test_what_is_said_of_the_binding_has_to_fit_the_mechanism(message, bound, offered, detail):
+    with pytest.raises(ProtocolViolation, match="malformed SCRAM message") as raised:
+        scram.parse_client_first(message, bound=bound, offered=offered)
+    assert detail in raised.value.detail
+
+
+def test_who_was_made_to_believe_that_there_is_no_binding_is_refused():
+    with pytest.raises(InvalidAuthorization, match="SCRAM channel binding negotiation error"):
+        scram.parse_client_first(b"y,,n=,r=abc", offered=True)
+    assert scram.parse_client_first(b"y,,n=,r=abc")  # there is none, and the client could
+    assert scram.parse_client_first(b"n,,n=,r=abc", offered=True)  # the client cannot
+
+
+def test_another_kind_of_binding_is_refused():
+    with pytest.raises(ProtocolViolation, match="unsupported SCRAM channel-binding type"):
+        scram.parse_client_first(b"p=tls-unique,,n=,r=abc", bound=True, offered=True)

@@ -1,4 +1,5 @@
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -6,10 +7,9 @@ from dbproxy.auth import md5
 from dbproxy.auth.client_login import Authenticator, ScramLogin
 from dbproxy.auth.exchange import KeyCache, Request, Work
 from dbproxy.auth.scram import Keys, derive_keys
-from dbproxy.auth.server_login import Answer, Credentials, ServerLogin
+from dbproxy.auth.server_login import Answer, Credentials, Line, ServerLogin
 from dbproxy.auth.users import Secret
-from dbproxy.errors import ConfigurationError, ProtocolViolation, ServerRefused
-from dbproxy.wire import build
+from dbproxy.errors import ConfigurationError, InvalidAuthorization, ProtocolViolation, ServerRefused
 from tests.unit.auth.conversation import Conversation
 
 PLAIN = Secret("plain", "secret")
@@ -25,15 +25,17 @@ SCRAM = Secret(
         )
     ),
 )
-MECHANISMS = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"
+MECHANISMS = b"SCRAM-SHA-256\0\0"
+BOTH = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"
 
 
 def server_login(credentials: Credentials, keys: KeyCache | None = None) -> ServerLogin:
     return ServerLogin("app", "db1:5432", credentials, keys or KeyCache())
 
 
-def payload_of(message: bytes) -> bytes:
-    return message[5:]
+def first(mechanism: str, message: bytes) -> bytes:
+    """SASLInitialResponse, behind its length."""
+    return mechanism.encode() + b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def test_trust_needs_nothing() -> None:
@@ -44,20 +46,20 @@ def test_trust_needs_nothing() -> None:
 
 def test_password_is_sent_where_the_server_asks_for_it() -> None:
     answer = server_login(PLAIN).receive(Request.CLEARTEXT_PASSWORD, b"")
-    assert answer == Answer(payload_of(build.password_message("secret")))
+    assert answer == Answer(b"secret\0")
 
 
 @pytest.mark.parametrize("secret", [PLAIN, MD5])
 def test_md5_is_answered_from_the_password_or_its_hash(secret: Secret) -> None:
     answer = server_login(secret).receive(Request.MD5_PASSWORD, b"salt")
     expected = md5.answer_challenge(MD5.value, b"salt")
-    assert answer == Answer(payload_of(build.password_message(expected)))
+    assert answer == Answer(expected.encode() + b"\0")
 
 
-def test_scram_chooses_the_mechanism_without_channel_binding() -> None:
+def test_scram_over_a_plain_line_is_not_bound() -> None:
     login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), nonce=b"abc")
     answer = login.receive(Request.SASL, MECHANISMS)
-    assert answer == Answer(payload_of(build.sasl_initial_response("SCRAM-SHA-256", b"n,,n=,r=abc")))
+    assert answer == Answer(first("SCRAM-SHA-256", b"n,,n=,r=abc"))
 
 
 def test_keys_for_a_server_are_derived_once() -> None:
@@ -83,7 +85,7 @@ def test_user_known_by_a_verifier_alone_passes_through() -> None:
 def test_keys_of_another_verifier_are_not_tried() -> None:
     other = derive_keys("secret", b"another salt", 4096).verifier()
     checking = ScramLogin("app", lambda step: step(other))
-    with pytest.raises(ConfigurationError, match='db1:5432 stores another SCRAM secret for user "app"'):
+    with pytest.raises(ConfigurationError, match='db1:5432 stores another SCRAM verifier for user "app"'):
         Conversation().play(checking, server_login(KEYS))
 
 
@@ -100,7 +102,6 @@ def test_keys_of_another_verifier_are_not_tried() -> None:
         (KEYS, Request.MD5_PASSWORD, b"salt", "md5 authentication, but only the keys"),
         (PLAIN, 7, b"", r"method unknown to us \(7\)"),
         (PLAIN, Request.SASL, b"OAUTHBEARER\0\0", "no SASL mechanism that we know"),
-        (PLAIN, Request.SASL, b"SCRAM-SHA-256-PLUS\0\0", "no SASL mechanism that we know"),
     ],
 )
 def test_secret_that_is_no_answer_is_named(
@@ -168,3 +169,79 @@ def test_nothing_shows_a_secret(credentials: Secret | Keys) -> None:
     assert MD5.value not in shown
     assert KEYS.client_key.hex() not in shown
     assert repr(KEYS.client_key) not in shown
+
+
+# --- bound to the line ----------------------------------------------------------------------------------------
+
+TLS = Line(encrypted=True, binding=b"hash of a certificate")
+
+
+def first_answer(line: Line, mechanisms: bytes = BOTH) -> bytes:
+    login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), nonce=b"abc", line=line)
+    answer = login.receive(Request.SASL, mechanisms)
+    assert isinstance(answer, Answer)
+    return answer.payload
+
+
+@pytest.mark.parametrize(
+    ("line", "mechanisms", "mechanism", "header"),
+    [
+        (TLS, BOTH, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,"),
+        (TLS, b"SCRAM-SHA-256-PLUS\0\0", "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,"),
+        (TLS, MECHANISMS, "SCRAM-SHA-256", b"y,,"),  # we could, it cannot
+        (replace(TLS, binding=None), BOTH, "SCRAM-SHA-256", b"n,,"),  # a certificate without a hash
+        (replace(TLS, channel_binding="disable"), BOTH, "SCRAM-SHA-256", b"n,,"),
+        (replace(TLS, channel_binding="require"), BOTH, "SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,"),
+        (Line(), MECHANISMS, "SCRAM-SHA-256", b"n,,"),
+    ],
+)
+def test_a_login_is_bound_where_both_can_and_the_server_is_told_where_only_we_could(
+    line: Line, mechanisms: bytes, mechanism: str, header: bytes
+):
+    assert first_answer(line, mechanisms) == first(mechanism, header + b"n=,r=abc")
+
+
+def test_both_sides_of_ours_bind_a_login():
+    checking = ScramLogin("app", lambda step: step(VERIFIER), binding=TLS.binding)
+    login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), line=replace(TLS, channel_binding="require"))
+    assert Conversation().play(checking, login).heard == [10, 11, 12, 0]
+
+
+def test_a_login_that_was_passed_on_by_somebody_in_between_fails():
+    checking = ScramLogin("app", lambda step: step(VERIFIER), binding=b"of the server")
+    login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), line=replace(TLS, binding=b"of somebody"))
+    with pytest.raises(InvalidAuthorization, match="channel binding check failed"):
+        Conversation().play(checking, login)
+
+
+def test_plus_over_a_plain_line_is_somebody_elses():
+    with pytest.raises(ProtocolViolation, match="over a non-SSL connection"):
+        first_answer(Line(), BOTH)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "data", "why"),
+    [
+        (TLS, Request.SASL, MECHANISMS, "does not offer SCRAM-SHA-256-PLUS"),
+        (Line(), Request.SASL, MECHANISMS, "is not encrypted"),
+        (TLS, Request.OK, b"", "asks for none"),
+        (TLS, Request.CLEARTEXT_PASSWORD, b"", "asks for another method"),
+        (TLS, Request.MD5_PASSWORD, b"salt", "asks for another method"),
+    ],
+)
+def test_where_a_binding_is_required_nothing_less_is_done(line: Line, code: int, data: bytes, why: str):
+    login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), line=replace(line, channel_binding="require"))
+    with pytest.raises(ConfigurationError, match=f"channel binding is required, but db1:5432 {why}"):
+        login.receive(code, data)
+
+
+@pytest.mark.parametrize(("iterations", "made"), [(1_000_000, True), (1_000_001, False), (2**31 - 1, False)])
+def test_server_cannot_keep_a_thread_busy_for_minutes(iterations: int, made: bool) -> None:
+    login = ServerLogin("app", "db1:5432", PLAIN, KeyCache(), nonce=b"abc")
+    login.receive(Request.SASL, MECHANISMS)
+    challenge = b"r=abcdef,s=c2FsdA==,i=%d" % iterations
+    if made:
+        assert isinstance(login.receive(Request.SASL_CONTINUE, challenge), Work)
+        return
+    with pytest.raises(ConfigurationError, match="more than 1000000 are not made"):
+        login.receive(Request.SASL_CONTINUE, challenge)

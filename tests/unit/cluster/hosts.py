@@ -16,7 +16,9 @@ def member(name: str = "replica1", **facts: Any) -> Member:
     found = Member(name, Host(f"{name}.internal"), weight)
     usual = {"role": "replica", "state": "up", "heard": True, "share": float(weight)}
     for fact, value in (usual | facts).items():
-        setattr(found, fact, value)
+        parts = (found, found.health, found.position, found.lag, found.load)
+        (part,) = [part for part in parts if hasattr(part, fact)]
+        setattr(part, fact, value)
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.cluster.balancer import DECAY, PICKS, cost, draw, observe
+from dbproxy.cluster.balancer import DECAY, PICKS, cost, draw, end, learn, observe
 from dbproxy.cluster.member import Member
 from dbproxy.config import Balancing
 from tests.unit.cluster.hosts import member
@@ -91,11 +91,11 @@ def test_a_peak_counts_at_once_and_is_forgotten_slowly():
     found = member()
     observe(found, 0.001, 0.0)
     observe(found, 0.5, 1.0)
-    assert found.latency == 0.5
+    assert found.load.latency == 0.5
     observe(found, 0.001, 1.0 + DECAY)
-    assert 0.1 < found.latency < 0.25
+    assert 0.1 < found.load.latency < 0.25
     observe(found, 0.001, 1.0 + 20 * DECAY)
-    assert found.latency == pytest.approx(0.001, rel=0.01)
+    assert found.load.latency == pytest.approx(0.001, rel=0.01)
 
 
 @given(st.lists(st.tuples(st.floats(0.0001, 10), st.floats(0, 60)), min_size=1, max_size=50))
@@ -104,10 +104,40 @@ def test_the_average_lies_between_what_was_seen(reads: list[tuple[float, float]]
     for seconds, later in reads:
         now += later
         observe(found, seconds, now)
-        assert found.latency >= seconds
-    assert found.latency <= max(seconds for seconds, _ in reads) * 1.000001
+        assert found.load.latency >= seconds
+    assert found.load.latency <= max(seconds for seconds, _ in reads) * 1.000001
 
 
 def test_drawing_beside_one_never_draws_it_where_there_is_another():
     one, two, three = member("a", weight=50), member("b"), member("c")
     assert {draw((one, two, three), one).name for _ in range(200)} == {"b", "c"}
+
+
+@pytest.mark.parametrize("scale", [0.0005, 0.02, 0.5])
+def test_p99_is_that_of_the_last_answers(scale: float):
+    host = member()
+    dice = random.Random(7)
+    for _ in range(20_000):
+        learn(host.load, dice.expovariate(1 / scale), 1.0)
+    assert 0.6 < host.load.p99 / (4.6 * scale) < 1.6  # ln 100
+
+
+def test_p99_of_a_host_that_has_become_slow_follows_within_some_hundred_answers():
+    host = member(p99=0.001)
+    for _ in range(250):
+        learn(host.load, 0.1, 1.0)
+    assert host.load.p99 == pytest.approx(0.1, rel=0.05)
+
+
+def test_few_slow_answers_among_thousands_do_not_change_the_p99():
+    host = member(p99=0.001)
+    for number in range(10_000):
+        learn(host.load, 0.1 if number % 1000 == 0 else 0.0005, 1.0)
+    assert host.load.p99 < 0.001
+
+
+def test_first_slow_answers_are_not_a_hosts_p99():
+    host = member()
+    end(host, 2.0, 1.9, 1.0)
+    assert host.load.p99 < 0.002
+    assert host.load.answered_at == 1.0

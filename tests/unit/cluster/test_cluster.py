@@ -123,10 +123,11 @@ def test_a_replica_that_lags_over_the_limit_is_out_until_it_lags_half_of_that():
     cluster.learn(replica, following(1500), 39.9)
     assert "replica1" in names(cluster)
     cluster.learn(replica, following(1500), 40.0)
-    assert (replica.state, replica.lag_seconds, replica.lag_bytes) == ("lagging", 30.0, 500)
+    assert (replica.state, replica.lag.seconds, replica.lag.bytes) == ("lagging", 30.0, 500)
     assert "replica1" not in names(cluster)
     cluster.learn(replica, following(2000), 41.0)
     assert "replica1" in names(cluster)
+    assert replica.health.started_at == 41.0
 
 
 def test_lag_over_the_warning_is_told_once():
@@ -145,7 +146,7 @@ def test_replicas_do_not_lag_behind_a_primary_that_is_gone():
     cluster.learn(cluster.member("primary"), writable(2000), 10.0)
     fail(cluster, "primary", now=11.0)
     cluster.learn(cluster.member("replica1"), following(1990), 500.0)
-    assert cluster.member("replica1").lag_seconds == 1.0
+    assert cluster.member("replica1").lag.seconds == 1.0
     assert "replica1" in names(cluster)
 
 
@@ -184,7 +185,7 @@ def test_a_commit_tells_where_the_primary_is():
     cluster.note_primary_lsn(5000, 10.0)
     cluster.learn(cluster.member("replica1"), following(4000), 12.0)
     replica = cluster.member("replica1")
-    assert (replica.lag_bytes, replica.lag_seconds) == (1000, 2.0)
+    assert (replica.lag.bytes, replica.lag.seconds) == (1000, 2.0)
 
 
 def test_a_wanted_position_is_asked_for_often_until_a_replica_has_it():
@@ -233,7 +234,7 @@ def test_a_primary_that_comes_back_may_be_behind_what_it_was():
     fail(cluster, "primary", times=1)
     cluster.learn(cluster.member("primary"), writable(900), 3.0)
     cluster.learn(cluster.member("replica1"), following(900), 60.0)
-    assert cluster.member("replica1").lag_seconds == 0.0
+    assert cluster.member("replica1").lag.seconds == 0.0
 
 
 def test_a_failure_of_the_primary_makes_no_lag_young():
@@ -242,7 +243,7 @@ def test_a_failure_of_the_primary_makes_no_lag_young():
     fail(cluster, "primary", times=1, now=39.0)
     cluster.learn(cluster.member("primary"), writable(2000), 40.0)
     cluster.learn(cluster.member("replica1"), following(1500), 41.0)
-    assert cluster.member("replica1").lag_seconds == 31.0
+    assert cluster.member("replica1").lag.seconds == 31.0
 
 
 def test_positions_are_known_as_long_as_the_primary_tells_them():
@@ -312,6 +313,15 @@ def test_a_primary_that_has_just_died_is_no_alarm_until_it_answers_again():
         assert cluster.member("primary").state == "fenced"
         assert "error" not in {line["log_level"] for line in lines}
         cluster.learn(cluster.member("primary"), writable(timeline=1), 2.2)
+        assert "error" in {line["log_level"] for line in lines}
+
+
+def test_who_takes_writes_is_no_alarm_while_the_configured_primary_was_never_heard():
+    cluster = Cluster(settings())
+    with capture_logs() as lines:
+        cluster.learn(cluster.member("replica1"), writable(timeline=1), 1.0)
+        assert "error" not in {line["log_level"] for line in lines}
+        cluster.learn(cluster.member("primary"), writable(timeline=1), 1.1)
         assert "error" in {line["log_level"] for line in lines}
 
 
@@ -461,7 +471,7 @@ def test_whatever_happens_reads_go_to_fit_replicas_and_listeners_know_all(events
             assert picked.fit
             assert picked.role == "replica"
             assert picked is not cluster.primary
-            assert picked.lsn >= lsn
+            assert picked.position.lsn >= lsn
         assert cluster.primary is None or not cluster.primary.fenced
         writers = [member for member in cluster.members if member.role == "primary" and member.fit]
         assert len(writers) < 2

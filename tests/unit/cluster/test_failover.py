@@ -17,7 +17,7 @@ def test_whoever_is_writable_is_the_primary_whatever_its_name():
 def test_a_primary_that_does_not_answer_stays_until_it_is_down():
     known = primary(failures=2)
     assert elect([known, member(timeline=1)], known).primary is known
-    known.down = True
+    known.health.down = True
     assert elect([known, member(timeline=1)], known).primary is None
 
 
@@ -70,21 +70,21 @@ def test_where_no_timelines_are_told_the_only_writable_host_is_the_primary():
 def test_the_assumed_primary_stays_until_it_is_heard():
     assumed, other = member("primary", **NOT_HEARD), primary("replica1", timeline=7)
     assert elect([assumed, other], assumed).primary is assumed
-    assumed.down = True
+    assumed.health.down = True
     assert elect([assumed, other], assumed).primary is other
 
 
 def test_nobody_new_is_elected_while_somebody_may_be_on_a_newer_timeline():
     lost, other, unknown = primary(down=True), primary("one"), member("two", **NOT_HEARD)
     assert elect([lost, other, unknown], None).primary is None
-    unknown.down = True
+    unknown.health.down = True
     assert elect([lost, other, unknown], None).primary is other
 
 
 def test_a_fence_falls_when_the_host_is_down():
     old, new = primary(timeline=1, failures=1, fenced=True), primary("replica1", timeline=2)
     assert elect([old, new], new).fenced == {old}
-    old.down = True
+    old.health.down = True
     assert elect([old, new], new).fenced == frozenset()
 
 
@@ -114,11 +114,11 @@ def test_an_elected_host_takes_writes_and_nobody_is_known_to_be_newer(members: l
     election = elect(members, was)
     chosen = election.primary
     assert chosen not in election.fenced
-    if chosen is not None and (chosen.heard or chosen.down or chosen is not was):
+    if chosen is not None and (chosen.health.heard or chosen.health.down or chosen is not was):
         assert chosen.role == "primary"
-        assert not chosen.down
-        timelines = [found.timeline for found in members if found.order != "disabled"]
-        assert chosen.timeline in (0, max(timelines))
+        assert not chosen.health.down
+        timelines = [found.position.timeline for found in members if found.order != "disabled"]
+        assert chosen.position.timeline in (0, max(timelines))
 
 
 @given(MEMBERS, st.integers(0, 4))

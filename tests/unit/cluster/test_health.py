@@ -13,10 +13,10 @@ def probe(found: Member, answers: str, limits: HealthSettings = LIMITS) -> list[
     states = []
     for now, answer in enumerate(answers):
         if answer == "+":
-            health.succeed(found, float(now), limits)
+            found.health.succeed(float(now), limits)
         else:
-            health.fail(found, "no answer", limits)
-        states.append(found.down)
+            found.health.fail("no answer", limits)
+        states.append(found.health.down)
     return states
 
 
@@ -53,8 +53,8 @@ def test_one_that_comes_back_starts_slowly_and_one_that_was_always_there_does_no
     back, steady = member(), member()
     probe(back, "---++")
     probe(steady, "++--++")
-    assert back.started_at == 4.0
-    assert steady.started_at == float("-inf")
+    assert back.health.started_at == 4.0
+    assert steady.health.started_at == float("-inf")
 
 
 @given(st.text("+-", max_size=60), st.integers(1, 5), st.integers(1, 5))
@@ -73,50 +73,16 @@ def test_a_host_changes_only_at_a_whole_run(answers: str, failures: int, success
 def test_one_that_does_not_let_us_in_is_not_down():
     found = member()
     probe(found, "--")
-    health.refuse(found, "password authentication failed")
-    assert (found.failures, found.down, found.last_error) == (0, False, "password authentication failed")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "lagging"),
-    [
-        ([29.9], False),
-        ([30.0], True),
-        ([30.0, 15.0], True),
-        ([30.0, 14.9], False),
-        ([30.0, 14.9, 29.9], False),
-    ],
-)
-def test_lag_must_fall_below_half_the_limit_before_a_replica_is_back(seconds: list[float], lagging: bool):
-    found = member()
-    for lag in seconds:
-        health.lag(found, lag, 1.0, LIMITS)
-    assert found.lagging is lagging
-
-
-def test_one_that_caught_up_starts_slowly():
-    found = member()
-    health.lag(found, 31.0, 1.0, LIMITS)
-    health.lag(found, 20.0, 2.0, LIMITS)
-    assert found.started_at == float("-inf")
-    health.lag(found, 0.0, 3.0, LIMITS)
-    assert found.started_at == 3.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "late"), [([4.9], False), ([5.0], True), ([5.0, 2.5], True), ([5.0, 2.4], False)]
-)
-def test_the_warning_has_hysteresis_too(seconds: list[float], late: bool):
-    found = member()
-    for lag in seconds:
-        health.lag(found, lag, 1.0, LIMITS)
-    assert found.late is late
+    health = found.health
+    health.refuse("password authentication failed")
+    assert (health.failures, health.down, health.last_error) == (0, False, "password authentication failed")
 
 
 def pause(
     *, lost: bool = False, wanted: bool = False, limits: HealthSettings = LIMITS, **facts: object
 ) -> float:
-    return health.pause(member(**facts), lost=lost, wanted=wanted, limits=limits)
+    found = member(**facts)
+    return found.health.pause(fit=found.fit, lost=lost, wanted=wanted, limits=limits)
 
 
 def test_a_quiet_host_is_asked_each_lag_interval():
@@ -129,7 +95,7 @@ def test_without_a_lag_interval_it_is_asked_each_interval():
 
 def test_what_somebody_waits_for_is_asked_often_but_only_of_those_that_may_answer_reads():
     assert pause(wanted=True) == health.WANTED
-    assert pause(wanted=True, state="lagging", lagging=True) == LIMITS.lag_interval
+    assert pause(wanted=True, state="lagging", over=True) == LIMITS.lag_interval
 
 
 def test_all_are_asked_fast_while_there_is_no_primary():

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.cluster.lag import MOST, PAGE, RESOLUTION, History, settle
+from dbproxy.cluster.lag import MOST, PAGE, RESOLUTION, History, Lag, settle
+from tests.unit.cluster.hosts import LIMITS
 
 STEPS = st.lists(st.tuples(st.floats(0, 10), st.integers(0, 1000)), min_size=1, max_size=200)
 
@@ -82,3 +83,34 @@ def test_lag_is_never_more_than_it_is_and_zero_only_if_all_is_replayed(
 @pytest.mark.parametrize(("inside", "settled"), [(0, 0), (24, 0), (40, 0), (48, 48), (8, 8), (8184, 8184)])
 def test_a_position_behind_a_page_header_is_the_end_of_the_page_before(inside: int, settled: int):
     assert settle(7 * PAGE + inside) == 7 * PAGE + settled
+
+
+def note(*seconds: float) -> tuple[Lag, list[bool]]:
+    """What is known after all of these, and whether the replica had just caught up at each."""
+    lag = Lag()
+    return lag, [lag.note(each, LIMITS) for each in seconds]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "over"),
+    [
+        ([29.9], False),
+        ([30.0], True),
+        ([30.0, 15.0], True),
+        ([30.0, 14.9], False),
+        ([30.0, 14.9, 29.9], False),
+    ],
+)
+def test_lag_must_fall_below_half_the_limit_before_a_replica_is_back(seconds: list[float], over: bool):
+    assert note(*seconds)[0].over is over
+
+
+def test_replica_has_caught_up_once_it_is_back():
+    assert note(31.0, 20.0, 0.0, 0.0)[1] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "late"), [([4.9], False), ([5.0], True), ([5.0, 2.5], True), ([5.0, 2.4], False)]
+)
+def test_the_warning_has_hysteresis_too(seconds: list[float], late: bool):
+    assert note(*seconds)[0].late is late

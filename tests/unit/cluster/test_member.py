@@ -1,6 +1,7 @@
 import pytest
 
-from dbproxy.cluster.member import LEAST_SHARE
+from dbproxy.cluster.member import LEAST_SHARE, list_members
+from dbproxy.config import Settings
 from tests.unit.cluster.hosts import member
 
 
@@ -11,10 +12,10 @@ from tests.unit.cluster.hosts import member
         ({"heard": False}, "unknown"),
         ({"heard": False, "failures": 1}, "unknown"),
         ({"down": True}, "down"),
-        ({"lagging": True}, "lagging"),
+        ({"over": True}, "lagging"),
         ({"started_at": 95.0}, "starting"),
         ({"started_at": 90.0}, "up"),
-        ({"fenced": True, "lagging": True}, "fenced"),
+        ({"fenced": True, "over": True}, "fenced"),
         ({"down": True, "order": "disabled"}, "disabled"),
         ({"order": "draining"}, "draining"),
     ],
@@ -24,7 +25,7 @@ def test_the_state_is_the_word_for_the_facts(facts: dict[str, object], state: st
 
 
 def test_a_primary_does_not_lag():
-    assert member(role="primary", lagging=True).judge(1.0, slow_start=10.0) == "up"
+    assert member(role="primary", over=True).judge(1.0, slow_start=10.0) == "up"
 
 
 def test_the_share_grows_to_the_weight_through_the_slow_start():
@@ -63,3 +64,14 @@ def test_two_names_of_one_server_are_known_by_what_it_says():
     assert not one.is_one_with(member("three", server=8))
     assert not member(server=0).is_one_with(member(server=0))
     assert not one.is_one_with(None)
+
+
+def test_hosts_of_the_primary_s_url_are_members_that_take_no_reads():
+    settings = Settings.model_validate(
+        {
+            "primary": {"url": "postgresql://a,b/db"},
+            "replicas": [{"name": "r", "url": "postgresql://c,d/db", "weight": 3}],
+        }
+    )
+    found = [(one.name, one.url.host, one.weight) for one in list_members(settings)]
+    assert found == [("primary", "a", 0), ("primary-2", "b", 0), ("r", "c", 3), ("r-2", "d", 3)]

@@ -4,10 +4,11 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from dbproxy.cluster import monitor
+from dbproxy.cluster import connection, monitor
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.monitor import Probe
+from dbproxy.cluster.questions import NoAnswer
 from dbproxy.config import Host
 from tests.unit.cluster.hosts import settings
 
@@ -80,6 +81,7 @@ async def test_a_host_that_a_reload_adds_is_probed(script: dict[str, list[Answer
             "the database system is starting up",
         ),
         (asyncpg.InterfaceError("odd"), 1, "odd"),
+        (NoAnswer("nonsense"), 1, "nonsense"),
         (asyncpg.InvalidPasswordError("wrong password"), 0, "wrong password"),
         (asyncpg.TooManyConnectionsError("too many clients"), 0, "too many clients"),
         (asyncpg.InvalidCatalogNameError("no such database"), 0, "no such database"),
@@ -91,7 +93,10 @@ async def test_who_does_not_answer_has_failed_and_who_lets_nobody_in_has_not(
     script["primary"] = [error]
     cluster = Cluster(settings(0))
     await Scripted(cluster, cluster.member("primary")).probe()
-    assert (cluster.member("primary").failures, cluster.member("primary").last_error) == (failures, reason)
+    assert (cluster.member("primary").health.failures, cluster.member("primary").health.last_error) == (
+        failures,
+        reason,
+    )
 
 
 class Server:
@@ -159,7 +164,7 @@ class Doors:
         self.tried = 0
         self.databases: list[str] = []
 
-    async def connect(self, url: Host, timeout: float) -> Server:  # noqa: ASYNC109  # as asyncpg has it
+    async def connect(self, url: Host, timeout: float, tls: object, name: str) -> Server:  # noqa: ASYNC109  # asyncpg's
         self.tried += 1
         self.databases.append(url.dbname)
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
@@ -172,7 +177,7 @@ async def probed_once(
     monkeypatch: pytest.MonkeyPatch, *outcomes: Server | BaseException
 ) -> tuple[Probe, Doors]:
     doors = Doors(*outcomes)
-    monkeypatch.setattr(monitor, "connect", doors.connect)
+    monkeypatch.setattr(connection, "connect", doors.connect)
     cluster = Cluster(settings(0))
     probe = Probe(cluster, cluster.member("primary"))
     await probe.probe()
@@ -193,9 +198,9 @@ async def test_after_a_failure_was_reported_only_a_new_connection_proves_anythin
     monkeypatch: pytest.MonkeyPatch,
 ):
     probe, _ = await probed_once(monkeypatch, Server(), TimeoutError())
-    probe.member.suspect = True
+    probe.member.health.suspect = True
     await probe.probe()
-    assert (probe.member.failures, probe.member.suspect, probe.connection) == (1, True, None)
+    assert (probe.member.health.failures, probe.member.health.suspect, probe.connection) == (1, True, None)
 
 
 async def test_a_host_without_room_for_a_new_connection_is_asked_on_the_old_one(
@@ -203,9 +208,9 @@ async def test_a_host_without_room_for_a_new_connection_is_asked_on_the_old_one(
 ):
     first = Server()
     probe, doors = await probed_once(monkeypatch, first, asyncpg.TooManyConnectionsError("too many clients"))
-    probe.member.suspect = True
+    probe.member.health.suspect = True
     await probe.probe()
-    assert (doors.tried, probe.connection, probe.member.suspect) == (2, first, False)
+    assert (doors.tried, probe.connection, probe.member.health.suspect) == (2, first, False)
 
 
 async def test_the_probe_is_in_no_database_that_somebody_may_want_to_drop(monkeypatch: pytest.MonkeyPatch):
@@ -225,14 +230,14 @@ async def test_where_the_neutral_database_is_closed_to_it_the_probe_is_in_the_ur
     monkeypatch: pytest.MonkeyPatch, error: asyncpg.PostgresError
 ):
     probe, doors = await probed_once(monkeypatch, error, Server())
-    probe.member.suspect = True
+    probe.member.health.suspect = True
     await probe.probe()
     assert doors.databases == ["postgres", "app", "app"]
-    assert probe.member.heard
+    assert probe.member.health.heard
 
 
 async def test_a_reload_that_changes_the_login_opens_a_new_connection(monkeypatch: pytest.MonkeyPatch):
     probe, doors = await probed_once(monkeypatch, Server(), asyncpg.InvalidPasswordError("wrong password"))
     probe.member.url = Host("primary.internal", password=SecretStr("new"))
     await probe.probe()
-    assert (doors.tried, probe.connection, probe.member.refused) == (2, None, True)
+    assert (doors.tried, probe.connection, probe.member.health.refused) == (2, None, True)

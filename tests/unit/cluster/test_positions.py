@@ -1,4 +1,5 @@
 from dbproxy.cluster.finding import Finding
+from dbproxy.cluster.lag import PAGE
 from dbproxy.cluster.positions import Positions
 from tests.unit.cluster.hosts import following, member, primary, writable
 
@@ -8,21 +9,40 @@ def test_a_replica_lags_since_the_first_position_that_it_has_not_replayed():
     positions.lead(primary(), writable(1000), 1.0)
     positions.lead(primary(), writable(2000), 2.0)
     assert positions.follow(replica, following(1500), 10.0, rival=False) == 8.0
-    assert (replica.lsn, replica.lag_bytes) == (1500, 500)
+    assert (replica.position.lsn, replica.lag.bytes) == (1500, 500)
+
+
+def test_a_record_of_which_the_primary_has_not_written_all_makes_no_replica_late():
+    positions, replica = Positions(), member()
+    positions.lead(primary(), writable(3 * PAGE - 100), 1.0)
+    for now in (2.0, 3.0):  # somebody's transaction is open, and nobody commits
+        positions.lead(primary(), writable(4 * PAGE), now)
+    assert positions.follow(replica, following(4 * PAGE - 48), 60.0, rival=False) == 0.0
+    assert replica.lag.bytes == 0
+    positions.lead(primary(), writable(4 * PAGE + 500), 61.0)
+    assert positions.follow(replica, following(4 * PAGE - 48), 62.0, rival=False) == 1.0
+
+
+def test_a_replica_lags_while_whole_pages_are_all_that_is_written():
+    positions, replica = Positions(), member()
+    for second in range(1, 10):  # a bulk load in one transaction
+        positions.lead(primary(), writable(4 * second * PAGE), float(second))
+    assert positions.follow(replica, following(2 * PAGE), 10.0, rival=False) == 8.0
+    assert replica.lag.bytes == (4 * 8 - 2) * PAGE
 
 
 def test_a_position_on_another_timeline_is_none():
     positions, replica = Positions(), member()
     positions.lead(primary(), writable(1000, timeline=2), 1.0)
     assert positions.follow(replica, following(5000, timeline=1), 4.0, rival=False) == 3.0
-    assert replica.lsn == 0
+    assert replica.position.lsn == 0
 
 
 def test_where_a_timeline_is_not_told_it_is_taken_for_the_primarys():
     positions, replica = Positions(), member()
     positions.lead(primary(), writable(1000, timeline=2), 1.0)
     positions.follow(replica, following(1000, timeline=0), 4.0, rival=False)
-    assert replica.lsn == 1000
+    assert replica.position.lsn == 1000
 
 
 def test_without_positions_nothing_lags():
@@ -36,7 +56,7 @@ def test_a_replica_that_tells_no_positions_does_not_lag_but_is_never_fresh():
     positions, replica = Positions(), member(lsn=5)
     positions.lead(primary(), writable(1000), 1.0)
     assert positions.follow(replica, Finding("replica", positions=False), 100.0, rival=False) == 0.0
-    assert replica.lsn == 0
+    assert replica.position.lsn == 0
 
 
 def after_a_promotion(*steps: tuple[int, int, bool], exact: bool = False) -> list[int]:
@@ -45,7 +65,7 @@ def after_a_promotion(*steps: tuple[int, int, bool], exact: bool = False) -> lis
     positions.lead(primary(), writable(1000, timeline=2), 1.0)
     for lsn, received, rival in steps:
         positions.follow(replica, Finding("replica", True, lsn, 1, received, exact), 2.0, rival=rival)
-        known.append(replica.lsn)
+        known.append(replica.position.lsn)
     return known
 
 
@@ -71,7 +91,7 @@ def test_a_replica_is_on_no_new_timeline_again_after_the_next_promotion():
     positions.turn([replica])
     positions.lead(primary(), writable(1000, timeline=3), 3.0)
     positions.follow(replica, Finding("replica", True, 901, 1, 901, exact=False), 4.0, rival=False)
-    assert replica.lsn == 0
+    assert replica.position.lsn == 0
 
 
 def test_a_promotion_makes_no_lag_young():

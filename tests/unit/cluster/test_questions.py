@@ -2,7 +2,7 @@ import pytest
 
 from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.lag import PAGE
-from dbproxy.cluster.questions import read
+from dbproxy.cluster.questions import NoAnswer, read
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,11 @@ from dbproxy.cluster.questions import read
 )
 def test_what_a_server_answers_is_a_finding(row: tuple[object, ...], question: int, finding: Finding):
     assert read(row, question) == finding
+
+
+@pytest.mark.parametrize(
+    "row", [None, (), ("1",), ("t", 100, 1, None, True, 0, ""), (False, "0/0", 1, None, True, 0, "")]
+)
+def test_who_answers_something_else_is_no_host(row: tuple[object, ...] | None):
+    with pytest.raises(NoAnswer):
+        read(row, 0)

@@ -79,7 +79,7 @@ def test_the_primarys_weight_is_its_share_and_it_is_always_fresh():
     shares = tally(found, lsn=800)
     assert 400 < shares["nobody"] < 600
     assert shares["nobody"] + shares["a"] == 1000
-    assert leader.reads == shares["nobody"]
+    assert leader.load.reads == shares["nobody"]
 
 
 def test_one_that_is_starting_takes_a_part_of_its_share():
@@ -105,4 +105,4 @@ def test_it_is_known_whether_any_replica_takes_reads():
 def test_picks_are_counted():
     one = member("a")
     tally(readers(one), times=7)
-    assert one.reads == 7
+    assert one.load.reads == 7

@@ -48,8 +48,15 @@ def test_names_of_tracing_that_deployments_have():
     assert read(DATADOG_ENABLED="maybe") == {"tracing.mode": "maybe"}  # which is told as a mistake
 
 
-def test_names_of_later_versions_and_of_others_are_not_read():
-    assert read(CACHE_WARMING_ENABLED="1", DEFAULT_BATCH_CHUNK_SIZE="x", PATH="/bin", DBPROXYISH="1") == {}
+def test_names_of_others_are_not_read():
+    assert read(PATH="/bin", DBPROXYISH="1") == {}
+
+
+def test_names_about_batches_are_read():
+    assert read(DEFAULT_BATCH_CHUNK_SIZE="500", BATCH_ERROR_HANDLING="fail") == {
+        "batch.chunk_size": "500",
+        "batch.error_handling": "fail",
+    }
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,22 @@ def test_a_broken_file_does_not_hide_the_environments_mistakes(write: Write):
         ),
         ("backlog = 5", "1: backlog: unknown key; it belongs in listen.backlog"),
         ("[pool]\ndefault_pool_size = 5", "2: pool.default_pool_size: unknown key, did you mean pool.size?"),
+        (
+            "[pool]\nignore_startup_parameters = ''",
+            "2: pool.ignore_startup_parameters: unknown key; leave it out: ",
+        ),
+        (
+            "[databases.a]\nconnect_query = 'SET x.y = 1'",
+            "2: databases.a.connect_query: unknown key; leave it out: what it sets say options in the URL, ",
+        ),
+        (
+            "[pgbouncer]\nlisten_port = 1",
+            "1: pgbouncer: unknown key; PgBouncer's settings have other names here: ",
+        ),
+        (
+            "; mine\n[pgbouncer]\nlisten_addr = *\n",
+            "1: not TOML; PgBouncer's settings have other names here: ",
+        ),
         ("[primary]\nhost = 'h'", "2: primary.host: unknown key; it is part of the url: postgresql://"),
         ("[databases.a]\nport = 1", "2: databases.a.port: unknown key; it is part of the url: postgresql://"),
         ("[pools]\nsize = 5", "1: pools: unknown key, did you mean pool?"),
@@ -180,7 +196,7 @@ def test_an_unknown_name_in_the_environment_says_what_was_meant():
         ),
         (
             "[auth]\ntype = 'kerberos'",
-            "2: auth.type = \"kerberos\": must be 'scram-sha-256', 'md5' or 'trust'",
+            "2: auth.type = \"kerberos\": must be 'scram-sha-256', 'md5', 'password', 'cert', 'peer', 'trust' or 'hba'",
         ),
         ("[slow_query]\nthreshold = 'off'", '2: slow_query.threshold = "off": must be a duration'),
     ],
@@ -201,16 +217,20 @@ def test_a_missing_auth_file_is_a_mistake_on_its_line(tmp_path: Path, write: Wri
     "url",
     [
         "postgresql://app:hunter2@h:x/db",
-        "postgresql://app:hunter2@h/db?sslmode=require",
+        "postgresql://app:hunter2@h/db?sslmode=required",
         "postgresql://app:hun/hunter2@h/db",
         "postgresql://app:12/hunter2@h/db",
         "postgresql://app:1@2/hunter2@h/db",
         "postgresql://app:12?hunter2/x@h/db",
         "postgresql://app:hunter2",
         "postgresql://app%3Ahunter2@h/db",
-        "postgres+asyncpg://app:hunter2@h/db",
-        "jdbc:postgresql://h/db?user=app&password=hunter2",
-        "host=h user=app password=hunter2",
+        "postgres+asyncpg://app:hunter2@h:x/db",
+        "jdbc:postgresql://h:x/db?user=app&password=hunter2",
+        "host=h user=app password=hunter2 x",
+        "host=h port=x user=app password='hunter2'",
+        "host=h user=app passwd=hunter2",
+        "service=hunter2",
+        "scram_client_key=hunter2",
         "app:hunter2@h",
         "hunter2",
     ],
@@ -225,10 +245,10 @@ def test_no_mistake_shows_a_password(write: Write, url: str):
     assert "hunter2" not in "\n".join(found)
 
 
-def test_a_demand_for_encryption_is_a_mistake_that_names_what_to_do():
-    [found] = mistakes(None, {"DATABASE_URL": "postgresql://app:pw@h/db?sslmode=verify-full"})
-    assert found.startswith('DATABASE_URL: primary.url = "***": asks for encryption')
-    assert "use sslmode=prefer" in found
+def test_an_unknown_sslmode_is_a_mistake_that_names_what_is_known():
+    [found] = mistakes(None, {"DATABASE_URL": "postgresql://app:pw@h/db?sslmode=verify"})
+    assert found.startswith('DATABASE_URL: primary.url = "***": has an unknown sslmode')
+    assert "verify-ca, verify-full" in found
 
 
 def test_no_mistake_and_no_entry_shows_a_token(write: Write):

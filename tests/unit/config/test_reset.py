@@ -3,7 +3,7 @@
 import pytest
 
 from dbproxy.config import load
-from dbproxy.config.reset import check_reset
+from dbproxy.config.reset import check_query, check_reset
 from dbproxy.errors import ConfigurationError
 
 
@@ -55,3 +55,9 @@ def test_the_mistake_is_told_with_its_key_and_line(tmp_path):
         load(path, {})
     assert raised.value.message.startswith(f"{path}:3: pool.server_reset_query = ")
     assert "DISCARD ALL must be the only statement" in raised.value.message
+
+
+def test_check_query_is_sql_or_pgbouncers_word_for_none():
+    assert [check_query(text) for text in ("<empty>", "", "SELECT 1")] == ["<empty>", "", "SELECT 1"]
+    with pytest.raises(ValueError, match="transaction"):
+        check_query("BEGIN")

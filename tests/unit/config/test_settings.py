@@ -157,3 +157,87 @@ def test_http_for_this_machine_needs_none(host: str):
 def test_a_token_is_what_a_header_can_carry(token: str):
     with pytest.raises(ValueError, match="must be ASCII without blanks"):
         settings(http={"token": token})
+
+
+def test_limits_that_all_pools_share_are_a_databases_or_a_users():
+    mixed = settings(
+        pool={"max_db_connections": 10, "max_user_client_connections": 5},
+        databases={"shop": {"pool": {"max_db_connections": 0}}, "plain": {}},
+        users={"app": {"pool": {"max_user_client_connections": 7}}},
+    )
+    assert [mixed.connection_limit("max_db_connections", name) for name in ("shop", "plain", "x")] == [
+        0,
+        10,
+        10,
+    ]
+    assert [mixed.connection_limit("max_user_client_connections", name) for name in ("app", "x")] == [7, 5]
+    assert mixed.connection_limit("max_user_connections", "app") == 0
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [("databases", "max_user_connections"), ("users", "max_db_client_connections")],
+)
+def test_limit_of_users_is_none_of_a_databases_nor_the_other_way_round(section: str, key: str):
+    with pytest.raises(ValueError, match="Extra inputs"):
+        settings(**{section: {"x": {"pool": {key: 1}}}})
+
+
+def test_memory_of_a_client_that_a_message_of_it_may_exceed_is_worth_a_warning():
+    assert not [text for text in settings().warnings() if "max_client_memory" in text]
+    small = settings(users={"app": {"pool": {"max_client_memory": "1MiB"}}})
+    assert [text for text in small.warnings() if "max_client_memory" in text]
+
+
+# --- several hosts, and the console ---------------------------------------------------------------------------
+
+
+def test_each_host_of_a_url_is_a_host_of_the_cluster():
+    several = settings(
+        primary={"url": "postgresql://app:pw@a,b/db"},
+        replicas=[{"name": "reports", "url": "postgresql://app:pw@c,d:7/db"}],
+    )
+    assert [host.address for host in several.candidates()] == ["a:5432", "b:5432"]
+    assert several.replicas[0].names() == ("reports", "reports-2")
+    assert {key: host.address for key, host in several.hosts().items()} == {
+        "primary.url": "a:5432", "primary.url, host 2": "b:5432",
+        "replicas.reports.url": "c:5432", "replicas.reports.url, host 2": "d:7",
+    }  # fmt: skip
+    assert several.is_watched()
+    assert not settings().is_watched()
+
+
+def test_hosts_of_which_none_is_to_take_writes_are_one_to_the_cluster():
+    standbys = settings(primary={"url": "postgresql://app:pw@a,b/db?target_session_attrs=prefer-standby"})
+    assert [len(host.each()) for host in standbys.candidates()] == [2]
+    assert not standbys.is_watched()
+    beside = settings(
+        primary={"url": "postgresql://app:pw@a,b/db?target_session_attrs=standby"},
+        replicas=[{"url": "postgresql://app:pw@c/db"}],
+    )
+    assert len(beside.candidates()) == 2
+    assert any("target_session_attrs=standby does not count" in said for said in beside.warnings())
+
+
+def test_a_replica_that_is_to_take_writes_is_a_mistake():
+    with pytest.raises(ValueError, match="a replica takes no writes"):
+        settings(replicas=[{"url": "postgresql://app:pw@c/db?target_session_attrs=read-write"}])
+
+
+def test_two_hosts_have_no_name_in_common():
+    url = "postgresql://app:pw@c,d/db"
+    with pytest.raises(ValueError, match="twice"):
+        settings(replicas=[{"name": "r", "url": url}, {"name": "r-2", "url": "postgresql://app:pw@e/db"}])
+
+
+def test_user_of_the_url_may_use_the_console_from_here_as_long_as_nobody_is_named():
+    plain = settings(primary={"url": "postgresql://app:pw@h/db"})
+    assert plain.may_administer("app", local=True)
+    assert plain.may_watch("app", local=True)
+    assert not plain.may_administer("app", local=False)
+    assert not plain.may_watch("other", local=True)
+    assert plain.may_administer("dbproxy", local=False)
+    named = settings(primary={"url": "postgresql://app:pw@h/db"}, auth={"admin_users": ["boss"]})
+    assert named.may_administer("boss", local=False)
+    assert not named.may_watch("app", local=True)
+    assert not settings(primary={"url": "postgresql://h/db"}).may_administer("", local=True)

@@ -24,6 +24,13 @@ def test_endpoint(written: str, meant: str):
     assert parse_endpoint(written).headers == ()
 
 
+def test_key_in_the_query_is_sent_and_not_shown():
+    found = parse_endpoint("https://h/v1/traces?key=hunter2")
+    assert found.url == "https://h/v1/traces?key=hunter2"
+    assert str(found) == "https://h/v1/traces?***"
+    assert "hunter2" not in repr(found)
+
+
 def test_sentry_dsn_is_an_endpoint_and_a_header():
     found = parse_endpoint(DSN)
     assert found.url == "https://o123.ingest.sentry.io/api/456/integration/otlp/v1/traces"
@@ -47,9 +54,10 @@ def test_headers_are_decoded():
     found = parse_headers("api-key=a%2Cb, X-Two = 2=2")
     assert [(name, text.get_secret_value()) for name, text in found] == [("api-key", "a,b"), ("x-two", "2=2")]
     assert [name for name, _ in parse_headers({"A": "b"})] == ["a"]
+    assert parse_headers(["api-key=a%2Cb", "X-Two = 2=2"]) == found
 
 
-@pytest.mark.parametrize("written", ["5ecre7", "a b=1", "a=1%0d%0ab: c", 7, "a=\u00e4"])
+@pytest.mark.parametrize("written", ["5ecre7", "a b=1", "a=1%0d%0ab: c", 7, "a=\u00e4", [7], ["5ecre7"]])
 def test_what_is_no_header_is_refused(written: object):
     with pytest.raises(ValueError, match=r"^(?!.*5ecre7)"):
         parse_headers(written)
@@ -60,6 +68,7 @@ def test_attributes_are_decoded():
         ("deployment.environment.name", "prod"),
         ("team", "a b"),
     )
+    assert parse_attributes(["team=a%20b", "n=1,m=2"]) == (("team", "a b"), ("n", "1"), ("m", "2"))
 
 
 @pytest.mark.parametrize(("written", "meant"), [("0.1", 0.1), ("1", 1.0), (".5", 0.5), (0, 0.0), ("1.", 1.0)])
@@ -90,9 +99,13 @@ def test_mistakes_name_the_key_and_no_secret(name: str, value: str):
     assert "5ecre7" not in raised.value.message
 
 
-def test_another_protocol_is_refused_by_name():
-    with pytest.raises(ConfigurationError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL: tracing\.protocol"):
-        load(None, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("DATADOG_ENABLED", "must be true or false"), ("OTEL_TRACES_SAMPLER", "must be one of always_on, ")],
+)
+def test_mistake_in_a_variable_of_others_is_told_in_its_words(name: str, advice: str):
+    with pytest.raises(ConfigurationError, match=f'{name}: tracing.* = "maybe": {advice}'):
+        load(None, {name: "maybe"})
 
 
 def test_what_would_be_traced_if_tracing_were_on_is_warned_of():

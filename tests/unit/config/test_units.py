@@ -10,6 +10,7 @@ from dbproxy.config.units import (
     parse_names,
     parse_port,
     parse_size,
+    show_count,
     show_duration,
     show_size,
 )
@@ -72,7 +73,9 @@ def test_size_is_bytes(written: object, size: int):
     assert parse_size(written) == size
 
 
-@pytest.mark.parametrize("written", ["64KB", "64k", "0.3B", 1.5, "-1", False, None, float("inf")])
+@pytest.mark.parametrize(
+    "written", ["64KB", "64k", "0.3B", 1.5, "-1", False, None, float("inf"), "9" * 400, 1 << 61]
+)
 def test_what_is_no_size_is_refused_with_an_example(written: object):
     with pytest.raises(ValueError, match=r'must be a size: .* such as "64KiB"'):
         parse_size(written)
@@ -130,3 +133,7 @@ def test_names_are_a_list_or_a_text_with_commas():
     assert parse_names(["a", "b"]) == parse_names("a, b,") == ("a", "b")
     with pytest.raises(ValueError, match="list of names"):
         parse_names([1])
+
+
+def test_one_is_said_in_the_singular():
+    assert [show_count(number, "chunk") for number in (0, 1, 2)] == ["0 chunks", "1 chunk", "2 chunks"]

@@ -88,6 +88,29 @@ async def test_a_busy_data_path_lets_timers_and_other_sockets_have_their_turn() 
         await asyncio.sleep(0)
 
 
+async def test_a_connection_that_ends_as_another_is_told_of_its_end_is_told_at_once() -> None:
+    first, one = await echo()
+    second, two = await echo()
+    told: list[str] = []
+
+    class Last(Receiver):
+        def connection_lost(self, error: Exception | None) -> None:
+            told.append("second")
+
+    class First(Receiver):
+        def connection_lost(self, error: Exception | None) -> None:
+            told.append("first")
+            second.transport.abort()
+
+    first.transport.set_protocol(First())
+    second.transport.set_protocol(Last())
+    with one, two:
+        first.transport.abort()
+        assert not told
+        await asyncio.sleep(0)
+        assert told == ["first", "second"]
+
+
 async def test_a_watcher_that_goes_while_others_are_served_is_not_called() -> None:
     first, one = await echo()
     second, two = await echo()

@@ -121,6 +121,20 @@ async def test_what_is_written_is_sent_at_once(transport: Transport, theirs: soc
     assert theirs.recv(10) == b"one"
 
 
+async def test_what_may_be_written_later_goes_together_and_in_order(
+    transport: Transport, theirs: socket.socket
+) -> None:
+    transport.write_later(b"one ")
+    transport.write_later(b"two ")
+    transport.write(b"three")
+    with pytest.raises(BlockingIOError):
+        theirs.recv(10)
+    assert await read(theirs, 13) == b"one two three"
+    transport.write_later(b"last words")
+    transport.close()
+    assert await read(theirs, 10) == b"last words"
+
+
 async def test_what_the_kernel_does_not_take_follows_in_order(
     transport: Transport, protocol: Protocol, theirs: socket.socket
 ) -> None:

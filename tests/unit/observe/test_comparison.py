@@ -55,3 +55,8 @@ def test_those_that_are_no_more_are_not_compared():
 def test_change_in_a_line():
     (change,) = compare(Snapshot(0, HOUR, [row("a")]), Snapshot(0, HOUR, [row("a", p95_us=3000)]))
     assert "p95 1.0 -> 3.0 ms (x3.0, 100 calls)" in spell(change)
+
+
+def test_name_in_a_statement_does_not_steer_the_terminal():
+    (change,) = compare(Snapshot(0.0, HOUR, []), Snapshot(86400.0, HOUR, [row("a", text='SELECT "\x1b[2J"')]))
+    assert spell(change).endswith('SELECT "\\x1b[2J"')

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from dbproxy.config import Settings
-from dbproxy.config.sections import AREAS, LogSettings
+from dbproxy.config.monitoring import AREAS, LogSettings
 from dbproxy.observe.events import EVENTS, PAGE, find_events, write_page
 
 

@@ -54,3 +54,15 @@ def test_what_is_equal_is_told_by_the_event_not_by_whom_it_concerns() -> None:
     )
     assert kind_of("session", "warning", line) == KIND
     assert describe(KIND, 7) == {"event": "client refused", "more": 7, "sqlstate": "28P01"}
+
+
+def test_line_that_would_not_be_written_need_not_be_made() -> None:
+    floods = Floods(2)
+    assert not floods.overflows(KIND, 0.0)
+    assert floods.admit(KIND, 0.0)
+    assert not floods.overflows(KIND, 0.1)
+    assert floods.admit(KIND, 0.1)
+    assert floods.overflows(KIND, 0.2)
+    assert not floods.overflows(KIND, 1.0)  # another second
+    assert (floods.summed, floods.take(1.0)) == (1, [(KIND, 1)])
+    assert not Floods(0).overflows(KIND, 0.0)

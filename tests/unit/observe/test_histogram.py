@@ -1,16 +1,18 @@
 import random
 from bisect import insort
+from statistics import pstdev
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbproxy.observe.histogram import BUCKETS, Histogram, find_bucket, find_quantiles, middle
+from dbproxy.observe.histogram import BUCKETS, Histogram, find_bucket, find_deviation, find_quantiles, middle
 
 DURATIONS = st.integers(0, 2**40)
 SHARES = (0.5, 0.9, 0.95, 0.99, 0.999)
 MINUTES = 60 * 1_000_000
 HOUR = 3600 * 1_000_000
+MILLION = 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -33,6 +35,15 @@ def test_bucket(microseconds: int, bucket: int):
 @given(st.integers(0, 2**32 - 1))
 def test_a_bucket_is_told_within_two_percent(microseconds: int):
     assert abs(middle(find_bucket(microseconds)) - microseconds) <= 0.016 * microseconds
+
+
+def test_deviation_is_that_of_the_durations():
+    durations = [random.Random(7).lognormvariate(7, 1) for _ in range(10_000)]
+    histogram = Histogram()
+    for duration in durations:
+        histogram.add(int(duration))
+    assert find_deviation(histogram.pairs()) == pytest.approx(pstdev(durations), rel=0.02)
+    assert find_deviation([]) == 0
 
 
 @given(DURATIONS, DURATIONS)
@@ -75,7 +86,7 @@ def constant(_: random.Random) -> float:
 @pytest.mark.parametrize("draw", [log_normal, bimodal, constant])
 def test_quantiles_are_within_two_percent_of_sorted_durations(draw):
     generator = random.Random(12)
-    durations = [max(0, int(draw(generator))) for _ in range(200_000)]
+    durations = [max(0, int(draw(generator))) for _ in range(MILLION)]
     histogram = Histogram()
     for microseconds in durations:
         histogram.add(microseconds)

@@ -1,8 +1,6 @@
 """What has happened lately, as the log tells it."""
 
 import io
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,6 @@ import dbproxy
 from dbproxy.observe import journal as module
 from dbproxy.observe.journal import KEPT, KINDS, LONGEST, PLANS_KEPT, Journal, Plan, judge
 from dbproxy.observe.logs import configure
-
-
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +69,7 @@ def test_details_are_short_texts() -> None:
     assert event.details.keys() == {"reason", "ports"}
 
 
-@pytest.mark.usefixtures("_restored")
+@pytest.mark.usefixtures("restored_logs")
 def test_log_lines_come_masked_and_are_still_written(monkeypatch: pytest.MonkeyPatch) -> None:
     journal, stream = Journal(), io.StringIO()
     monkeypatch.setattr("dbproxy.observe.logs.journal", journal)

@@ -4,8 +4,6 @@ import io
 import json
 import logging
 import math
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,17 +11,7 @@ import structlog
 
 from dbproxy.observe.logs import adjust, area_of, configure, count_unwritten, sweep
 
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level, show = root.handlers[:], root.level, warnings.showwarning
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    warnings.showwarning = show
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("restored_logs")
 
 
 class Terminal(io.StringIO):
@@ -65,6 +53,23 @@ def test_json_and_console_can_be_demanded() -> None:
     structlog.get_logger().info("a b")
     assert "a b" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
+def test_what_a_client_is_called_steers_no_terminal(stream: io.StringIO) -> None:
+    configure("console", stream=stream)
+    log = structlog.get_logger("dbproxy.session.startup")
+    log.warning("client refused", user="\x1b[2Jevil", database="a\x9b31m", application_name="x\nclient login")
+    try:
+        raise ValueError("\x1b]0;title\x07")
+    except ValueError:
+        log.exception("internal error")
+    logging.getLogger("library").warning("\x1b[2J%s", "x\nforged")
+    told = stream.getvalue()
+    assert "\x1b[2J" not in told
+    assert not {"\x9b", "\x07"} & set(told)
+    assert not any(line.startswith(("forged", "client login")) for line in told.splitlines())
+    assert "Traceback (most recent call last):\n" in told
 
 
 def test_a_reload_changes_the_level_of_loggers_in_use() -> None:

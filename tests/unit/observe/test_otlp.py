@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from dbproxy.demo.postgres import free_port
+from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.otlp import STOP, Exporter, Target
 from dbproxy.observe.outbox import BATCH, LIMIT, Outbox
 from dbproxy.observe.record import HttpRecord
@@ -32,7 +33,7 @@ class Sending:
         target = Target(f"{url}/v1/traces", {"api-key": "5ecre7"}, timeout, **more)  # type: ignore[arg-type]
         self.lines: list[dict[str, object]] = []
         log = structlog.wrap_logger(None, processors=[self.keep])
-        self.exporter = Exporter(self.outbox, target, lambda: Builder("svc", [], "1"), log)
+        self.exporter = Exporter(self.outbox, target, lambda: Builder("svc", [], "1", Exemplars([])), log)
         self.exporter.pauses = (0.01,) * 5
         self.exporter.start()
 
@@ -166,6 +167,39 @@ def test_rejected_spans_are_counted_as_failed(collector: Collector, sending: Sen
     sending.put(5)
     sending.until("exported", 3)
     assert sending.outbox.counts["failed"] == 2
+
+
+def test_collector_that_rejects_less_than_nothing_changes_no_count(collector: Collector, sending: Sending):
+    collector.rejected = -3
+    sending.put(5)
+    sending.until("exported", 5)
+    assert sending.outbox.counts["exported"] == 5
+    assert sending.outbox.counts["failed"] == 0
+
+
+def test_key_in_the_url_is_not_logged(collector: Collector):
+    secret = Sending(collector.url)
+    secret.exporter.target = Target(f"{collector.url}/v1/traces?key=hunter2", {}, 5.0)
+    collector.status = 400
+    secret.put(1)
+    secret.until("failed", 1)
+    secret.exporter.stop()
+    assert secret.lines
+    assert "hunter2" not in f"{secret.lines} {secret.exporter.target}"
+
+
+def test_attempt_that_cannot_be_made_costs_its_batch_alone(
+    collector: Collector, sending: Sending, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(timer: threading.Timer) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Timer, "start", fail)
+        sending.put(2)
+        sending.until("failed", 2)
+    sending.put(3)
+    sending.until("exported", 3)
 
 
 def test_stop_sends_what_is_left(collector: Collector, sending: Sending):

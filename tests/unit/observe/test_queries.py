@@ -27,6 +27,8 @@ def test_words_make_a_question():
     [
         ({"window": "2m"}, "window must be one of 1m, 5m, 15m, 1h, reset"),
         ({"sort": "beauty"}, "sort must be one of total_time, calls"),
+        ({"role": "master"}, "role must be one of primary, replica"),
+        ({"kind": "select"}, "kind must be one of read, write, utility, unknown"),
         ({"limit": "-1"}, "limit must be a whole number"),
         ({"limit": "٣"}, "limit must be a whole number"),
         ({"colour": "red"}, "no such option: colour"),

@@ -1,9 +1,11 @@
 import gc
 from collections import Counter
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psutil import Process
 
 from dbproxy.observe.queries import Question, count, current_minute, measure_window, sum_entry, sum_other
 from dbproxy.observe.querystats import KEPT, MINUTE, PRIMARY, REPLICA, Account, QueryStats
@@ -41,14 +43,15 @@ def total(stats: QueryStats, minutes: int | None, now: float) -> Sums:
     return sums
 
 
-def test_values_and_comments_make_no_entries():
+@pytest.mark.parametrize("texts", [20_000, pytest.param(1_000_000, marks=pytest.mark.soak)])
+def test_values_and_comments_make_no_entries(texts: int):
     stats, cache = make_stats(), StatementCache(1000)
     account = stats.find_account("app", "app")
-    for number in range(20_000):
+    for number in range(texts):
         text = f"SELECT a FROM t WHERE b = {number} /* traceparent='00-{number:032x}-{number:016x}-01' */"
         call(stats, account, cache.find(text.encode()), START)
     assert len(stats.ring) == 1
-    assert total(stats, None, START).calls == 20_000
+    assert total(stats, None, START).calls == texts
 
 
 def test_lists_of_values_are_one_entry():
@@ -85,6 +88,15 @@ def test_users_are_one_where_they_are_not_told_apart():
     assert stats.find_account("app", "one") is stats.find_account("app", "other")
 
 
+def test_accounts_without_statements_and_pools_are_forgotten():
+    stats, cache = make_stats(capacity=10), StatementCache(100)
+    for number in range(1000):
+        call(stats, stats.find_account("app", f"user{number}"), cache.find(b"SELECT 1"), START)
+    gc.collect()
+    assert len(stats.accounts) == len(stats.entries) == 10
+    assert len({entry.account.number for entry in stats.ring}) == 10
+
+
 def test_utilities_may_be_left_out():
     stats, cache = make_stats(track_utility=False), StatementCache(10)
     account = stats.find_account("app", "app")
@@ -117,6 +129,44 @@ def test_bounds_are_kept_and_nothing_is_lost(capacity: int, memory_limit: int):
     assert total(stats, 60, now).calls == 5000
     assert stats.evicted > 0
     assert len(stats.entries) == len(stats.ring)
+
+
+def test_shapes_do_not_keep_entries_that_are_no_more():
+    stats, cache = make_stats(capacity=3), StatementCache(100)
+    account = stats.find_account("app", "app")
+    shapes = [cache.find(f"SELECT a{number}".encode()) for number in range(20)]
+    for shape in shapes:
+        call(stats, account, shape, START)
+    assert sum(shape.statistics is not None for shape in shapes) == 3
+    call(stats, account, shapes[0], START)
+    assert total(stats, None, START).calls == 21
+    stats.reset(START)
+    assert not any(shape.statistics for shape in shapes)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("calls", [1, 5], ids=["seen once", "in use"])
+def test_hundred_thousand_shapes_stay_within_the_bounds(calls: int):
+    """And so do few thousand that are called by turns, with durations of all lengths, over an hour."""
+    shapes = 100_000 // calls**2
+    stats, cache, generator = make_stats(), StatementCache(1000), Random(3)
+    account, called = stats.find_account("app", "app"), 0
+    gc.collect()
+    before, most = Process().memory_info().rss, 0
+    for turn in range(calls):
+        for number in range(shapes):
+            shape = cache.find(f"SELECT a{number} FROM t{number % 100} WHERE b{number} = {number}".encode())
+            now = START + 3600 * (turn + number / shapes) / calls
+            for _ in range(calls):
+                microseconds = int(generator.lognormvariate(8, 1.5))
+                called += microseconds
+                call(stats, account, shape, now, microseconds)
+        most = max(most, Process().memory_info().rss)
+    assert (len(stats.ring) <= 5000, stats.memory <= 32 * MIB) == (True, True)
+    assert most - before <= 40 * MIB
+    sums = total(stats, None, now)
+    assert (sums.calls, sums.total_us) == (shapes * calls**2, called)
 
 
 def test_what_is_used_all_the_time_is_not_evicted():

@@ -4,7 +4,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from dbproxy.observe import spans as module
 from dbproxy.observe.context import Context
+from dbproxy.observe.exemplars import Exemplar, Exemplars
 from dbproxy.observe.record import KEPT, SAMPLED, TAGGED, Facts, HttpRecord, Record, Rescue
 from dbproxy.observe.spans import Builder, find_verb, summarise
 from dbproxy.sql.cache import StatementCache
@@ -24,11 +26,11 @@ def shape(text: str) -> Shape:
 def record(text: str = "SELECT 1", chosen: int = SAMPLED, context: Context | None = None, failed: bool = False,
            **facts: object) -> Record:  # fmt: skip
     tags = text.encode() if "/*" in text else b""
-    return Record(chosen, tags, context, shape(text), "shop", 7, 100.0, 2500, failed, Facts(**facts))  # type: ignore[arg-type]
+    return Record(chosen, tags, context, shape(text), "shop", "app", 7, 100.0, 2500, failed, Facts(**facts))  # type: ignore[arg-type]
 
 
 def build(*records: Record | HttpRecord, bound: int = 0) -> list[Span]:
-    body, _ = Builder("svc", [("team", "a")], "1.0").build(records, OFFSET, bound)
+    body, _ = Builder("svc", [("team", "a")], "1.0", Exemplars([])).build(records, OFFSET, bound)
     request = ExportTraceServiceRequest.FromString(body)
     return list(request.resource_spans[0].scope_spans[0].spans)
 
@@ -59,12 +61,29 @@ def test_span_of_a_request():
     assert span.status.code == Status.STATUS_CODE_UNSET
 
 
+def test_answer_that_was_kept_is_no_hosts():
+    (span,) = build(record("SELECT 1", role="cache", rows=1))
+    found = attributes(span)
+    assert (found["dbproxy.host.role"], found["dbproxy.cache.hit"]) == ("cache", True)
+    assert "server.address" not in found
+    assert "dbproxy.cache.hit" not in attributes(build(record("SELECT 1", role="primary"))[0])
+
+
 def test_service():
-    body, _ = Builder("svc", [("team", "a"), ("service.name", "other")], "1.0").build([], OFFSET, 0)
+    body, _ = Builder("svc", [("team", "a"), ("service.name", "other")], "1.0", Exemplars([])).build(
+        [], OFFSET, 0
+    )
     (of_service,) = ExportTraceServiceRequest.FromString(body).resource_spans
     said = {pair.key: pair.value.string_value for pair in of_service.resource.attributes}
     assert said["service.name"] == "svc"
     assert (said["team"], said["service.version"]) == ("a", "1.0")
+
+
+def test_queries_go_on_while_a_batch_is_built(monkeypatch: pytest.MonkeyPatch):
+    pauses: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+    assert len(build(*[record()] * (3 * module.PIECE + 1))) == 3 * module.PIECE + 1
+    assert pauses == [module.PAUSE] * 3
 
 
 def test_failed_request():
@@ -121,7 +140,7 @@ def test_aged_text_gives_no_parent():
 
 def test_what_only_looked_like_a_tag_is_no_span_unless_it_is_kept():
     text = f"SELECT $$/*traceparent='{PARENT}'*/$$"
-    assert Builder("svc", [], "1").build([record(text, SAMPLED | TAGGED)], OFFSET, 0)[1] == 1
+    assert Builder("svc", [], "1", Exemplars([])).build([record(text, SAMPLED | TAGGED)], OFFSET, 0)[1] == 1
     assert build(record(text, SAMPLED | TAGGED)) == []
     (span,) = build(record(text, SAMPLED | TAGGED | KEPT))
     assert span.parent_span_id == b""
@@ -184,7 +203,7 @@ def test_verbs_are_postgresqls():
 def test_secrets_are_in_no_span():
     canary = "5ecre7"
     text = f"SELECT '{canary}', E'\\'{canary}', $x${canary}$x$ /*job='password%3D{canary}',traceparent='{PARENT}'*/"
-    body, _ = Builder("svc", [], "1").build([record(text, SAMPLED | TAGGED)], OFFSET, 0)
+    body, _ = Builder("svc", [], "1", Exemplars([])).build([record(text, SAMPLED | TAGGED)], OFFSET, 0)
     assert b"SELECT" in body
     assert canary.encode() not in body
 
@@ -199,3 +218,13 @@ def test_span_of_an_http_request():
         "http.route": "/metrics",
     }
     assert failed.status.code == Status.STATUS_CODE_ERROR
+
+
+def test_spans_are_examples_of_the_histogram_that_has_counted_their_requests():
+    exemplars = Exemplars([1000])
+    answered, refused = (
+        record(f"SELECT 1 /*traceparent='{PARENT}'*/", address="10.0.0.5"),
+        record(failed=True),
+    )
+    Builder("svc", [], "1", exemplars).build([answered, refused], OFFSET, 0)
+    assert exemplars.by_pool == {("shop", "app"): {1: Exemplar(TRACE, 0.0025, 1_700_000_100.0025)}}

@@ -1,5 +1,6 @@
 """Servers and clients that only write down what a pool does with them."""
 
+import socket
 from typing import Any
 
 from dbproxy.config import PoolSettings
@@ -8,6 +9,7 @@ from dbproxy.pool.answer import Answer
 from dbproxy.pool.borrower import Borrower
 from dbproxy.pool.dialogue import Dialogue
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.quota import Share
 from dbproxy.pool.request import Request
 from dbproxy.pool.server import Server
 from dbproxy.pool.statements import ServerStatements
@@ -51,8 +53,10 @@ class FakeTransport:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def get_extra_info(self, name: str) -> Any:
-        return {"socket": self}[name]
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return {"socket": self}.get(name)
+
+    family = socket.AF_INET
 
     def fileno(self) -> int:
         return -1  # takes nothing: all is left to the transport
@@ -160,11 +164,13 @@ class FakeClient(Borrower):
 class FakePool:
     """A real pool whose connections open when the test says so; `launched` counts those it asked for."""
 
-    def __init__(self, *, host: object = None, **settings: object) -> None:
+    def __init__(
+        self, *, host: object = None, user: str = "app", share: Share | None = None, **settings: object
+    ) -> None:
         self.launched = 0
         self.cancelled: list[Any] = []  # servers that a cancel request is to be sent to
-        tenant = Tenant("shop", "app", PoolSettings.model_validate(settings))
-        self.pool = Pool(tenant, lambda _: self.launch(), self.cancelled.append, host)
+        tenant = Tenant("shop", user, PoolSettings.model_validate(settings))
+        self.pool = Pool(tenant, lambda _: self.launch(), self.cancelled.append, host, share)
 
     def launch(self) -> None:
         self.launched += 1
@@ -195,7 +201,8 @@ class FakePool:
 
 def fill(fake: FakePool, *names: str) -> list[Any]:
     """Servers, opened in this order, all idle."""
-    fake.pool.waiting.update({FakeClient(name): 0.0 for name in names})
+    for name in names:
+        fake.pool.waiting.add(FakeClient(name), 0.0)
     fake.pool.open_more(0)
     waiting = list(fake.pool.waiting)
     servers = [fake.open(name) for name in names]

@@ -24,8 +24,8 @@ from dbproxy.pool.dues import (
 )
 from dbproxy.pool.prepared import Statement
 from dbproxy.pool.statements import UNKNOWN_STATEMENT
-from dbproxy.wire.extended import columns_key
 from dbproxy.wire.pipeline import FAKE, SKIP
+from dbproxy.wire.reply import columns_key
 from tests.support.speech import columns
 from tests.unit.pool.fakes import make_answer
 

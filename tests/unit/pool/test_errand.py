@@ -65,6 +65,19 @@ async def test_rows_are_returned_and_the_server_goes_back():
     assert server.state == IDLE
 
 
+async def test_errand_is_no_query_of_a_client():
+    """Neither it nor its failure is counted, nor a slow one taken for a slow query."""
+    fake, server = make_pool()
+    fake.pool.tenant.slow_after = 0.0
+    async with start(Errand(fake.pool).run("SELECT a")) as task:
+        await next_query(server)
+        server.data_received(error("42P01", "missing") + READY)
+        with pytest.raises(ServerRefused):
+            await task
+    stats = fake.pool.tenant.stats
+    assert (stats.query_count, stats.xact_count, stats.slow_query_count, stats.error_count) == (0, 0, 0, 0)
+
+
 async def test_answer_that_comes_byte_by_byte_is_read_whole():
     fake, server = make_pool()
     async with start(Errand(fake.pool).run("SELECT a")) as task:
@@ -226,9 +239,9 @@ async def test_functions_are_read_ahead_of_the_first_judgement():
         found = row(b"locks".hex(), LOCKING.encode().hex())
         server.data_received(columns("name", "source") + found + complete() + READY)
         await task
-    assert tenant.routines == {"locks": (LOCKS, frozenset())}
+    assert tenant.routines.known == {"locks": (LOCKS, frozenset())}
     assert tenant.knows_routines()
-    assert not tenant.sets_unseen
+    assert not tenant.routines.sets_unseen
 
 
 async def test_functions_that_set_settings_are_reason_to_expect_it_unseen():
@@ -238,7 +251,7 @@ async def test_functions_that_set_settings_are_reason_to_expect_it_unseen():
         found = row(b"tune".hex(), b"BEGIN SET jit = off; END".hex())
         server.data_received(columns("name", "source") + found + complete() + READY)
         await task
-    assert fake.pool.tenant.sets_unseen
+    assert fake.pool.tenant.routines.sets_unseen
 
 
 # --- a plan -------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import structlog
 from dbproxy.errors import ProxyError, QueryWaitTimeout, ServerUnavailable, TooManyWaiting
 from dbproxy.pool.janitor import sweep
 from dbproxy.pool.states import IDLE, TESTED
-from tests.unit.pool.fakes import FakeClient, FakePool
+from tests.unit.pool.fakes import FakeClient, FakePool, FakeServer
 
 NEVER_CHECKED = {"server_check_delay": 0, "server_idle_timeout": 0}
 
@@ -74,6 +74,20 @@ def test_who_waited_in_vain_is_told_why_there_is_no_server():
         assert client.refusal.detail.startswith(f"pool {fake.pool.database}/{fake.pool.user}: {why}")
 
 
+def test_errand_that_waited_in_vain_is_not_counted_as_a_client():
+    fake = FakePool(size=1, query_wait_timeout=10)
+    errand, client = FakeClient(), FakeClient()
+    errand.ours = True
+    fake.lend(errand, 0.0)
+    fake.lend(client, 0.0)
+    with structlog.testing.capture_logs() as lines:
+        sweep(fake.pool, 10.0)
+    (line,) = [line for line in lines if line["event"] == "clients waited in vain"]
+    assert line["refused"] == fake.pool.stats.limits["query_wait_timeout"] == 1
+    assert isinstance(errand.refusal, QueryWaitTimeout)
+    assert errand.refusal.detail == client.refusal.detail != ""  # somebody's login perhaps, which is told
+
+
 def test_who_waits_again_at_once_is_not_refused_in_the_same_sweep():
     fake = FakePool(size=1, query_wait_timeout=10)
     opened(fake, 1)
@@ -90,7 +104,8 @@ def test_bug_met_as_one_is_refused_costs_the_others_nothing():
     fake.lend(FakeClient())
     old.upkeep.expires_at = 20.0
     unlucky, late = Unlucky(), FakeClient()
-    fake.pool.waiting.update({unlucky: 0.0, late: 0.0})
+    for client in (unlucky, late):
+        fake.pool.waiting.add(client, 0.0)
     with structlog.testing.capture_logs() as lines:
         sweep(fake.pool, 20.0)
     assert isinstance(late.refusal, QueryWaitTimeout)
@@ -210,3 +225,55 @@ def test_pauses_between_logins_end_without_a_client():
     assert fake.launched == launched
     sweep(fake.pool, 0.2)
     assert fake.launched == launched + 1
+
+
+# --- who holds what is waited for -----------------------------------------------------------------------------
+
+
+def waits(lines: list) -> list:
+    return [line for line in lines if line["event"] == "clients wait for a server"]
+
+
+def hold(fake: FakePool) -> FakeServer:
+    holder = FakeClient("holder")
+    server: FakeServer = fake.lend(holder, 0.0)
+    server.loan.begin(holder, False, 0.0)
+    return server
+
+
+def test_log_says_who_holds_what_is_waited_for_as_the_reserve_is_opened():
+    fake = FakePool(size=1, reserve_timeout=5)
+    opened(fake, 1)
+    hold(fake)
+    fake.lend(FakeClient("late"), 0.0)
+    with structlog.testing.capture_logs() as lines:
+        for now in (4.9, 5.0, 5.2, 34.9, 35.0):
+            sweep(fake.pool, now)
+    assert [line["longest"] for line in waits(lines)] == [5.0, 35.0]
+    first = waits(lines)[0]
+    assert (first["waiting"], first["pinned"], first["log_level"]) == (1, 0, "warning")
+    assert "for 5.0 s" in first["holders"][0]
+
+
+def test_log_says_it_sooner_where_servers_are_pinned():
+    fake = FakePool(size=1, reserve_timeout=5)
+    opened(fake, 1)
+    hold(fake).dialogue.traces.pins = frozenset({"temp"})
+    fake.lend(FakeClient("late"), 0.0)
+    with structlog.testing.capture_logs() as lines:
+        sweep(fake.pool, 0.9)
+        sweep(fake.pool, 1.0)
+    [line] = waits(lines)
+    assert line["pinned"] == 1
+    assert "pinned (temp)" in line["holders"][0]
+
+
+def test_nobody_waits_and_nothing_is_said():
+    fake = FakePool(size=1, reserve_timeout=0)
+    opened(fake, 1)
+    fake.lend(FakeClient(), 0.0)
+    with structlog.testing.capture_logs() as lines:
+        sweep(fake.pool, 100.0)
+        fake.lend(FakeClient(), 100.0)
+        sweep(fake.pool, 104.0)
+    assert not waits(lines)

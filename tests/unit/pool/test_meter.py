@@ -2,12 +2,13 @@
 
 import pytest
 
+from dbproxy.observe.habits import LARGE, SAMPLED, SAMPLES
 from dbproxy.observe.queries import sum_entry
 from dbproxy.observe.querystats import ROLES, Entry, QueryStats
 from dbproxy.observe.sums import Sums
 from dbproxy.pool.dues import UNNAMED, new_parse
 from dbproxy.pool.execution import Execution, new_execution
-from dbproxy.pool.meter import Meter, find_state, make_meter, rows_of
+from dbproxy.pool.meter import Meter, make_meter
 from dbproxy.pool.request import Request, new_request
 from dbproxy.sql.cache import StatementCache
 from dbproxy.wire import build
@@ -229,6 +230,19 @@ def test_answers_to_our_own_queries_are_nobodys_bytes():
     assert line.sums(READS).bytes_sent == len(build.command_complete("SELECT 1")) + 6
 
 
+def test_rows_and_bytes_of_an_errand_are_nobodys():
+    line = Line()
+    line.pipeline.expect(ord("Q"))
+    line.complete("SELECT 11", 9.0)
+    line.pipeline.receive(ord("Z"))
+    line.meter.disown(6)
+    line.meter.pass_chunk(6)
+    line.ask(READS, 10.0, 11.0)
+    sums = line.sums(READS)
+    assert (len(line.stats.ring), sums.calls, sums.rows) == (1, 1, 1)
+    assert sums.bytes_sent == len(build.command_complete("SELECT 1")) + 6
+
+
 def test_role_is_that_of_the_host():
     line = Line(replica=True)
     line.ask(READS, 10.0, 11.0)
@@ -285,25 +299,50 @@ def test_client_that_leaves_its_transaction_has_idled_in_it():
 
 
 @pytest.mark.parametrize(
-    ("tag", "rows"),
+    ("text", "patterns"),
+    [("SELECT {} FROM t", ["many_texts"]), ("EXECUTE s({})", [])],
+    ids=["query", "execute"],
+)
+def test_values_of_an_execute_do_not_make_other_texts(text: str, patterns: list[str]):
+    line = Line()
+    for number in range(3 * SAMPLES * SAMPLED):
+        line.ask(text.format(number).encode(), 10.0, 10.1)
+    (entry,) = line.stats.ring
+    assert entry.habits.describe() == patterns
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "patterns"),
     [
-        ("SELECT 12", 12),
-        ("INSERT 0 3456", 3456),
-        ("COPY 0", 0),
-        ("BEGIN", 0),
-        ("CREATE TABLE", 0),
-        ("MERGE 7", 7),
+        ("SELECT a FROM t", LARGE + 1, ["large_result"]),
+        ("SELECT a FROM t", LARGE, []),
+        ("SELECT a FROM t LIMIT 20000", LARGE + 1, []),
+        ("SELECT a FROM t FETCH FIRST 20000 ROWS ONLY", LARGE + 1, []),
+        ("UPDATE t SET a = 1", LARGE + 1, []),
     ],
 )
-def test_rows_of_a_tag(tag: str, rows: int):
-    assert rows_of(b"xx" + build.command_complete(tag), 2) == rows
-
-
-def test_state_of_an_error():
-    assert find_state(error("57014", "no")[5:]) == "57014"
-    assert find_state(b"SERROR\0\0") == "XX000"
+def test_large_result_is_of_a_query_without_limit(text: str, rows: int, patterns: list[str]):
+    line = Line()
+    line.query(text.encode(), 10.0)
+    line.complete(f"SELECT {rows}", 11.0)
+    line.ready(11.0)
+    habits = line.entry(text.encode()).habits
+    assert (habits.describe(), habits.largest_result) == (patterns, rows if patterns else 0)
 
 
 def test_there_is_none_where_nothing_is_counted():
     server = FakeServer(FakePool().pool)
     assert make_meter(FakePool().pool.tenant, server.dialogue, server.loan, replica=False) is None
+
+
+def test_error_of_what_nothing_executes_is_no_statements_before_it():
+    line = Line()
+    line.ask(b"BEGIN", 10.0, 11.0, "T")
+    line.pipeline.expect(ord("B"))
+    line.pipeline.expect(ord("S"), new_request(12.0))
+    failing = line.meter.find_failing()
+    assert failing is not None
+    line.meter.fail(failing, error("42P03", "no")[5:], 0, 13.0)
+    assert line.sums(b"BEGIN").errors == 0
+    (unknown,) = [entry for entry in line.stats.ring if entry.text == "(not known)"]
+    assert sum_entry(unknown, None, 0).states == {"42P03": 1}

@@ -126,6 +126,9 @@ def test_identifier_is_quoted():
         ("1000", False),
         ("1s", False),
         ("5min", False),
+        (" 900  ms ", True),
+        ("9" * 5000, False),  # PostgreSQL refuses it
+        ("1" + " " * 9000 + "x", False),  # so that: not after the square of its length
     ],
 )
 def test_timeout_under_a_second_makes_settings_hasty(value: str, hasty: bool) -> None:

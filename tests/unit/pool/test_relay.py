@@ -2,11 +2,15 @@
 
 import pytest
 
+from dbproxy.cache.fence import Fence
+from dbproxy.cache.writes import Writes
 from dbproxy.pool.answer import ANSWERED, OVER, UNDER_WAY
 from dbproxy.pool.relay import Relay
 from dbproxy.pool.request import Refusal, Request, new_request
+from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from tests.support.speech import BIND_COMPLETE, IDLE, INTRANS, PARSE_COMPLETE, columns, complete, error, row
+from tests.unit.cache.fakes import ITEMS, Knowledge, shape_of
 from tests.unit.pool.fakes import FakeClient, FakePool, FakeServer
 
 
@@ -115,3 +119,53 @@ def test_setting_that_changes_is_the_clients_to_know():
     line.pipeline.skip(ord("Q"))
     line.hear(build.parameter_status("TimeZone", "Asia/Tokyo"), complete("SET"), IDLE)
     assert line.client.news.unreported == {"TimeZone": "Asia/Tokyo"}
+
+
+# --- commits that the client hears of ---
+
+
+def write(*texts: str, stays_open: bool = False) -> tuple[Line, Writes]:
+    """A line by which these were sent, where positions are asked for."""
+    line, fence = Line(), Fence()
+    fence.learn(Knowledge(), 0)
+    line.server.dialogue.traces.effects |= WRITES
+    writes = line.server.loan.writes = Writes(fence)
+    for text in texts:
+        writes.note(shape_of(text), stays_open)
+    return line, writes
+
+
+def test_commit_is_pending_from_when_its_client_hears_of_it():
+    line, writes = write("INSERT INTO items VALUES (1)")
+    line.ask("Q")
+    line.hear(complete("INSERT 0 1"))
+    assert not writes.unplaced.commits
+    line.hear(IDLE)
+    assert writes.unplaced.commits == [writes.fence.find(ITEMS).last]
+
+
+def test_commit_that_nobody_will_ask_about_is_lost():
+    line, writes = write("INSERT INTO items VALUES (1)")
+    line.server.dialogue.traces.effects = 0
+    line.ask("Q")
+    line.hear(complete("INSERT 0 1"), IDLE)
+    assert writes.fence.find(ITEMS).last.lost_at
+    assert not line.tenant.commits.lost_at  # a read, by all that routing knows
+
+
+@pytest.mark.parametrize("status", [INTRANS, IDLE])
+def test_commit_ahead_of_more_is_lost_until_that_is_over(status: bytes):
+    """COMMIT AND CHAIN; or a request that was sent behind it."""
+    line, writes = write("INSERT INTO items VALUES (1)", "COMMIT", stays_open=True)
+    line.ask("QQ")
+    line.hear(complete("COMMIT"), status)
+    assert writes.fence.find(ITEMS).last.lost_at
+    assert line.tenant.commits.lost_at
+
+
+def test_transaction_that_is_open_is_no_commit():
+    line, writes = write("INSERT INTO items VALUES (1)", stays_open=True)
+    line.ask("Q")
+    line.hear(complete("INSERT 0 1"), INTRANS)
+    assert not writes.unplaced.commits
+    assert not writes.fence.find(ITEMS).last.lost_at

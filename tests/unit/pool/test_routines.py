@@ -1,6 +1,6 @@
 import pytest
 
-from dbproxy.pool.routines import NONE, defined, join, judge_routines, may_set
+from dbproxy.pool.routines import MOST, NONE, Routines, defined, join, judge_routines, may_set
 from dbproxy.sql import statement as sql
 from dbproxy.sql.statement import Statement
 
@@ -81,3 +81,24 @@ def test_a_function_that_sets_settings_may_be_called_unseen() -> None:
     assert may_set(judge_routines([("f", "BEGIN PERFORM set_config('work_mem', '1MB', false); END")]))
     assert not may_set(judge_routines([("f", "BEGIN PERFORM set_config('work_mem', '1MB', true); END")]))
     assert not may_set(judge_routines([("f", "BEGIN PERFORM pg_advisory_lock(1); END")]))
+
+
+def test_function_that_is_defined_while_they_are_read_is_known_behind_it() -> None:
+    routines = Routines()
+    found = judge_routines([("lock", "SELECT pg_advisory_lock(1)")])  # as it was when they were asked for
+    settings = frozenset({"jit"})
+    routines.define(
+        Statement(defines=frozenset({"tune"}), defined_effects=sql.SETS, defined_settings=settings)
+    )
+    routines.renew(found, 7.0)
+    assert routines.known == {"lock": (sql.LOCKS, frozenset()), "tune": (sql.SETS, settings)}
+    assert (routines.sets_unseen, routines.read_at) == (True, 7.0)
+
+
+def test_what_was_defined_is_remembered_of_so_many_names() -> None:
+    routines = Routines()
+    for number in range(MOST + 1):
+        routines.define(Statement(defines=frozenset({f"f{number}"}), defined_effects=sql.LOCKS))
+    routines.renew({}, 1.0)
+    assert len(routines.known) == MOST
+    assert "f0" not in routines.known

@@ -56,6 +56,13 @@ def test_search_path_is_turned_with_its_role():
     assert "pg_catalog.set_config('search_path', '$user', true)" in turns[0]
 
 
+def test_role_is_turned_before_it_is_known_what_the_session_changed_it_to():
+    one, two = (Scopes.of({"role": role}) for role in ("a", "b"))
+    turns = one.plain.turns(two.without(path=True, read=False).plain)
+    assert turns is not None
+    assert "pg_catalog.set_config('role', 'a', true)" in turns[0]
+
+
 def test_what_only_the_server_knows_is_learned_by_its_answer():
     scope = Scopes.of({}).without(path=False, read=True).full
     assert "pg_catalog.current_setting('timezone')" in scope.question()

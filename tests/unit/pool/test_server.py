@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 
+from dbproxy.cache.entry import Moment
+from dbproxy.cache.fence import Fence
+from dbproxy.cache.fill import Fill
 from dbproxy.errors import SessionLost
 from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool.parameters import NOTHING
 from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.pool.states import ACTIVE, IDLE, TESTED
+from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.sql.statement import LOADS, LOCKS
 from tests.support import speech
 from tests.support.speech import (
@@ -207,6 +211,17 @@ def test_settings_that_cannot_be_listed_stay_for_the_client_that_made_them():
     line.dialogue.traces.has_unlisted_settings = True
     assert line.fake.lend(line.client) is line.server
     assert line.server.adopt(NOTHING) == b""
+
+
+def test_settings_that_cannot_be_listed_are_reset_where_the_answer_may_be_given_to_others():
+    line = Line()
+    line.ask()
+    line.hear(complete(), READY)
+    line.dialogue.traces.has_unlisted_settings = True
+    assert line.fake.lend(line.client) is line.server
+    line.server.loan.fill = Fill(b"", NO_SHAPE, Moment(Fence(), []), 1, lambda _: None)
+    assert b"RESET ALL" in line.server.adopt(NOTHING)
+    assert not line.dialogue.traces.has_unlisted_settings
 
 
 def test_client_whose_settings_are_refused_is_told_why():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.errors import ServerRefused, ServerUnavailable
+from dbproxy.errors import LoginRefused, ServerRefused, ServerUnavailable
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.states import CLOSED, LOGIN
 from dbproxy.sql.statement import WRITES
@@ -201,6 +201,16 @@ def test_login_waits_where_another_host_may_become_the_primary():
     fake.pool.open_failed(UNREACHABLE, 0)
     assert login.refusal is None
     assert list(fake.pool.waiting) == [login]
+
+
+def test_login_with_a_password_that_is_not_known_waits_for_no_other_primary():
+    fake, login, client = FakePool(), FakeClient("login", impatient=True), FakeClient()
+    fake.pool.moves = True
+    fake.lend(login)
+    fake.lend(client)
+    refused = LoginRefused("no secret of that user is known")
+    fake.pool.open_failed(refused, 0)
+    assert (login.refusal, client.refusal) == (refused, refused)
 
 
 def test_connection_that_was_opened_before_a_change_of_settings_is_closed_when_it_is_there():

@@ -22,7 +22,7 @@ def test_functions_are_to_be_read_where_what_they_do_matters(settings: dict[str,
 
 def test_functions_that_were_read_are_known_though_there_are_none():
     tenant = make_tenant()
-    tenant.routines_read_at = 1.0
+    tenant.routines.read_at = 1.0
     assert tenant.knows_routines()
 
 

@@ -59,7 +59,7 @@ def test_observe_sends_nothing_and_counts_where_it_would_have_gone() -> None:
         assert ask(own, b"SELECT 1") is None
     assert {host for host, _ in own.decisions} <= {"observed: replica1", "observed: replica2"}
     assert own.decisions.total() == 20
-    assert not any(member.active for member in own.cluster.members)
+    assert not any(member.load.active for member in own.cluster.members)
 
 
 def test_names_of_functions_are_not_counted_one_by_one() -> None:
@@ -75,7 +75,7 @@ def test_a_read_that_no_replica_is_fresh_enough_for_is_nobodys_pick() -> None:
     own = router()
     assert ask(own, b"SELECT 1", writer(position=0x9000000)) is None
     assert own.decisions == Counter({("primary", STALE): 1})
-    assert not sum(member.reads for member in own.cluster.members)
+    assert not sum(member.load.reads for member in own.cluster.members)
 
 
 def test_commits_of_a_time_without_positions_are_not_taken_for_known() -> None:
@@ -140,7 +140,7 @@ def test_a_session_of_the_control_arm_reads_from_the_primary_and_counts_so() -> 
     own = router(percent="0")
     assert ask(own, b"SELECT 1") is None
     assert own.decisions == Counter({("primary", PERCENT): 1})
-    assert not sum(member.reads for member in own.cluster.members)
+    assert not sum(member.load.reads for member in own.cluster.members)
 
 
 def test_requests_are_heard_of_only_while_there_are_sessions_in_both_arms() -> None:
@@ -163,7 +163,7 @@ def test_switch_leaves_what_was_counted() -> None:
 
 def test_a_client_of_a_read_only_entry_gets_a_replica_whatever_the_primarys_share() -> None:
     own = router(percent="1")
-    own.cluster.primary.share = 1000.0  # type: ignore[union-attr]  # there is one
+    own.cluster.primary.load.share = 1000.0  # type: ignore[union-attr]  # there is one
     for _ in range(50):
         assert ask(own, b"SELECT 1", Reader(read_only=True)).role == "replica"  # type: ignore[union-attr]  # there is one
 

@@ -27,7 +27,7 @@ def log() -> Iterator[list[Any]]:
 
 
 def ask(plugin: Plugin, statement: Any = READ, settings: Parameters = SETTINGS) -> str:
-    return plugin.route(statement, settings, POOL, [member(lag_seconds=2.0)])
+    return plugin.route(statement, settings, POOL, [member(seconds=2.0)])
 
 
 class Answers:

@@ -64,3 +64,8 @@ def test_a_token_is_a_position():
 
 def test_names_of_others_are_nobodys_business():
     assert not complain({"dbproxy.listening": "x", "app.consistency": "strong", "dbproxy.consistency": ""})
+
+
+@pytest.mark.parametrize(("value", "good"), [("on", True), ("OFF", True), ("", True), ("maybe", False)])
+def test_session_says_whether_it_takes_kept_answers(value: str, good: bool):
+    assert [name for name, _ in complain({"dbproxy.cache": value})] == ([] if good else ["dbproxy.cache"])

@@ -56,11 +56,17 @@ class House(FakeHouse):
     hub: FakeHub = field(default_factory=FakeHub)
     cancelled: list[int] = field(default_factory=list)
 
+    def check_login(self, pool: object, who: object) -> None:
+        """Nobody is limited."""
+
     def find_hub(self, database: str, user: str) -> Any:
         return self.hub
 
     def hear(self, hub: Any, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
         """The client waits until the test calls `client.state.listening.heard`."""
+
+    def find_client_tls(self) -> None:
+        """Nobody is encrypted."""
 
     def find_client(self, pid: int) -> Identity | None:
         login = self.registry.by_pid.get(pid)

@@ -3,13 +3,16 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from dbproxy.errors import QueryCanceled
 from dbproxy.session.cancel import cancel_client
+from dbproxy.session.wait import NOT, RETRY, SERVER, TASK
 
 
-def client(*, parked: bool = False, server: Any = None) -> Any:
-    made = SimpleNamespace(is_parked=lambda: parked, server=server, refusal=None, left=[])
-    made.inbound = SimpleNamespace(room=SimpleNamespace(leave=made.left.append))
+def client(*, wait: int = NOT, server: Any = None) -> Any:
+    made = SimpleNamespace(is_parked=lambda: wait != NOT, server=server, refusal=None, left=[])
+    made.inbound = SimpleNamespace(wait=wait, room=SimpleNamespace(leave=made.left.append))
     made.refuse = lambda error: setattr(made, "refusal", error)
     return made
 
@@ -28,8 +31,8 @@ def test_server_that_owes_the_client_nothing_is_left_alone():
     assert cancel_client(client()) is None
 
 
-def test_client_that_waits_is_refused_and_waits_no_more():
-    waiting = client(parked=True)
+@pytest.mark.parametrize("waiting", [client(wait=SERVER), client(wait=TASK, server=server(answering=False))])
+def test_client_that_waits_is_refused_and_waits_no_more(waiting: Any):
     assert cancel_client(waiting) is None
     assert isinstance(waiting.refusal, QueryCanceled)
     assert (waiting.refusal.sqlstate, waiting.left) == ("57014", [waiting])
@@ -37,6 +40,6 @@ def test_client_that_waits_is_refused_and_waits_no_more():
 
 def test_request_that_is_about_to_be_sent_again_is_cancelled_on_its_server():
     busy = server(answering=True)
-    retrying = client(parked=True, server=busy)
+    retrying = client(wait=RETRY, server=busy)
     assert cancel_client(retrying) is busy
     assert retrying.refusal is None

@@ -97,7 +97,7 @@ def test_bug_met_as_it_goes_on_costs_nobody_else_anything(client: Client, monkey
     server = lend(other)
     query(client, "SET work_mem = '1MB'")
     query(third, "SELECT 3")
-    monkeypatch.setattr(client.state, "refusal", bug)
+    monkeypatch.setattr("dbproxy.session.state.find_refusal", bug)
     server.data_received(OK)
     assert client.closed
     assert b"internal error in the proxy" in sent(client)
@@ -148,7 +148,7 @@ def test_server_that_nobody_has_waited_for_is_not_held(client: Client):
 
 
 def refuse(client: Client, error: Exception) -> None:
-    client.pool.waiting.pop(client, None)
+    client.pool.waiting.remove(client)
     client.refuse(error)
 
 

@@ -8,6 +8,7 @@ import structlog
 
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import AdminShutdown, LoginTimeout, ProxyError
+from dbproxy.pool.stats import PoolStats
 from dbproxy.session.deadlines import AT_ONCE, FLUSH_AFTER, STALL_LIMIT, end_client, judge, sweep_logins
 
 IDLE, BUSY, NO_SERVER = "idle", "busy", None
@@ -17,7 +18,7 @@ class FakeClient:
     """A client as far as its deadlines go; `last_active` at 0."""
 
     def __init__(self, server: str | None = NO_SERVER, **limits: float) -> None:
-        self.pool = SimpleNamespace(settings=PoolSettings.model_validate(limits))
+        self.pool = SimpleNamespace(settings=PoolSettings.model_validate(limits), stats=PoolStats())
         self.server = server and SimpleNamespace()
         self.silent = server != BUSY
         self.half_a_batch = False
@@ -50,6 +51,9 @@ class FakeClient:
 
     def last_active(self) -> float:
         return 0.0
+
+    def describe_request(self) -> dict[str, Any]:
+        return {}
 
     def disconnect(self, reason: str, error: ProxyError) -> None:
         self.ended_for = error
@@ -113,10 +117,10 @@ def test_half_a_batch_is_asked_for_if_it_can_be_over_its_limit():
 
 class FakeLogin:
     def __init__(
-        self, client: FakeClient | None = None, connected_at: float = 0, console: object = None
+        self, client: FakeClient | None = None, connected_at: float = 0, heir: object = None
     ) -> None:
         self.client = client
-        self.console = console
+        self.heir = heir
         self.identity = SimpleNamespace(id=7, connected_at=connected_at)
         self.refusal: ProxyError | None = None
         self.aborted = False
@@ -129,13 +133,14 @@ class FakeLogin:
 
 def test_sweep_ends_those_over_a_limit_and_nobody_else():
     slow, quick = FakeLogin(connected_at=0), FakeLogin(connected_at=50)
-    console = FakeLogin(console=object())
+    console = FakeLogin(heir=object())
     idle, patient = FakeLogin(FakeClient(client_idle_timeout=10)), FakeLogin(FakeClient())
     logins: Any = [slow, quick, console, idle, patient]
     sweep_logins(logins, Settings(), 60.0)
     assert isinstance(slow.refusal, LoginTimeout)
     assert (quick.refusal, console.refusal, patient.client.ended_for) == (None, None, None)
     assert idle.client.ended_for.sqlstate == "57P05"
+    assert idle.client.pool.stats.limits == {"client_idle_timeout": 1}
     assert not idle.aborted
 
 
@@ -167,4 +172,5 @@ def test_bug_met_with_one_client_ends_no_sweep():
     with structlog.testing.capture_logs() as lines:
         sweep_logins(logins, Settings(), 60.0)
     assert idle.client.ended_for.sqlstate == "57P05"
-    assert [(line["event"], line["client"]) for line in lines] == [("internal error", 7)]
+    faults = [line for line in lines if line["event"] != "limit reached"]
+    assert [(line["event"], line["client"]) for line in faults] == [("internal error", 7)]

@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
+from dbproxy.config import PoolSettings
 from dbproxy.gates import GO, Answer, Verdict
+from dbproxy.observe.querystats import CACHE, QueryStats
+from dbproxy.pool.pool import Pool
 from dbproxy.pool.query import Query
+from dbproxy.pool.tenant import Tenant
 from dbproxy.session.client import Client
 from dbproxy.session.gateway import Gateway
 from dbproxy.wire import build
@@ -27,6 +31,14 @@ class Gate:
     def after(self, request: Query) -> None: ...
 
 
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[Query] = []
+
+    def hear(self, request: Query) -> None:
+        self.heard.append(request)
+
+
 @pytest.fixture
 def client() -> Client:
     return make_client()
@@ -44,7 +56,7 @@ def scan(*messages: bytes) -> Framer:
 
 
 def read(gateway: Gateway, *messages: bytes) -> Query:
-    return gateway.read_query(scan(*messages), 0, 1.0)
+    return gateway.queries.read(scan(*messages), 0, 1.0)
 
 
 # --- what is asked for ----------------------------------------------------------------------------------------
@@ -97,6 +109,21 @@ def test_answered_request_needs_no_server(client: Client):
     assert client.server is None
     assert client.pool.stats.query_count == 1
     assert client.inbound.passage is None
+
+
+def test_answered_request_is_a_call_of_its_statement_that_no_host_had_to_do_with():
+    stats = QueryStats(10, 1 << 20, 0.0)
+    tenant = Tenant("shop", "app", PoolSettings(), query_stats=stats)
+    client = make_client(Pool(tenant, lambda _: None, lambda _: None))
+    listener = Listener()
+    tenant.listeners = (listener,)
+    tenant.gates = (Gate(),)
+    ask(client, READ)
+    (entry,) = stats.ring
+    assert (entry.text, entry.role, entry.running.calls, entry.running.rows) == ("SELECT $?", CACHE, 1, 1)
+    (query,) = listener.heard
+    assert query.facts is not None
+    assert query.facts.role == "cache"
 
 
 def test_what_its_messages_mean_for_the_clients_statements_holds(client: Client):

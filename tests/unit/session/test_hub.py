@@ -7,8 +7,9 @@ from time import monotonic
 import pytest
 
 from dbproxy.config import PoolSettings
-from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerUnavailable
+from dbproxy.errors import AdminShutdown, ProxyError, QueryWaitTimeout, ServerUnavailable, TooManyConnections
 from dbproxy.pool.pool import Pool
+from dbproxy.pool.quota import Quota, Share
 from dbproxy.pool.server import Server
 from dbproxy.session.channels import HEARD
 from dbproxy.session.hub import LOST, Hub, limit
@@ -92,7 +93,8 @@ async def test_one_that_fails_harms_no_other(hub: Hub):
 async def test_who_waits_is_told_when_no_server_can_be_reached(hub: Hub):
     hearing = asyncio.create_task(hub.hear(["news"]))
     await turn()
-    hub.pool.waiting.clear()
+    for waiting in list(hub.pool.waiting):
+        hub.pool.waiting.remove(waiting)
     hub.refuse(ServerUnavailable("down"))
     with pytest.raises(ServerUnavailable):
         await hearing
@@ -245,3 +247,14 @@ async def test_nobody_hears_anything_of_a_proxy_that_stops(hub: Hub):
 def test_hub_has_one_connection_of_its_own():
     own = limit(PoolSettings(size=20, min_pool_size=5, reserve_size=3))
     assert (own.size, own.min_pool_size, own.reserve_size) == (1, 0, 0)
+
+
+async def test_listen_that_would_take_the_last_place_under_a_limit_is_refused_at_once(hub: Hub):
+    quota = Quota("max_db_connections", "shop", 1)
+    fake = FakePool(share=Share([quota], standing=True))
+    hub.make_pool = lambda user: fake.pool
+    with pytest.raises(TooManyConnections, match="LISTEN needs a server connection of its own"):
+        await hub.hear(["news"])
+    assert fake.launched == 0
+    assert not fake.pool.waiting
+    assert fake.pool.stats.limits == {"max_db_connections": 1}

@@ -120,7 +120,7 @@ def test_listen_waits_until_its_channel_is_heard(client: Client, server: Server)
 
 def test_request_that_got_no_server_fails_and_the_client_goes_on(client: Client):
     ask(client, READ)
-    del client.pool.waiting[client]
+    client.pool.waiting.remove(client)
     client.refuse(refusal("no server"))
     (error, ready) = speech.split(sent(client))
     assert b"no server" in error
@@ -131,7 +131,7 @@ def test_request_that_got_no_server_fails_and_the_client_goes_on(client: Client)
 
 def test_extended_request_that_got_no_server_is_discarded_up_to_its_sync(client: Client):
     ask(client, PARSE, RUN)
-    del client.pool.waiting[client]
+    client.pool.waiting.remove(client)
     client.refuse(refusal())
     assert len(speech.split(sent(client))) == 1
     ask(client, PARSE)
@@ -144,7 +144,7 @@ def test_extended_request_that_got_no_server_is_discarded_up_to_its_sync(client:
 
 def test_query_behind_one_that_got_no_server_is_asked_anew(client: Client):
     ask(client, READ, READ)
-    del client.pool.waiting[client]
+    client.pool.waiting.remove(client)
     client.refuse(refusal())
     assert list(client.pool.waiting) == [client]
     server = make_server(client.pool)

@@ -178,16 +178,16 @@ def test_host_that_has_answered_is_not_busy_with_it_any_more():
     client, _, replica = routed()
     query(client, "SELECT 1")
     host = client.route.host
-    assert host.active == 1
+    assert host.load.active == 1
     assert client.lending.request_time == client.inbound.arrived
     replica.data_received(OK)
-    assert host.active == 0
+    assert host.load.active == 0
 
 
 @pytest.mark.parametrize("unseen", [True, False])
 def test_settings_that_functions_may_make_are_not_left_to_the_next_client(unseen: bool):
     client = make_client()
-    client.pool.tenant.sets_unseen = unseen
+    client.pool.tenant.routines.sets_unseen = unseen
     server = lend(client)
     server.data_received(OK)
     assert server.dialogue.traces.has_unlisted_settings is unseen

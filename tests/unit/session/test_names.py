@@ -3,6 +3,7 @@
 import pytest
 
 from dbproxy.pool.server import Server
+from dbproxy.session import names
 from dbproxy.session.client import Client
 from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
@@ -50,6 +51,22 @@ def test_what_execute_names_is_prepared_under_that_name_first(client: Client, se
     parse, sync, execute = speech.split(sent(server))
     assert parse == build.parse("it", "SELECT 1")
     assert (sync, execute) == (speech.SYNC, build.query("EXECUTE it"))
+
+
+def test_text_with_many_prepares_is_read_once(
+    client: Client, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """Each time it takes milliseconds, in which nobody is served."""
+    read = []
+    monkeypatch.setattr(
+        names, "find_prepares", lambda text: read.append(text) or {"a": b"PREPARE a", "b": b"PREPARE b"}
+    )
+    text = "PREPARE a AS SELECT 1; PREPARE b AS SELECT 2"
+    query(client, text)
+    server.data_received(speech.complete("PREPARE") * 2 + speech.IDLE)
+    conclude(server, prepared={"a": [True, text], "b": [True, text]})
+    assert read == [text.encode()]
+    assert client.prepared.by_sql == {b"a": b"PREPARE a", b"b": b"PREPARE b"}
 
 
 def test_what_was_prepared_by_sql_is_prepared_by_sql_again(client: Client, server: Server):

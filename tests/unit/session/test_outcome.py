@@ -7,7 +7,7 @@ import pytest
 
 import dbproxy
 from dbproxy.pool.request import new_request
-from dbproxy.session.outcome import count_rows, is_prepared
+from dbproxy.session.outcome import count_kept_rows, count_rows, is_prepared
 from dbproxy.wire import build
 from dbproxy.wire.framer import server_framer
 from tests.support.speech import IDLE, complete, rows
@@ -53,3 +53,18 @@ def test_named_statements(chunk: bytes, at: int, prepared: bool):
     request = new_request(0.0)
     request.note_text(chunk, at)
     assert is_prepared(request) is prepared
+
+
+@pytest.mark.parametrize(
+    ("data", "rows_told"),
+    [
+        (rows("1", "2"), 2),
+        (rows("1", "2") + b"3\0\0\0\4", 2),
+        (complete("SELECT 0"), 0),
+        (b"3\0\0\0\4", -1),
+        (b"", -1),
+        (b"D\0\0\0\x0cC\0\0\0\xff12", -1),
+    ],
+)
+def test_rows_of_an_answer_that_no_server_has_given(data: bytes, rows_told: int):
+    assert count_kept_rows(data) == rows_told

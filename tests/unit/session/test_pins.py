@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from dbproxy.pool.request import new_request
 from dbproxy.pool.server import Server
 from dbproxy.session.pins import follow_pins
+from dbproxy.wire import build
 from tests.unit.session.fakes import make_client, make_server
 
 THEN, NOW = 100.0, 200.0
@@ -40,3 +42,12 @@ def test_pin_that_ends_is_logged(server: Server):
     found, logs = follow(server, {"temp": THEN, "lock": THEN}, "lock")
     assert found == {"lock": THEN}
     assert logs == [("client unpinned", "temp")]
+
+
+def test_lines_have_the_ids_of_the_request_behind_which_it_was_asked(server: Server):
+    request = server.loan.request = new_request(THEN)
+    request.note_text(build.query("CREATE TEMP TABLE t () /*request_id='mine'*/"), 0)
+    server.dialogue.traces.pins = frozenset({"temp"})
+    with capture_logs() as logs:
+        follow_pins(make_client(server.pool).identity, server, {}, NOW)
+    assert [line["request_id"] for line in logs] == ["mine"]

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import pytest
+
+from dbproxy.pool.prepared import Statement
 from dbproxy.session.portals import MOST, Portals
 from dbproxy.sql.cache import StatementCache
-from dbproxy.sql.identity import NO_SHAPE
+from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import Pipeline
 from tests.support.speech import bind, execute
+from tests.unit.session.fakes import make_client
 
 CACHE = StatementCache(100)
 ONE, OTHER = CACHE.find(b"SELECT 1 FROM one"), CACHE.find(b"SELECT 2 FROM other")
@@ -60,3 +64,25 @@ def test_names_are_bounded():
         note(portals, build.parse(f"s{number}", "SELECT 1 FROM one"), bind("s0", portal=f"p{number}"))
     assert len(portals.shapes) == MOST
     assert len(portals.named) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("EXECUTE by_protocol", ONE),
+        ("execute by_sql(1, 2.5)", OTHER),
+        ("EXECUTE with_comment", None),
+        ("EXECUTE nowhere", None),
+        ("EXPLAIN EXECUTE by_sql(1, 2.5)", None),
+        ("EXECUTE by_protocol; EXECUTE by_sql(1, 2.5)", None),
+    ],
+)
+def test_execute_in_sql_is_counted_as_what_was_prepared(text: str, counted: Shape | None):
+    prepared = make_client().prepared
+    prepared.statements[b"by_protocol"] = Statement(b"", ONE)
+    prepared.by_sql[b"by_sql"] = b'prepare "by_sql"(int, numeric(10, 2)) as SELECT 2 FROM other'
+    prepared.by_sql[b"with_comment"] = b"/* x */ PREPARE with_comment AS SELECT 2 FROM other"
+    portals = Portals(prepared, CACHE.find, shares=True)
+    shape = CACHE.find(text.encode())
+    assert shape.effects.executes
+    assert portals.find_executed(shape) is (counted or shape)

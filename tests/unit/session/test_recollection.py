@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from dbproxy.pool.recall import Recall
+from dbproxy.pool.recall import ALL, TRIALS, UNUSED, Recall
 from dbproxy.pool.traces import Traces
 from dbproxy.session.recollection import Recollection, spell_sequence
 from dbproxy.sql import statement as sql
 from dbproxy.sql.calls import Call, Operand
+from dbproxy.sql.parser import classify
 from tests.unit.session.fakes import make_client, make_server
 
+ALL_WERE_ASKED = (ALL, ALL)
 LAST = Call("lastval", 7, 16)
 
 
@@ -38,7 +40,7 @@ def test_nothing_is_answered_before_anything_was_told(recollection: Recollection
 
 def test_answers_are_what_was_told_last(recollection: Recollection, server: Any):
     recollection.conclude(server, (5, 100, 5, 200, 9), 0)
-    recollection.conclude(server, (6, 100, 6), 0)
+    recollection.conclude(server, (6, 100, 6, *ALL_WERE_ASKED), 0)
     recollection.conclude(server, (), 0)  # nothing there
     recollection.conclude(server, None, 0)  # not asked
     assert "'6'" in recollection.answer(server, LAST, ())
@@ -53,8 +55,40 @@ def test_sequence_of_which_the_server_does_not_tell_is_not_known_any_more(
 ):
     recollection.conclude(server, (5, 100, 5, 200, 9), 0)
     recollection.conclude(server, (6, -100, 0, 200, 6), 0)
-    recollection.conclude(server, (6, -300, 0), 0)
+    recollection.conclude(server, (6, -300, 0, *ALL_WERE_ASKED), 0)
     assert recollection.given == {200: 6}
+
+
+def test_sequence_that_was_not_asked_for_by_name_is_not_known_any_more(
+    recollection: Recollection, server: Any
+):
+    recollection.conclude(server, (5, 100, 5, 200, 9, 300, 2, *ALL_WERE_ASKED, -200, UNUSED), 0)
+    assert recollection.given == {100: 5, 200: 9, 300: 2}
+    recollection.conclude(server, (6, -200, UNUSED, 300, 3), 0)
+    assert recollection.given == {200: 9, 300: 3}
+
+
+@pytest.mark.parametrize("text", ["SELECT setval('s', 99)", "SELECT setval('s', 99), currval('s')"])
+def test_what_setval_has_set_where_nothing_else_is_known_is_not_the_number_before(
+    recollection: Recollection, server: Any, text: str
+):
+    setting = classify(text.encode())
+    recollection.conclude(server, (5, 100, 5), 0)
+    recollection.conclude(server, (), sql.ADVANCES)  # an INSERT without a sequence
+    assert recollection.last == 5
+    recollection.use(server, setting, setting.effects, True)
+    recollection.conclude(server, (), sql.ADVANCES)
+    assert (recollection.last, recollection.given) == (None, {})
+
+
+def test_what_was_told_before_nobody_was_asked_is_void(recollection: Recollection, server: Any):
+    recall = recollection.tenant.recall
+    recollection.conclude(server, (5, 100, 5), 0)
+    for _ in range(TRIALS):
+        recall.spell()
+    assert recollection.answer(server, LAST, ()) == ""
+    recollection.conclude(server, (7,), 0)
+    assert "'7'" in recollection.answer(server, LAST, ())
 
 
 def test_what_the_server_does_not_tell_is_not_known_any_more(recollection: Recollection, server: Any):

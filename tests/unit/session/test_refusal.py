@@ -13,7 +13,7 @@ from tests.unit.session.test_state import LOCK, NONE, make_state
 def refused(statement: bytes, reasons: str) -> dict[str, str]:
     """The error that refuses the statement; empty if nothing does."""
     state = make_state(refuse_pins=reasons)
-    state.pool.tenant.routines["takes"] = (sql.LOCKS, NONE)
+    state.pool.tenant.routines.known["takes"] = (sql.LOCKS, NONE)
     refusal = state.refusal(state.classify(statement))
     if refusal is None:
         return {}

@@ -2,12 +2,15 @@
 
 import pytest
 
+from dbproxy.cache.commit import Unplaced
+from dbproxy.cache.fence import Fence
 from dbproxy.errors import AdminShutdown, QueryWaitTimeout, ServerLost, ServerRefused, ServerUnavailable
 from dbproxy.session.client import Client
 from dbproxy.session.wait import MOVE, NOT
 from dbproxy.sql.statement import WRITES
 from dbproxy.wire import build
 from tests.support import speech
+from tests.unit.cache.fakes import ITEMS, Knowledge
 from tests.unit.session.fakes import OK, ask, lend, make_client, make_router, make_server, query, routed, sent
 
 READ, OTHER_READ, WRITE = map(build.query, ("SELECT 1", "SELECT now()", "INSERT INTO t VALUES (1)"))
@@ -84,6 +87,23 @@ def test_read_goes_to_the_replica_that_still_answers(stage: tuple):
     ask(client, READ)
     ask(client, OTHER_READ)
     assert sent(replica) == READ + OTHER_READ
+
+
+def test_read_waits_behind_another_if_their_replica_is_too_old_for_it():
+    client, primary, replica = routed(consistency="global")
+    tenant = client.pool.tenant
+    tenant.fence = fence = Fence()
+    fence.learn(Knowledge(), fence.alterations)
+    fence.whole.last.lost_at = 0.0
+    first, second = (build.query(f"SELECT * FROM {name}") for name in ("others", "items"))
+    ask(client, first)
+    assert client.server is replica
+    commit = Unplaced()  # by somebody else
+    commit.add(fence.find(ITEMS).last)
+    ask(client, second)
+    assert sent(replica) == first
+    replica.data_received(ROWS)
+    assert sent(primary) == second
 
 
 def test_write_waits_until_the_replica_is_done(stage: tuple):
@@ -279,7 +299,7 @@ def test_host_that_could_not_be_had_is_avoided_and_the_request_goes_on(stage: tu
     replica.close("gone")
     ask(client, READ)
     host = client.route.host
-    del replica.pool.waiting[client]
+    replica.pool.waiting.remove(client)
     client.refuse(ServerUnavailable("down"))
     assert client.route.reader.avoided is host
     assert sent(primary) == READ
@@ -300,9 +320,9 @@ def test_loan_that_is_over_leaves_nothing_to_be_sent_again(stage: tuple):
     client: Client = stage[0]
     ask(client, READ)
     host = client.route.host
-    assert host.active == 1
+    assert host.load.active == 1
     client.route.leave_host()
-    assert host.active == 0
+    assert host.load.active == 0
     assert client.route.host is None
     assert client.route.batch.size() == 0
     assert not client.routed

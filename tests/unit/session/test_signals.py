@@ -51,6 +51,11 @@ def test_client_of_the_same_user_is_terminated(client: Client, other: Client, se
     assert b"administrator command" in sent(other)
 
 
+@pytest.mark.parametrize("pid", ["9" * 5000, " ", "x"])
+def test_what_is_no_process_id_is_postgresqls_to_judge(client: Client, server: Server, pid: str):
+    assert call(client, server, CANCEL, pid) == ""
+
+
 @pytest.mark.parametrize(
     ("value", "binary"), [("{}", False), (" {} ", False), (None, True)], ids=["text", "blanks", "binary"]
 )

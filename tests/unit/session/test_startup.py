@@ -1,15 +1,19 @@
 """One connection from its acceptance to its end, or to the client that takes it over."""
 
 import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import structlog
 
-from dbproxy.auth.client_login import Authenticator
+from dbproxy.app.admissions import Admissions
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.pool.pool import Pool
 from dbproxy.routing.router import Router
+from dbproxy.session.identity import Identity
+from dbproxy.session.replication import Replication, Walsender
 from dbproxy.session.startup import Login
 from dbproxy.wire import build
 from tests.support import speech
@@ -35,12 +39,18 @@ class OpenHouse(House):
     """Lets everybody in, to one pool, whose servers have told all that a login asks for."""
 
     pool: Pool = field(default_factory=lambda: FakePool(read_functions=False).pool)
-    authenticator: Authenticator = field(default_factory=lambda: Authenticator(KeyCache()))
     router: Router | None = None
+    streams: list[dict[str, str]] = field(default_factory=list)
+    opened: "asyncio.Future[Walsender] | None" = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.pool.welcome["server_version"] = "18.1"
+
+    @property
+    def admissions(self) -> Admissions:
+        """As `settings` are now."""
+        return Admissions(self.settings, KeyCache(), lambda *_: self.pool, spawn)
 
     def find_pool(self, database: str, user: str) -> Pool:
         return self.pool
@@ -48,7 +58,21 @@ class OpenHouse(House):
     def find_router(self, database: str, user: str) -> Router | None:
         return self.router
 
-    async def follow_defaults(self, pool: Pool) -> None: ...
+    def follow_defaults(self, pool: Pool, then: Callable[[], None]) -> bool:
+        return False
+
+    async def open_walsender(self, identity: Identity, parameters: Mapping[str, str]) -> Walsender:
+        self.streams.append(dict(parameters))
+        walsender = Walsender()
+        walsender.connection_made(Line())  # type: ignore[arg-type]
+        walsender.backend.parameters["server_version"] = "18.1"
+        if self.opened is not None:
+            self.opened.set_result(walsender)
+        return walsender
+
+
+def spawn(work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    return asyncio.get_running_loop().create_task(work)
 
 
 @pytest.fixture
@@ -64,10 +88,9 @@ def connect(house: OpenHouse, *, read_only: bool = False) -> Login:
 
 async def say(login: Login, data: bytes) -> list[bytes]:
     """What is answered, once nothing more is done about it."""
-    task = login.task
     login.data_received(data)
-    if task is not None:
-        await asyncio.wait([task])
+    while login.conversation is not None and not login.conversation.over:  # noqa: ASYNC110 - has no event
+        await asyncio.sleep(0)
     return speech.split(sent(login))
 
 
@@ -165,13 +188,50 @@ async def refused(login: Login, **asked: str) -> str:
 async def test_wrong_password_is_refused(house: OpenHouse):
     house.settings = settings(DBPROXY_AUTH__TYPE="md5")
     hello = build.startup_message({"user": "app", "database": "shop"})
-    answer = await say(connect(house), hello + build.password_message("wrong"))
+    answer = await say(connect(house), hello + build.authentication_response(b"wrong\0"))
     assert kinds(answer) == "RE"
     assert house.registry.login_failures == {"28P01": 1}
 
 
-async def test_replication_is_refused(house: OpenHouse):
-    assert await refused(connect(house), replication="database") == "0A000"
+async def test_replication_gets_a_server_of_its_own_and_what_that_says_of_itself(house: OpenHouse):
+    login = connect(house)
+    answered = await log_in(login, replication="database", application_name="copy")
+    assert house.streams == [{"replication": "database", "application_name": "copy"}]
+    assert kinds(answered) == "RSKZ"
+    assert isinstance(login.heir, Replication)
+    login.heir.data_received(b"some command")
+    assert login.heir.walsender.transport.written == b"some command"  # type: ignore[union-attr]
+
+
+async def test_server_that_was_opened_for_a_client_that_has_gone_is_closed(house: OpenHouse):
+    login = connect(house)
+    opened = house.opened = asyncio.get_running_loop().create_future()
+    login.data_received(build.startup_message({"user": "app", "database": "shop", "replication": "true"}))
+    while not opened.done():  # noqa: ASYNC110 - in a task
+        await asyncio.sleep(0)
+    login.connection_lost(None)  # before it has heard of it
+    assert opened.result().closed
+    assert login.heir is None
+
+
+async def test_server_that_leaves_before_its_client_is_let_in_is_told(house: OpenHouse):
+    login = connect(house)
+    house.opened = asyncio.get_running_loop().create_future()
+    house.opened.add_done_callback(lambda opened: opened.result().connection_lost(None))
+    answered = await log_in(login, replication="true")
+    assert kinds(answered) == "E"
+    assert house.registry.login_failures == {"08001": 1}
+
+
+async def test_replication_counts_for_the_limits_on_clients(house: OpenHouse):
+    house.settings = settings(**TRUST, DBPROXY_POOL__MAX_DB_CLIENT_CONNECTIONS="1")
+    first = connect(house)
+    await log_in(first, replication="database")
+    assert house.registry.databases["shop"] == 1
+    answer = await log_in(connect(house), replication="true")
+    assert kinds(answer) == "E"
+    assert house.registry.login_failures == {"53300": 1}
+    assert len(house.streams) == 1
 
 
 async def test_nobody_is_let_in_while_the_proxy_stops(house: OpenHouse):
@@ -179,13 +239,15 @@ async def test_nobody_is_let_in_while_the_proxy_stops(house: OpenHouse):
     assert await refused(connect(house)) == "57P01"
 
 
-async def test_nobody_is_let_in_over_the_limit_but_administrators(house: OpenHouse):
+async def test_nobody_is_let_in_over_the_limit_nor_refused_by_it_on_the_console(house: OpenHouse):
     house.settings = settings(**TRUST, DBPROXY_POOL__MAX_CLIENT_CONN="1")
     await log_in(connect(house))
     extra = connect(house)
     assert kinds(await log_in(extra)) == "E"
     assert house.registry.login_failures == {"53300": 1}
-    assert kinds(await log_in(connect(house), user="admin")) == "RSKZ"
+    assert kinds(await log_in(connect(house), user="admin")) == "E"
+    await log_in(connect(house), database="pgbouncer")
+    assert house.registry.login_failures == {"53300": 2, "42501": 1}
 
 
 async def test_console_is_for_those_who_are_listed(house: OpenHouse):
@@ -212,9 +274,7 @@ async def test_what_is_no_login_is_not_answered(house: OpenHouse):
 
 async def test_who_leaves_without_a_word_is_forgotten_without_a_line(house: OpenHouse):
     login = connect(house)
-    task = login.task
     login.connection_lost(None)
-    await asyncio.wait([task])
     assert login.why_lost() == ""
     assert len(house.registry) == 0
     assert not house.registry.login_failures
@@ -225,3 +285,26 @@ async def test_cancel_request_ends_its_connection(house: OpenHouse):
     assert await say(login, build.cancel_request(7, b"key!")) == []
     assert house.cancelled == [7]
     assert login.transport.closed
+
+
+# --- first contact ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"), [("app", "the password is wrong"), ("nobody", "there is no such user")]
+)
+async def test_unknown_user_is_told_from_a_wrong_password_in_the_log_and_to_nobody_else(
+    user: str, reason: str
+):
+    house = OpenHouse(settings(DBPROXY_AUTH__TYPE="md5"))
+    login = connect(house)
+    login.data_received(build.startup_message({"user": user, "database": "shop"}))
+    while not sent(login):  # noqa: ASYNC110  # a few turns of the loop
+        await asyncio.sleep(0)
+    with structlog.testing.capture_logs() as lines:
+        [*_, answer] = await say(login, b"p" + (9).to_bytes(4, "big") + b"nope\0")
+    assert answer[:1] == b"E"
+    assert f'password authentication failed for user "{user}"'.encode() in answer
+    assert reason.encode() not in answer
+    [line] = [line for line in lines if line["event"] == "client refused"]
+    assert line["detail"].startswith(reason)

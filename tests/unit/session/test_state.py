@@ -36,7 +36,7 @@ def make_state(start: dict[str, str] | None = None, **settings: object) -> Sessi
 
 def test_functions_do_what_is_known_of_them():
     state = make_state()
-    state.pool.tenant.routines["tune"] = (sql.SETS, frozenset({"jit"}))
+    state.pool.tenant.routines.known["tune"] = (sql.SETS, frozenset({"jit"}))
     assert state.effects_of(state.classify(b"SELECT tune(), other()")) == (sql.SETS, {"jit"})
     assert state.effects_of(state.classify(b"SELECT other()")) == (0, NONE)
 

@@ -7,7 +7,8 @@ from dbproxy.session.client import Client
 from dbproxy.wire import build
 from dbproxy.wire.pipeline import CLOSE_COMPLETE, PARSE_COMPLETE
 from tests.support import speech
-from tests.unit.session.fakes import BEGUN, ask, make_client, make_server, query, sent
+from tests.support.scripted_server import findings
+from tests.unit.session.fakes import BEGUN, OK, ask, conclude, lend, make_client, make_server, query, sent
 
 PARSE, DESCRIBE = build.parse("s", "SELECT 1"), build.describe_statement("s")
 RUN = speech.bind("s") + speech.execute()
@@ -33,6 +34,44 @@ def kinds(data: bytes) -> str:
 @pytest.fixture
 def client() -> Client:
     return make_client()
+
+
+# --- read by settings that are not known yet -----------------------------------------------------------------
+
+ROLE = "SET ROLE seeker"
+
+
+@pytest.mark.parametrize("name", ["s", ""])
+def test_parse_waits_until_it_is_known_what_the_session_has_changed(client: Client, name: str):
+    server = lend(client, ROLE)
+    server.data_received(OK)
+    question = sent(server).decode(errors="replace")
+    ask(client, build.parse(name, "SELECT 1"), speech.SYNC)
+    assert sent(server) == speech.FLUSH
+    assert client.pool.stats.client_parse_count == 0
+    server.data_received(findings(question, settings={"role": "seeker"}) + speech.IDLE)
+    assert kinds(sent(server)) == "PS"
+    assert client.pool.stats.client_parse_count == 1
+    scope = client.prepared.statements[b"s"].scope if name else client.prepared.unnamed.scope
+    assert scope.path == (("role", "seeker"),)
+
+
+def test_parse_waits_behind_the_change_that_is_under_way(client: Client):
+    server = lend(client, ROLE)
+    ask(client, PARSE, speech.SYNC)
+    assert sent(server) == speech.FLUSH
+    server.data_received(OK)
+    conclude(server, settings={"role": "seeker"})
+    assert kinds(sent(server)) == "PS"
+    assert client.prepared.statements[b"s"].scope.path == (("role", "seeker"),)
+
+
+def test_parse_waits_for_nothing_where_its_own_transaction_has_changed_the_settings(client: Client):
+    server = lend(client, "BEGIN")
+    server.data_received(BEGUN)
+    query(client, ROLE)
+    ask(client, PARSE, speech.SYNC)
+    assert kinds(sent(server)) == "QPS"
 
 
 # --- named ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from dbproxy.session.client import Client
 from dbproxy.session.unnamed import BY_PORTAL
 from dbproxy.session.wait import ANSWER, NOT
 from dbproxy.wire import build
-from dbproxy.wire.extended import columns_key
+from dbproxy.wire.reply import columns_key
 from tests.support import speech
 from tests.unit.session.fakes import OK, ask, lend, make_client, make_server, sent
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dbproxy.sql.constants import judge_text
+from dbproxy.sql.constants import has_moment, judge_text
 from dbproxy.sql.parser import classify
 from dbproxy.sql.statement import MOMENTARY, OWN_TYPES, READS_SETTINGS
 
@@ -74,3 +74,24 @@ def test_types_that_may_be_made_again(sql: str):
 @pytest.mark.parametrize("sql", ["SELECT $1::int4", "SELECT $1::pg_catalog.uuid", "SELECT '{}'::jsonb, true"])
 def test_types_that_postgresql_comes_with(sql: str):
     assert not judge(sql) & OWN_TYPES
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "SELECT 'now'::date",
+        r"SELECT E'\'', 'today'::date",
+        r"SELECT e'\\', 'now'::date",
+        "SELECT date'now'",
+        "SELECT $x$now$x$",
+    ],
+)
+def test_body_with_a_string_of_the_moment(body: str):
+    assert has_moment(body)
+
+
+@pytest.mark.parametrize(
+    "body", ["SELECT now() -- 'now'", "SELECT \"now\" /* 'now' */", r"SELECT E'\'' FROM now"]
+)
+def test_body_without_one(body: str):
+    assert not has_moment(body)

@@ -3,7 +3,7 @@
 import gc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbproxy.sql.cache import StatementCache
@@ -116,6 +116,7 @@ def test_what_nobody_holds_is_forgotten() -> None:
     assert statements.find(b"SELECT a FROM held WHERE b = 1").calls == 0
 
 
+@settings(max_examples=8)  # each collects the garbage of the whole test run
 @given(st.lists(st.integers(0, 400), max_size=300))
 def test_shapes_are_bounded(numbers: list[int]) -> None:
     statements = StatementCache(8)

@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from postgast import fingerprint
 
-from dbproxy.sql.parser import UNREADABLE, classify, find_explainable, find_prepare
+from dbproxy.sql.cache import StatementCache
+from dbproxy.sql.parser import UNREADABLE, classify, find_explainable, find_fingerprint, find_prepares
 from dbproxy.sql.statement import (
     ADVANCES,
     ALL,
@@ -475,10 +477,11 @@ def test_databases_that_nobody_may_be_connected_to(text: str, databases: tuple[s
 
 def test_a_prepare_is_found_among_other_statements() -> None:
     text = b"SELECT 1; PREPARE a AS SELECT ';'; PREPARE b (int) AS SELECT $1"
-    assert find_prepare(text, "a").strip() == b"PREPARE a AS SELECT ';'"
-    assert find_prepare(text, "b").strip() == b"PREPARE b (int) AS SELECT $1"
-    assert find_prepare(text, "c") == text
-    assert find_prepare(b"/* mine */ PREPARE a AS SELECT 1;", "a") == b"/* mine */ PREPARE a AS SELECT 1;"
+    found = {name: prepare.strip() for name, prepare in find_prepares(text).items()}
+    assert found == {"a": b"PREPARE a AS SELECT ';'", "b": b"PREPARE b (int) AS SELECT $1"}
+    assert find_prepares(b"/* mine */ PREPARE a AS SELECT 1;") == {}  # all of the text is it
+    assert find_prepares(b"PREPARE a AS SELECT 1; nonsense") == {}
+    assert find_prepares(text + b" " * 65536) == {}
 
 
 @pytest.mark.parametrize(("text", "expected"), LISTENING)
@@ -508,6 +511,9 @@ def test_channels_are_those_that_are_listened_to(text: str, expected: list[Liste
         b"SELECT 1" + b"::int" * 3000,
         b"SELECT * FROM " + b"(" * 4000 + b"t" + b" JOIN t)" * 1500,
         b"EXPLAIN " * 2000 + b"SELECT 1",
+        b"SELECT 1 " + b"+-" * 8000,
+        b"SELECT 1 " + b"/*" * 8000,
+        b"SELECT 1 " + b"/**/" * 4000,
         b"WITH a AS (" * 1400 + b"SELECT 1" + b") SELECT 1" * 1400,
     ],
     ids=lambda text: text[:24].decode("latin-1"),
@@ -585,3 +591,26 @@ def test_who_asks_for_the_causal_token_is_known(text: str, shows: bool):
 )
 def test_one_query_can_be_explained(text: str, explainable: bool | None) -> None:
     assert find_explainable(text.encode()) is explainable
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT a FROM t WHERE b = 1 AND c IN (1, 2, 3) AND d = 'x'",
+        "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        "UPDATE t SET a = a - 1, b = -3 WHERE c = $1",
+        "SELECT date '2020-01-01'",
+        "CREATE TABLE t (a varchar(10) DEFAULT 5)",
+        "SET statement_timeout = 5",
+    ],
+)
+def test_fingerprint_of_a_shape_is_that_of_its_texts(text: str) -> None:
+    shape = StatementCache(10).find(text.encode())
+    assert find_fingerprint(shape.text) == fingerprint(text).hex
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT date $?, $?::varchar($?)", "SELECT FROM WHERE", "COPY t FROM STDIN (DELIMITER $?)"]
+)
+def test_there_is_no_fingerprint_where_literals_count(text: str) -> None:
+    assert find_fingerprint(text) == ""

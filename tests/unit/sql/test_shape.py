@@ -70,6 +70,43 @@ def test_a_backslash_escapes_in_plain_strings_when_told_so() -> None:
     assert shape(rb"SELECT N'\'', B'1', 2", backslashes=True) == b"SELECT $?, $?, $?"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("SET app.key = hunter2", "SET app.key = $?"),
+        ('set local "a b" . c TO hunter2, x; SELECT a', 'set local "a b" . c TO $?; SELECT a'),
+        ("BEGIN; SET SESSION app.key=hunter2", "BEGIN; SET SESSION app.key=$?"),
+        ("ALTER ROLE r IN DATABASE d SET app.key = hunter2", "ALTER ROLE r IN DATABASE d SET app.key = $?"),
+        ("SET search_path = a, b", "SET search_path = a, b"),
+        ("UPDATE t SET a.b = c WHERE d", "UPDATE t SET a.b = c WHERE d"),
+    ],
+)
+def test_redact_leaves_out_values_of_settings_of_the_applications_own(text: str, shown: str) -> None:
+    assert redact(text.encode()) == shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ALTER USER x WITH PASSWORD hunter2", "ALTER USER x WITH PASSWORD $?"),
+        (
+            'SELECT 1; create role x login\npassword  "hunter 2" ',
+            "SELECT $?; create role x login password $?",
+        ),
+        ('ALTER USER x PASSWORD"hunter 2"', "ALTER USER x PASSWORD$?"),
+        ("CREATE ROLE x PASSWORD hunter;2!", "CREATE ROLE x PASSWORD $?"),
+        (
+            "CREATE ROLE x PASSWORD 'hunter2' VALID UNTIL 'infinity'",
+            "CREATE ROLE x PASSWORD $? VALID UNTIL $?",
+        ),
+        ("ALTER ROLE x PASSWORD NULL LOGIN", "ALTER ROLE x PASSWORD NULL LOGIN"),
+        ("CREATE TABLE users (password text)", "CREATE TABLE users (password text)"),
+    ],
+)
+def test_redact_leaves_out_a_password_that_lacks_its_quotes(text: str, shown: str) -> None:
+    assert redact(text.encode()) == shown.encode()
+
+
 def test_redact_ends_where_the_two_readings_of_a_backslash_part() -> None:
     assert redact(rb"SELECT 'it\'s secret', 1") == "SELECT $?…".encode()
     assert redact(rb"SELECT a LIKE 'x!' ESCAPE '\'") == b"SELECT a LIKE $? ESCAPE $?"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.sql.comments import cut_comments
-from dbproxy.sql.tags import KEYS, LONGEST, MOST, read_tags, trace_id
+from dbproxy.sql.tags import KEYS, LONGEST, MOST, read_pairs, read_tags, trace_id
 from tests.unit.sql.test_comments import TAGS
 
 PARENT = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"
@@ -73,3 +73,8 @@ def test_the_trace_is_known_by_its_id() -> None:
 def test_what_is_read_is_what_is_cut(tags: bytes, text: bytes) -> None:
     assert read_tags(cut_comments(tags + text)) == {}
     assert read_tags(tags + text) == read_tags(text + b" " + tags)
+
+
+def test_all_pairs_are_read_where_the_keys_are_not_known_ahead():
+    text = b"SELECT 1 /*Tenant='a%20b',request_id='a'*/"
+    assert dict(read_pairs(text)) == {"tenant": "a b", "request_id": "a"}

@@ -27,6 +27,10 @@ def test_what_ends_one_and_begins_another(text: str) -> None:
     assert flags(text) == {"chains", "repeats"}
 
 
+def test_each_that_ends_one_and_begins_another_counts() -> None:
+    assert classify(b"SELECT 1; COMMIT AND CHAIN; ROLLBACK AND CHAIN").chains == 2
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.faults import HOST, Line
+from tests.support.door import Door
+from tests.support.faults import Line
 
 
 @pytest.fixture
@@ -18,9 +19,11 @@ async def line() -> AsyncIterator[Line]:
             writer.write(chunk)
         writer.close()
 
-    server = await asyncio.start_server(echo, HOST, 0)
-    async with server, Line(server.sockets[0].getsockname()[1]) as line:
+    door = Door(echo)
+    door.listen()
+    async with Line(door.port) as line:
         yield line
+    await door.end()
 
 
 @asynccontextmanager

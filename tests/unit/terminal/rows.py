@@ -19,6 +19,10 @@ WAIT = {
     "database": "busy", "client": 31, "application_name": "web", "waits_for": "server", "position": 1, "wait": 2,
     "wait_us": 200_000, "holder": 7, "holders": 10, "statement": "SELECT $?",
 }  # fmt: skip
+QUERY = {
+    "id": "ab", "database": "busy", "role": "replica", "calls": 12, "errors": 0, "total_us": 24_000, "mean_us": 2000,
+    "p95_us": 3400, "wait_us": 20_000, "run_us": 3000, "stall_us": 1000, "text": "SELECT * FROM items WHERE id = $?",
+}  # fmt: skip
 FULL: dict[str, list[dict[str, Any]]] = {
     "version": [{"version": "dbproxy 1.0"}],
     "state": [{"key": "active", "value": "yes"}, {"key": "paused", "value": "no"}],
@@ -52,5 +56,5 @@ FULL: dict[str, list[dict[str, Any]]] = {
         HOLDER,
     ],
     "waits": [WAIT, {**WAIT, "holder": 8}, {**WAIT, "client": 32, "position": 2}],
-    "queries": [{"id": "ab", "calls": 12, "p95_us": 3400, "statement": "SELECT * FROM items WHERE id = $?"}],
+    "queries": [QUERY],
 }

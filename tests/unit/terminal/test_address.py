@@ -62,3 +62,10 @@ def test_users_file_that_may_not_be_read_is_no_mistake(tmp_path: Path):
     users = tmp_path / "users"
     users.write_bytes(b'"dbproxy" "\xff"')
     assert find({"DBPROXY_AUTH__FILE": str(users)}).password is None
+
+
+def test_user_of_the_url_asks_where_nobody_else_is_known():
+    environ = {"DATABASE_URL": "postgresql://app:geheim@primary/app"}
+    assert (find(environ).user, find(environ).password) == ("app", "geheim")
+    environ["DBPROXY_AUTH__ADMIN_USERS"] = "boss"
+    assert find(environ).user == "boss"

@@ -1,8 +1,9 @@
+from dbproxy.observe.queries import COLUMNS as QUERIES_COLUMNS
 from dbproxy.terminal.columns import (
     CRITICAL,
+    QUERIES,
     QUIET,
     WARNING,
-    query_columns,
     show_holder_state,
     show_lag,
     show_state,
@@ -42,9 +43,6 @@ def test_host_that_nobody_asks_about_is_not_alarming():
     ]
 
 
-def test_no_queries_have_no_columns():
-    assert query_columns([]) == ()
-    assert [column.title for column in query_columns([{"calls": 1, "total_seconds": 2.0}])] == [
-        "calls",
-        "total",
-    ]
+def test_every_column_of_queries_is_one_that_the_console_tells():
+    told = dict.fromkeys(QUERIES_COLUMNS, 1)
+    assert all(column.show(told).plain for column in QUERIES)

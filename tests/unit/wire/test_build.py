@@ -68,11 +68,10 @@ def test_error_response_fields(fields: dict[str, str]) -> None:
 def test_authentication_requests(salt: bytes, data: bytes, mechanisms: list[str]) -> None:
     kind = Backend.AUTHENTICATION
     is_backend(build.authentication_ok(), kind, code=0, request={})
-    is_backend(build.authentication_cleartext_password(), kind, code=3, request={})
-    is_backend(build.authentication_md5_password(salt), kind, code=5, request={"salt": salt})
-    is_backend(build.authentication_sasl(mechanisms), kind, code=10, request={"mechanisms": mechanisms})
-    is_backend(build.authentication_sasl_continue(data), kind, code=11, request={"data": data})
-    is_backend(build.authentication_sasl_final(data), kind, code=12, request={"data": data})
+    is_backend(build.authentication(5, salt), kind, code=5, request={"salt": salt})
+    offered = b"".join(name.encode() + b"\0" for name in mechanisms) + b"\0"
+    is_backend(build.authentication(10, offered), kind, code=10, request={"mechanisms": mechanisms})
+    is_backend(build.authentication(12, data), kind, code=12, request={"data": data})
 
 
 @given(st.sampled_from([0, 2]), st.lists(TEXT))
@@ -117,13 +116,9 @@ def test_requests_of_a_new_connection(pid: int, key: bytes) -> None:
     assert build.ssl_request() == framed(messages.SSLRequest.build({}))
 
 
-@given(TEXT, st.none() | st.binary())
-def test_answers_to_authentication_requests(text: str, data: bytes | None) -> None:
-    password = messages.PasswordMessage.build({"password": text})
-    initial = messages.SASLInitialResponse.build({"mechanism": text, "data": data})
-    is_frontend(build.password_message(text), Frontend.PASSWORD, data=password)
-    is_frontend(build.sasl_initial_response(text, data), Frontend.PASSWORD, data=initial)
-    is_frontend(build.sasl_response(data or b""), Frontend.PASSWORD, data=data or b"")
+@given(st.binary())
+def test_answers_to_authentication_requests(data: bytes) -> None:
+    is_frontend(build.authentication_response(data), Frontend.PASSWORD, data=data)
 
 
 @given(TEXT, TEXT, st.lists(OID))
@@ -134,6 +129,13 @@ def test_statements(name: str, sql: str, types: list[int]) -> None:
     is_frontend(build.close_statement(name), Frontend.CLOSE, target="S", name=name)
 
 
+def test_bind_and_execute_are_of_the_unnamed_ones_and_of_texts() -> None:
+    assert build.bind(["a", None]) == (
+        b"B\0\0\0\x15\0\0" + b"\0\0" + b"\0\2" + b"\0\0\0\1a" + b"\xff\xff\xff\xff" + b"\0\0"
+    )
+    assert build.execute() == b"E\0\0\0\x09\0" + b"\0\0\0\0"
+
+
 def test_messages_without_a_body() -> None:
     is_frontend(build.sync(), Frontend.SYNC)
     is_frontend(build.terminate(), Frontend.TERMINATE)
@@ -142,3 +144,8 @@ def test_messages_without_a_body() -> None:
 def test_sql_with_a_nul_is_not_sent_cut_short() -> None:
     with pytest.raises(ValueError, match="NUL"):
         build.query("SET a = 'x\0'")
+
+
+@given(st.binary())
+def test_copy_data(data: bytes) -> None:
+    is_frontend(build.copy_data(data), Frontend.COPY_DATA, data=data)

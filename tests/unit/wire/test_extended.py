@@ -5,16 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbproxy.wire import messages
-from dbproxy.wire.codes import Backend, Frontend
+from dbproxy.wire.codes import Frontend
 from dbproxy.wire.extended import (
     OWN,
     bind_name,
     bind_parameters,
     bind_values,
-    columns_key,
     length_at,
     parse_parts,
-    row_values,
     statement_text,
     target_name,
     write_bind,
@@ -115,44 +113,6 @@ def test_malformed_body_is_never_read_beyond_its_end(kind: str, body: bytes):
         assert name is None or body[: len(name) + 2] == b"S" + name + b"\0"
 
 
-def described(*columns: tuple[str, int, int, int]) -> bytes:
-    """A RowDescription of columns as (name, table, type, modifier)."""
-    body = b"".join(
-        name.encode() + b"\0" + pack("!IhIhih", table, 1, kind, 4, modifier, 0)
-        for name, table, kind, modifier in columns
-    )
-    return b"T" + pack("!IH", len(body) + 6, len(columns)) + body
-
-
-NO_DATA = b"n\0\0\0\4"
-ONE_INT, NO_PARAMETERS = b"t\0\0\0\x0a\0\1\0\0\0\x17", b"t\0\0\0\6\0\0"
-
-
-def test_columns_of_another_table_with_the_same_names_and_types_are_equal():
-    key = columns_key(ONE_INT, described(("id", 1, 23, -1), ("name", 1, 25, -1)), 0)
-    assert (
-        columns_key(ONE_INT, b"before" + described(("id", 2, 23, -1), ("name", 2, 25, -1)) + b"behind", 6)
-        == key
-    )
-
-
-def test_whatever_a_reader_goes_by_makes_columns_differ():
-    answers = [
-        (ONE_INT, NO_DATA),
-        (NO_PARAMETERS, NO_DATA),
-        (NO_PARAMETERS, described()),
-        (NO_PARAMETERS, described(("id", 1, 23, -1))),
-        (ONE_INT, described(("id", 1, 23, -1))),
-        (ONE_INT, described(("id", 1, 20, -1))),
-        (ONE_INT, described(("id", 1, 23, 7))),
-        (ONE_INT, described(("di", 1, 23, -1))),
-        (ONE_INT, described(("id", 1, 23, -1), ("id", 1, 23, -1))),
-    ]
-    keys = {columns_key(parameters, columns, 0) for parameters, columns in answers}
-    assert len(keys) == len(answers) - 1  # no columns are no columns, whoever says so
-    assert 0 not in keys
-
-
 # --- values -------------------------------------------------------------------------------------------------
 
 
@@ -172,12 +132,6 @@ def test_values_of_a_bind_whose_end_has_not_come_are_those_that_are_there(body: 
     there = data.draw(st.integers(5, len(message)))
     values = bind_values(message[:there], 0, there)
     assert values == bound(body)[: len(values)]
-
-
-@given(st.lists(st.none() | st.binary(max_size=20), max_size=5))
-def test_values_of_a_row_are_read_and_null_is_empty(values: list[bytes | None]):
-    row = messages.build(messages.BACKEND_MESSAGE, Backend.DATA_ROW, {"values": values})
-    assert row_values(row[5:]) == [value or b"" for value in values]
 
 
 # --- messages of our own ------------------------------------------------------------------------------------

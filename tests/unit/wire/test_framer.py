@@ -13,6 +13,7 @@ from dbproxy.wire.framer import (
     GIGABYTE,
     PASS,
     SMALL,
+    TOLD,
     UNKNOWN,
     WHOLE,
     Framer,
@@ -252,3 +253,12 @@ def test_many_marks_are_told_one_by_one_and_forgotten() -> None:
         assert framer.count == number
         assert marks == [framer.mark_at(index) for index in range(number)]
         assert marks == [index * 5 << 8 | ord("n") for index in range(number)]
+
+
+@pytest.mark.parametrize("kind", "ZESCRKvNAtT")
+def test_what_a_server_says_that_must_be_whole_has_a_limit(kind: str):
+    """Else a statement could have the proxy keep a gigabyte: it decides how long its errors and notices are."""
+    whole = struct.pack("!ci", kind.encode(), TOLD - 1) + b"x" * (TOLD - 5)
+    assert server_framer().feed(whole) == [ord(kind)]
+    with pytest.raises(ProtocolViolation, match="invalid length of message"):
+        server_framer().feed(struct.pack("!ci", kind.encode(), TOLD))

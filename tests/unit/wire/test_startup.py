@@ -1,11 +1,12 @@
 from contextlib import suppress
 
 import pytest
+from construct import ConstructError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dbproxy.errors import InvalidAuthorization, ProtocolViolation, ProxyError
-from dbproxy.wire import build, startup
+from dbproxy.errors import InvalidAuthorization, InvalidParameterValue, ProtocolViolation, ProxyError
+from dbproxy.wire import build, messages, startup
 from dbproxy.wire.codes import Backend
 from dbproxy.wire.messages import BACKEND
 from dbproxy.wire.startup import CancelRequest, GSSENCRequest, SSLRequest, StartupMessage
@@ -34,13 +35,21 @@ def test_parameters_are_those_that_were_sent(parameters: dict[str, str], user: s
     assert isinstance(message, StartupMessage)
     options = set(message.protocol_options)
     assert {**message.parameters, **{name: sent[name] for name in options}} == sent
-    assert message.user == user
+    assert message.user == startup.cut_name(user)
 
 
 def test_database_defaults_to_the_user() -> None:
     assert login().database == "u"
     assert login(database="").database == "u"
     assert login(database="d").database == "d"
+
+
+def test_names_are_cut_as_postgresql_cuts_them() -> None:
+    sent = StartupMessage(0, {"user": "u" * 70, "database": "d" + "\u00fc" * 40})
+    assert sent.user == "u" * 63
+    assert sent.database == "d" + "\u00fc" * 31
+    half = StartupMessage(0, {"user": "\u00fc" * 40})
+    assert half.database == half.user == "\u00fc" * 31 + "\udcc3"
 
 
 def test_user_name_in_another_encoding_survives() -> None:
@@ -104,7 +113,7 @@ def test_login_without_a_user_is_refused(parameters: bytes) -> None:
 def test_other_major_versions_are_refused_in_postgresqls_words() -> None:
     error = refusal(b"\0\x02\0\0user\0u\0\0")
     assert error.sqlstate == "0A000"
-    assert error.message == "unsupported frontend protocol 2.0: server supports 3.0 to 3.0"
+    assert error.message == "unsupported frontend protocol 2.0: server supports 3.0 to 3.2"
     assert "4.7" in refusal(b"\0\x04\0\x07").message
 
 
@@ -116,16 +125,18 @@ def test_second_encryption_request_number_is_no_version() -> None:
 
 def test_newer_minor_version_or_protocol_options_need_negotiation() -> None:
     assert not login().needs_negotiation
-    assert login(minor=2).needs_negotiation
+    assert login(minor=3).needs_negotiation
+    assert login(minor=3).served_minor == 2
+    assert not login(minor=2).needs_negotiation
     message = login(**{"_pq_.compression": "1", "_pq_.other": "", "application_name": "a"})
     assert message.needs_negotiation
     assert message.protocol_options == ("_pq_.compression", "_pq_.other")
-    assert message.settings() == {"application_name": "a"}
+    assert message.settings == {"application_name": "a"}
 
 
 def test_parameters_win_over_options() -> None:
     message = login(options="-c search_path=a -c work_mem=1MB", search_path="b", replication="off")
-    assert message.settings() == {"search_path": "b", "work_mem": "1MB"}
+    assert message.settings == {"search_path": "b", "work_mem": "1MB"}
 
 
 @pytest.mark.parametrize(
@@ -197,6 +208,29 @@ def test_a_parameter_status_is_read_as_it_is_declared(name: str, value: str) -> 
     assert startup.parse_parameter_status(message[5:]) == (declared.name, declared.value) == (name, value)
 
 
+@given(
+    st.lists(st.sampled_from([b"S", b"ERROR", b"M\xff", b"\xc3\xbc", b""])).map(b"\0".join),
+    st.sampled_from([b"", b"\0", b"\0\0"]),
+)
+@example(b"", b"\0")
+def test_an_error_is_read_as_it_is_declared(fields: bytes, end: bytes) -> None:
+    payload = fields + end
+    try:
+        declared = BACKEND[Backend.ERROR_RESPONSE].parse(payload).fields
+    except ConstructError:
+        with pytest.raises(ProtocolViolation, match="malformed"):
+            startup.parse_error_response(payload)
+    else:
+        assert startup.parse_error_response(payload) == declared
+
+
+def test_a_long_error_is_not_read_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the declaration is: that would take minutes, in which nobody is served."""
+    monkeypatch.setattr(messages, "parse", None)
+    text = "x" * 16_000_000
+    assert startup.parse_error_response(b"SERROR\0M%b\0\0" % text.encode()) == {"S": "ERROR", "M": text}
+
+
 @pytest.mark.parametrize(
     ("parse", "payload"),
     [
@@ -212,3 +246,39 @@ def test_a_parameter_status_is_read_as_it_is_declared(name: str, value: str) -> 
 def test_malformed_answer_of_a_server_is_refused(parse, payload: bytes) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ProtocolViolation, match="malformed"):
         parse(payload)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [("database", "logical"), ("true", "physical"), ("on", "physical"), ("1", "physical"), ("y", "physical"),
+     ("false", ""), ("OFF", ""), ("0", ""), ("n", "")],
+)  # fmt: skip
+def test_replication_is_read_as_postgresql_reads_it(text: str, mode: str) -> None:
+    assert login(replication=text).replication == mode
+
+
+@pytest.mark.parametrize("text", ["", "o", "maybe", "Database", "2"])
+def test_replication_that_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameterValue, match="replication"):
+        _ = login(replication=text).replication
+
+
+def test_server_of_its_own_is_told_all_that_was_sent_but_who_asks_and_for_what() -> None:
+    sent = login(database="shop", replication="1", options="-c x=1", application_name="copy")
+    assert sent.server_parameters() == {"replication": "1", "options": "-c x=1", "application_name": "copy"}
+
+
+PACKETS = st.lists(st.sampled_from([b"user", b"u", b"\xff", b"", b"_pq_.x"])).map(b"\0".join)
+
+
+@given(PACKETS, st.sampled_from([b"", b"\0", b"\0\0"]))
+@example(b"", b"\0")
+def test_parameters_are_those_of_the_declaration(texts: bytes, end: bytes) -> None:
+    payload = b"\0\3\0\0" + texts + end
+    try:
+        declared = messages.StartupMessage.parse(payload).parameters
+    except ConstructError:
+        with pytest.raises(ProtocolViolation, match="expected terminator"):
+            startup.parse_parameters(payload)
+    else:
+        assert startup.parse_parameters(payload) == declared

@@ -1,0 +1,1 @@
+"""Answers that are kept, and are never staler than they may be."""

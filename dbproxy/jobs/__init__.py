@@ -1,0 +1,1 @@
+"""Work in the database that takes long, beside live traffic: batches."""

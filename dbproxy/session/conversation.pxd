@@ -1,0 +1,8 @@
+cimport cython
+
+
+@cython.final
+cdef class Conversation:
+    cdef object work
+    cdef object awaited
+    cdef readonly bint over
