@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import fmean, median
@@ -18,7 +18,7 @@ from statistics import fmean, median
 from benchmarks.callgrind import VALGRIND, Counter, under_callgrind
 from benchmarks.targets import PGBOUNCER, Target, environment_for, pgbouncer, pgbouncer_version, proxy
 from dbproxy import compiled
-from dbproxy.demo.installation import embedded
+from dbproxy.demo.installation import PostgresError, embedded
 from dbproxy.demo.postgres import Postgres, create_primary
 
 MODES = ["simple", "extended", "prepared"]
@@ -65,10 +65,15 @@ class Measurement:
         instructions, seconds = self.counter.count(lambda: self._run(mode, clients, transactions))
         return instructions - self.idle * seconds
 
-    def order(self, command: str) -> None:
-        """On the proxy's console."""
+    def order(self, command: str) -> str:
+        """On the proxy's console; what it says."""
         environment = {**environment_for(self.primary, self.target.port), "PGDATABASE": "dbproxy"}
-        self.primary.installation.run("psql", "-XAqtc", command, environment=environment)
+        return self.primary.installation.run("psql", "-XAqtc", command, environment=environment)
+
+    def share_at_primary(self) -> float:
+        """Of all that routing has decided."""
+        rows = [line.split("|") for line in self.order("SHOW ROUTES").splitlines()]
+        return sum(int(row[4]) for row in rows if row[2] == "primary") / sum(int(row[4]) for row in rows)
 
     def _run(self, mode: str, clients: int, transactions: int) -> None:
         load = ["-n", "-S", "-M", mode, "-c", str(clients), "-t", str(transactions // clients)]
@@ -88,6 +93,13 @@ def measured_pgbouncer(primary: Postgres) -> Iterator[Measurement]:
         yield Measurement(primary, target)
 
 
+def wait_for_replay(primary: Postgres, replicas: Sequence[Postgres]) -> None:
+    """Until the replicas are where the primary's WAL ends: they are asked where they are at the start alone."""
+    end = primary.psql("SELECT pg_current_wal_insert_lsn()")
+    while any(replica.psql(f"SELECT pg_last_wal_replay_lsn() < '{end}'") != "f" for replica in replicas):
+        time.sleep(0.05)
+
+
 class Bench:
     """All that is measured, one process after the other."""
 
@@ -105,12 +117,17 @@ class Bench:
             self._measure("alone", alone)
         with ExitStack() as stack:
             replicas = [stack.enter_context(self.primary.create_replica(name)) for name in ("one", "two")]
+            wait_for_replay(self.primary, replicas)
             urls = ",".join(replica.dsn() for replica in replicas)
             more = {"DATABASE_READ_REPLICAS": urls, "DBPROXY_AUTH__ADMIN_USERS": self.primary.superuser}
             with measured_proxy(self.primary, more) as routed:
                 for position in ROUTING:
                     routed.order(f"SET routing = '{position}'")
                     self._measure(position, routed)
+                if routed.share_at_primary() > 0.1:
+                    raise PostgresError(
+                        "the primary has answered reads that were to cost what a replica's do"
+                    )
 
     def _measure(self, name: str, measurement: Measurement, modes: list[str] = MODES) -> None:
         arguments = self.arguments

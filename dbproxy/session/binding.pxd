@@ -10,7 +10,7 @@ from dbproxy.session.state cimport SessionState
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.session.vocabulary cimport Vocabulary
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.extended cimport bind_name, cut, is_described, length_at, write_bind, write_close, write_describe, write_parse
+from dbproxy.wire.extended cimport bind_name, is_described, length_at, write_bind, write_close, write_describe, write_parse
 
 cdef int NO_TEXT
 

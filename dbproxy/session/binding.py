@@ -24,7 +24,6 @@ from dbproxy.wire.extended import (
     bind_name,
     bind_parameters,
     bind_values,
-    cut,
     is_described,
     length_at,
     write_bind,
@@ -61,8 +60,8 @@ class Binder:
         start, end = where
         if start == end:
             return self.bind_unnamed(server, chunk, at, start, stop)
-        name = cut(chunk, start, end)
-        statement = self.prepared.statements.get(name)
+        statement = self.prepared.find_called(chunk, start, end)
+        name = self.prepared.called
         if statement is None:
             return self.fail(server, name, NOWHERE, chunk, at, start, end, stop)
         if shows_names(statement.shape):

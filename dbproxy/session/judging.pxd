@@ -36,11 +36,11 @@ cdef class Judge:
     @cython.locals(router=Router, reader=Reader, mark=Py_ssize_t, shape=Shape)
     cpdef str judge(self, Framer framer, Py_ssize_t index)
     cdef Shape classify_query(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, begun=bint, asked=bint, within=bint, judged=list, asked_for=list, shape=Shape, router=Router)
+    @cython.locals(chunk=bytes, mark=Py_ssize_t, last=int, begun=bint, asked=bint, within=bint, judged=list, others=list, shape=Shape, router=Router)
     cdef str judge_messages(self, Framer framer, Py_ssize_t index)
     @cython.locals(parts=tuple, name=bytes, body=bytes, known=Unnamed)
     cdef str note_parse(self, bytes chunk, Py_ssize_t at)
-    @cython.locals(where=tuple, start=Py_ssize_t, stop=Py_ssize_t, name=bytes, known=Statement)
+    @cython.locals(where=tuple, start=Py_ssize_t, stop=Py_ssize_t, known=Statement)
     cdef Shape shape_at(self, bytes chunk, int kind, Py_ssize_t at, Py_ssize_t end)
 
 

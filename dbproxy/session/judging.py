@@ -13,6 +13,7 @@ from dbproxy.wire.extended import bind_name, cut, length_at, parse_parts
 from dbproxy.wire.framer import STATEMENT_NEED, Framer
 
 NO_STATEMENT = "no statement"
+NO_CALL = "nothing called"  # parsed, described, closed: what cannot write, and is the primary's
 NOT_READABLE = "not readable"
 PART = "part of a request"
 
@@ -95,7 +96,7 @@ class Judge:
     def judge_messages(self, framer: Framer, index: int) -> str:
         router, chunk = self.router, framer.chunk
         judged: list[Shape] = []
-        asked_for: list[Shape] = []
+        others: list[Shape] = []
         self.judged = ()
         self.named = None
         self.unnamed = self.prepared.unnamed.shape if self.prepared.unnamed.body is not None else None
@@ -134,14 +135,13 @@ class Judge:
                         return found
                     verdict = found if verdict not in AT_PRIMARY else verdict
             asked = True
-            asked_for.append(shape)  # type: ignore[arg-type]  # None would be no read
-            if not within:
-                judged.append(shape)  # type: ignore[arg-type]
+            (others if within else judged).append(shape)  # type: ignore[arg-type]  # None would be no read
             within = last == ord("B")
         if last != ord("Q") and last != ord("S"):
             return PART
-        self.judged, self.reader.asked = tuple(judged), tuple(asked_for)
-        return verdict if asked else NO_STATEMENT
+        self.judged = tuple(judged)
+        self.reader.asked = self.judged + tuple(others)
+        return verdict if asked else NO_CALL
 
     def note_parse(self, chunk: bytes, at: int) -> str:
         """A Parse: what its statement is, for those that call it in the same chunk; or why it is for the primary."""
@@ -169,10 +169,9 @@ class Judge:
         start, stop = where
         if start == stop:
             return self.unnamed
-        name = cut(chunk, start, stop)
-        if self.named and name in self.named:
-            return self.named[name]
-        known = self.prepared.statements.get(name)
+        known = self.prepared.find_called(chunk, start, stop)
+        if self.named and self.prepared.called in self.named:
+            return self.named[self.prepared.called]
         return known.shape if known is not None else None
 
     def list_requests(self, framer: Framer, index: int) -> list[Request]:

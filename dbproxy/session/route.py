@@ -23,7 +23,7 @@ from dbproxy.routing.rescue import LOST, SHUTDOWN, UNREACHABLE, why_rescue
 from dbproxy.routing.router import AT_PRIMARY, MOVED, READ_ONLY, READS, Router
 from dbproxy.session.batch import BATCH_LIMIT, Batch
 from dbproxy.session.connection import Connection
-from dbproxy.session.judging import Judge
+from dbproxy.session.judging import NO_CALL, Judge
 from dbproxy.session.moving import Mover
 from dbproxy.session.replay import Replay
 from dbproxy.session.series import Series
@@ -91,9 +91,11 @@ class Route:
             if reader.awaits:
                 self.wait_for_replica()
                 return None
+        client.inbound.room = client.pool
+        if verdict is NO_CALL:
+            return client.pool
         self.wrote = found is None and verdict is not READS and verdict not in AT_PRIMARY
         self.writes = self.wrote and router.commits.asks  # type: ignore[union-attr]
-        client.inbound.room = client.pool
         if self.wrote:
             return client.pool
         self.keep(framer, index, 0)

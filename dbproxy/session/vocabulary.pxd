@@ -7,7 +7,7 @@ from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.sql.comments cimport cut_comments
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.extended cimport length_at, parse_parts, target_name, write_close, write_parse
+from dbproxy.wire.extended cimport cut, length_at, parse_parts, stands_at, target_name, write_close, write_parse
 
 
 @cython.locals(stop=Py_ssize_t)
@@ -25,6 +25,8 @@ cdef class Vocabulary:
     cdef readonly int departed
     cdef readonly dict statements
     cdef readonly Py_ssize_t size
+    cdef readonly bytes called
+    cdef readonly Statement called_statement
     cdef readonly list promised
     cdef readonly list faked
     cdef readonly dict described
@@ -37,6 +39,7 @@ cdef class Vocabulary:
     cpdef bint promise(self, int kind, bytes chunk, Py_ssize_t at) except -1
     cpdef keep(self, bytes name, Statement statement)
     cpdef bint knows(self, bytes name) except -1
+    cpdef Statement find_called(self, bytes chunk, Py_ssize_t start, Py_ssize_t stop)
     cpdef bytes body_of(self, bytes name)
     cpdef Shape shape_of(self, bytes name)
     cpdef bint reads_as_now(self, bytes name) except -1

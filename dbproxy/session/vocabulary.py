@@ -19,7 +19,15 @@ from dbproxy.sql.constants import judge_text
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.sql.statement import MOMENTARY, OWN_TYPES, READS_SETTINGS
 from dbproxy.sql.statement import Statement as Effects
-from dbproxy.wire.extended import length_at, parse_parts, target_name, write_close, write_parse
+from dbproxy.wire.extended import (
+    cut,
+    length_at,
+    parse_parts,
+    stands_at,
+    target_name,
+    write_close,
+    write_parse,
+)
 from dbproxy.wire.pipeline import faked_reply
 
 # Of a name: its statement, and the columns that the client was told, 0 if none.
@@ -78,6 +86,8 @@ class Vocabulary:
         self.departed = 0
         self.statements: dict[bytes, Statement] = {}
         self.size = 0  # of their names and texts, in bytes
+        self.called = b""  # the name that was asked for last
+        self.called_statement: Statement | None = None  # what it means
         self.promised: list[tuple[Parse | Close, Statement | None]] = []
         self.faked = self.promised  # the promises of the request at hand
         self.described: dict[bytes, int] = {}  # by name, the columns that the client was told
@@ -92,6 +102,22 @@ class Vocabulary:
 
     def knows(self, name: bytes) -> bool:
         return name in self.statements or name in self.by_sql
+
+    def find_called(self, chunk: bytes, start: int, stop: int) -> Statement | None:
+        """What the name means that a Bind has there, which is `called` now: mostly the same as before."""
+        if stop - start != len(self.called) or not stands_at(chunk, start, self.called):
+            self.called = cut(chunk, start, stop)
+            self.called_statement = self.statements.get(self.called)
+        return self.called_statement
+
+    def change(self, name: bytes, statement: Statement | None) -> None:
+        """The name means this from now on, or nothing."""
+        self.called = b""
+        self.called_statement = None
+        if statement is None:
+            del self.statements[name]
+        else:
+            self.statements[name] = statement
 
     def body_of(self, name: bytes) -> bytes:
         """What the name means: a Parse's body, or the text of a PREPARE; b"" if that is not known."""
@@ -122,7 +148,7 @@ class Vocabulary:
 
     def keep(self, name: bytes, statement: Statement) -> None:
         """The name, which means nothing, means this."""
-        self.statements[name] = statement
+        self.change(name, statement)
         self.size += len(name) + len(statement.body)
 
     def find(self, body: bytes, shape: Shape) -> Statement:
@@ -143,7 +169,8 @@ class Vocabulary:
         """The session's settings are not those of its Parse: what others share is not to be read again under them."""
         if not statement.shared or statement.scope.reads_as(self.scope):
             return statement
-        own = self.statements[name] = Statement(statement.body, statement.shape, statement.scope)
+        own = Statement(statement.body, statement.shape, statement.scope)
+        self.change(name, own)
         return own
 
     def looks_elsewhere(self, statement: Statement) -> bool:
@@ -162,7 +189,7 @@ class Vocabulary:
         meaning = self.meaning(name)
         self.described.pop(name, None)
         if meaning is not None:
-            del self.statements[name]
+            self.change(name, None)
             self.size -= len(name) + len(meaning[0].body)
         return meaning
 
@@ -186,7 +213,7 @@ class Vocabulary:
         """What the client's Parse has made is the shared statement after all."""
         for name, known in self.statements.items():
             if known is twin:
-                self.statements[name] = statement
+                self.change(name, statement)
 
     def forget_all(self, spared: set[bytes]) -> None:
         """DEALLOCATE ALL or DISCARD ALL was carried out; `spared` were prepared since."""

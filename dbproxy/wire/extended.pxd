@@ -8,6 +8,7 @@ cdef extern from *:
     char *bytes_of "PyBytes_AS_STRING" (object data)
 cdef extern from "string.h":
     void *copy "memcpy" (void *to, const void *data, size_t size)
+    int differ "memcmp" (const void *data, const void *other, size_t size)
 
 cdef bint COMPILED
 cdef list BIND_HEADERS
@@ -15,6 +16,8 @@ cdef list BIND_HEADERS
 
 @cython.locals(buffer="const unsigned char *")
 cpdef bytes cut(bytes chunk, Py_ssize_t start, Py_ssize_t stop)
+
+cpdef bint stands_at(bytes chunk, Py_ssize_t start, bytes name) except -1
 
 @cython.locals(buffer="const unsigned char *")
 cpdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end) except -2

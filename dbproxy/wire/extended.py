@@ -6,7 +6,7 @@ message's kind byte, and returns None or -1 where the message has no such names:
 """
 
 # mypy: disable-error-code="name-defined, no-any-return"
-# ruff: noqa: F821  # both: allocate, copy and bytes_of exist in the compiled module alone
+# ruff: noqa: F821  # both: allocate, copy, differ and bytes_of exist in the compiled module alone
 
 from struct import Struct
 
@@ -25,6 +25,13 @@ def cut(chunk: bytes, start: int, stop: int) -> bytes:
         return b""
     buffer = chunk
     return buffer[start:stop]
+
+
+def stands_at(chunk: bytes, start: int, name: bytes) -> bool:
+    """Whether `name` stands there, for bounds that are known to be in the chunk."""
+    if not COMPILED:
+        return chunk.startswith(name, start)
+    return differ(bytes_of(chunk) + start, bytes_of(name), len(name)) == 0
 
 
 def find_zero(chunk: bytes, start: int, end: int) -> int:

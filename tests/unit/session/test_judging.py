@@ -4,7 +4,7 @@ import pytest
 
 from dbproxy.routing.router import AT_PRIMARY, NO_SUCH, NOT_STANDBY, READ_ONLY, READS
 from dbproxy.session.client import Client
-from dbproxy.session.judging import NO_STATEMENT, NOT_READABLE, PART, text_of
+from dbproxy.session.judging import NO_CALL, NO_STATEMENT, NOT_READABLE, PART, text_of
 from dbproxy.session.opening import Request
 from dbproxy.sql.identity import NO_SHAPE
 from dbproxy.wire import build
@@ -86,7 +86,9 @@ def test_one_write_makes_all_of_it_a_write(client: Client, messages: tuple[bytes
         ((speech.bind("read"), speech.execute()), PART),
         ((READ, build.parse("", "SELECT 1")), PART),
         ((READ, WRITE[:-1]), READS),  # of what is not there yet nothing is seen
-        ((speech.SYNC,), NO_STATEMENT),
+        ((speech.SYNC,), NO_CALL),
+        ((build.parse("new", "DELETE FROM t"), speech.SYNC), NO_CALL),
+        ((speech.execute(), speech.SYNC), NO_CALL),  # of a portal that is not there
         ((READ, speech.copy_fail("no")), NO_STATEMENT),
         ((speech.function_call(1), READ), NO_STATEMENT),
         ((build.query("SELECT 1 --" + "x" * LONG),), PART),

@@ -154,6 +154,17 @@ def test_write_behind_a_read_on_the_primary_is_asked_about_where_positions_count
     assert bool(primary.dialogue.traces.effects & WRITES) is asks
 
 
+def test_statement_that_is_only_prepared_has_written_nothing(stage: tuple):
+    client, primary, replica = stage
+    client.pool.tenant.commits.asks = True
+    ask(client, build.parse("write", "INSERT INTO t VALUES (1)"), speech.SYNC)
+    primary.data_received(speech.PARSE_COMPLETE + speech.IDLE)
+    assert client.server is None  # nothing was asked of ours
+    assert client.route.reader.wrote_at == 0.0
+    ask(client, READ)
+    assert client.server is replica
+
+
 def test_what_follows_in_a_transaction_on_the_primary_stays_there(stage: tuple):
     client, primary, replica = stage
     query(client, "BEGIN")

@@ -91,6 +91,34 @@ def test_statement_with_types_of_the_database_is_parsed_for_each_client_until_it
     assert own.statements[b"s"] is shared
 
 
+def test_name_that_is_called_again_means_what_it_means_by_then(own: Vocabulary):
+    def call(name: bytes) -> bytes | None:
+        found = own.find_called(b"--" + name + b"\0", 2, 2 + len(name))
+        assert own.called == name
+        return found.body if found is not None else None
+
+    own.define(b"a", BODY)
+    own.define(b"b", OTHER)
+    assert [call(name) for name in (b"a", b"a", b"b", b"a", b"c", b"c")] == [
+        BODY,
+        BODY,
+        OTHER,
+        BODY,
+        None,
+        None,
+    ]
+    own.define(b"c", BODY)
+    assert call(b"c") == BODY
+    own.define(b"c", OTHER)
+    assert call(b"c") == OTHER
+    before = own.forget(b"c")
+    assert call(b"c") is None
+    own.restore(b"c", before)
+    assert call(b"c") == OTHER
+    own.forget_all(spared=set())
+    assert call(b"c") is None
+
+
 def test_columns_that_were_told_are_forgotten_with_the_name(own: Vocabulary):
     own.define(b"s", BODY)
     own.described[b"s"] = 7

@@ -13,6 +13,7 @@ from dbproxy.wire.extended import (
     bind_values,
     length_at,
     parse_parts,
+    stands_at,
     statement_text,
     target_name,
     write_bind,
@@ -34,6 +35,16 @@ def build(kind: int, body: dict) -> bytes:
 def read(message: bytes) -> dict:
     body = messages.FRONTEND_MESSAGE.parse(message).body
     return {name: value for name, value in body.items() if name != "_io"}
+
+
+@given(around, names, names, around)
+def test_name_stands_where_it_is_and_not_where_another_is(
+    before: bytes, name: bytes, other: bytes, behind: bytes
+):
+    chunk = before + name + b"\0" + behind
+    assert stands_at(chunk, len(before), name)
+    if len(other) == len(name):
+        assert stands_at(chunk, len(before), other) is (name == other)
 
 
 @given(FRONTEND[Frontend.PARSE], around, around, names)
