@@ -145,13 +145,13 @@ class Judge:
 
     def note_parse(self, chunk: bytes, at: int) -> str:
         """A Parse: what its statement is, for those that call it in the same chunk; or why it is for the primary."""
-        parts = parse_parts(chunk, at, at + length_at(chunk, at))
+        known = self.prepared.unnamed
+        parts = parse_parts(chunk, at, at + length_at(chunk, at), known.body)
         if parts is None:
             return NOT_READABLE
         name, body = parts
         if not name:
-            known = self.prepared.unnamed
-            self.unnamed = known.shape if body == known.body else self.state.find_shape(body)
+            self.unnamed = known.shape if body is known.body else self.state.find_shape(body)
             return ""
         if self.prepared.knows(name):
             return "a name that is in use"  # to be sent again it would have to be given up

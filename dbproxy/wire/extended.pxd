@@ -22,8 +22,8 @@ cpdef bint stands_at(bytes chunk, Py_ssize_t start, bytes name) except -1
 @cython.locals(buffer="const unsigned char *")
 cpdef Py_ssize_t find_zero(bytes chunk, Py_ssize_t start, Py_ssize_t end) except -2
 
-@cython.locals(stop=Py_ssize_t)
-cpdef tuple parse_parts(bytes chunk, Py_ssize_t at, Py_ssize_t end)
+@cython.locals(stop=Py_ssize_t, name=bytes)
+cpdef tuple parse_parts(bytes chunk, Py_ssize_t at, Py_ssize_t end, bytes like=*)
 
 @cython.locals(start=Py_ssize_t, stop=Py_ssize_t)
 cpdef tuple bind_name(bytes chunk, Py_ssize_t at, Py_ssize_t end)

@@ -44,12 +44,18 @@ def find_zero(chunk: bytes, start: int, end: int) -> int:
     return -1
 
 
-def parse_parts(chunk: bytes, at: int, end: int) -> tuple[bytes, bytes] | None:
-    """Of a Parse: its statement name, and the body (text and parameter types) that makes it equal to others."""
+def parse_parts(chunk: bytes, at: int, end: int, like: bytes | None = None) -> tuple[bytes, bytes] | None:
+    """Of a Parse: its statement name, and the body (text and parameter types) that makes it equal to others.
+
+    The body is `like` itself where it is equal.
+    """
     stop = find_zero(chunk, at + 5, end)
     if stop < 0:
         return None
-    return cut(chunk, at + 5, stop), cut(chunk, stop + 1, end)
+    name = cut(chunk, at + 5, stop)
+    if like is not None and len(like) == end - stop - 1 and stands_at(chunk, stop + 1, like):
+        return name, like
+    return name, cut(chunk, stop + 1, end)
 
 
 def bind_name(chunk: bytes, at: int, end: int) -> tuple[int, int] | None:

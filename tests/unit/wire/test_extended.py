@@ -58,6 +58,11 @@ def test_parse_is_taken_apart_and_written_under_another_name(
     assert parts is not None
     assert parts[0].decode() == body["name"]
     assert write_parse(*parts) == message
+    like = bytes(bytearray(parts[1]))  # equal, and another object
+    assert parse_parts(chunk, at, end, like) == parts
+    assert parse_parts(chunk, at, end, like)[1] is like
+    assert parse_parts(chunk, at, end, like + b"x") == parts
+    assert parse_parts(chunk, at, end, b"x" + like[1:]) == parts
     assert read(write_parse(name, parts[1])) == {**body, "name": name.decode()}
     assert statement_text(chunk, at).decode() == body["query"]
     assert statement_text(parts[1], -1).decode() == body["query"]
