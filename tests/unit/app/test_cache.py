@@ -249,7 +249,7 @@ def test_only_who_keeps_answers_opens_a_connection_to_look_at_what_is_defined():
     assert house.caches.find_looker(watched, watched.busy_at) is None
     pool.opening = 0
     assert house.caches.find_looker(watched, watched.busy_at) is pool
-    later = watched.busy_at + pool.settings.server_idle_timeout
+    later = watched.busy_at + pool.settings.server_idle_timeout + 1.0
     assert house.caches.find_looker(watched, later) is None  # nobody has asked anything
     pool.stats.query_count = 1
     assert house.caches.find_looker(watched, later) is pool
