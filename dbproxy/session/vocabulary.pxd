@@ -7,7 +7,7 @@ from dbproxy.pool.stats cimport PoolStats
 from dbproxy.session.unnamed cimport Unnamed
 from dbproxy.sql.comments cimport cut_comments
 from dbproxy.sql.identity cimport Shape
-from dbproxy.wire.extended cimport cut, length_at, parse_parts, stands_at, target_name, write_close, write_parse
+from dbproxy.wire.extended cimport cut, find_zero, length_at, parse_parts, stands_at, target_name, write_close, write_parse
 
 
 @cython.locals(stop=Py_ssize_t)

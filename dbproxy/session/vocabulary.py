@@ -21,6 +21,7 @@ from dbproxy.sql.statement import MOMENTARY, OWN_TYPES, READS_SETTINGS
 from dbproxy.sql.statement import Statement as Effects
 from dbproxy.wire.extended import (
     cut,
+    find_zero,
     length_at,
     parse_parts,
     stands_at,
@@ -254,11 +255,13 @@ class Vocabulary:
         if len(self.promised) >= PROMISE_LIMIT:
             return False
         stop = at + length_at(chunk, at)
+        if kind == ord("P") and find_zero(chunk, at + 5, stop) == at + 5:  # the unnamed one
+            return False
         statement: Statement | None = None
         due: Parse | Close
         if kind == ord("P"):
             parts = parse_parts(chunk, at, stop)
-            if parts is None or not parts[0] or parts[0] in self.statements or parts[0] in self.by_sql:
+            if parts is None or parts[0] in self.statements or parts[0] in self.by_sql:
                 return False
             name, body = parts[0], cut_body(parts[1])
             shape = self.state.find_shape(body)
