@@ -39,7 +39,9 @@ _RULES = [
     # the same without quotes, or in those of a name: a mistake, and a secret all the same
     (
         re.compile(
-            r"(\b(?:ALTER|CREATE)\s+(?:ROLE|USER|GROUP)\s[^;]{0,200}?\sPASSWORD(?:\s+|(?=\")))(?!\s|NULL\b|\$\?|\*\*\*).+",
+            r"(\b(?:ALTER|CREATE)\s+(?:ROLE|USER|GROUP)\s"
+            r"""(?:"[^"]*"|[^;"]|"(?![^"]*")){0,200}?"""  # the statement: a quoted name may have a semicolon
+            r"\sPASSWORD(?:\s+|(?=\")))(?!\s|NULL\b|\$\?|\*\*\*).+",
             re.IGNORECASE | re.DOTALL,
         ),
         rf"\1{MASK}",

@@ -89,6 +89,7 @@ def test_redact_leaves_out_values_of_settings_of_the_applications_own(text: str,
     ("text", "shown"),
     [
         ("ALTER USER x WITH PASSWORD hunter2", "ALTER USER x WITH PASSWORD $?"),
+        ('ALTER ROLE "a;b" PASSWORD hunter2', 'ALTER ROLE "a;b" PASSWORD $?'),
         (
             'SELECT 1; create role x login\npassword  "hunter 2" ',
             "SELECT $?; create role x login password $?",
