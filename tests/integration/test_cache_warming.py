@@ -113,6 +113,19 @@ def test_operator_has_it_fetched_at_once(shop: Database, tmp_path: Path):
         assert is_kept(2)
 
 
+def test_nothing_is_fetched_where_nothing_is_kept(shop: Database):
+    with (
+        warm(shop, mode="off", warming=False) as proxy,
+        psycopg.connect(
+            proxy.dsn("dbproxy"), autocommit=True, cursor_factory=psycopg.ClientCursor
+        ) as console,
+    ):
+        with pytest.raises(psycopg.Error, match="nothing is kept"):
+            console.execute("WARM CACHE")
+        console.execute("SET cache = 'on'")
+        assert console.execute("WARM CACHE").statusmessage == "WARM"
+
+
 def test_what_was_hottest_is_there_after_a_restart(shop: Database, tmp_path: Path):
     state = tmp_path / "state"
     with warm(shop, state_dir=state) as proxy, enter(proxy) as client:
