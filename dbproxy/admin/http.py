@@ -22,6 +22,7 @@ from dbproxy.admin.probes import Probes
 from dbproxy.admin.query_pages import QueryPages
 from dbproxy.config.sections import TOKEN_NEEDED, is_loopback
 from dbproxy.errors import ConfigurationError
+from dbproxy.net.dial import tell_error
 from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.figures import ProxyFigures
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
@@ -84,7 +85,7 @@ class Endpoints:
         except OSError as error:
             await self.stop()
             raise ConfigurationError(
-                f"cannot listen on {http.host} port {http.port}: {error.strerror or error}",
+                f"cannot listen on {http.host} port {http.port}: {tell_error(error)}",
                 hint="Change http.port (DBPROXY_HTTP__PORT); 0 turns the HTTP endpoints off.",
             ) from error
         for listening in sockets:

@@ -39,6 +39,7 @@ def fetch(settings: Settings, words: dict[str, str]) -> str:
         raise ProxyError(read_reason(refusal), hint=HINTS.get(refusal.code, "")) from None
     except (URLError, OSError) as error:
         reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
         raise ProxyError(
             f"no proxy answers at {address}: {reason}",
             hint="Its address is http.host and http.port; give --config, or DBPROXY_HTTP__PORT.",

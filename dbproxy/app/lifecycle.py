@@ -59,6 +59,7 @@ class Lifecycle:
         self.listeners: list[Listener] = []
         self.stop = asyncio.Event()
         self.stop_now = asyncio.Event()
+        self.started = proxy.settings  # what waits for a restart differs from these
         self.awaited = ""  # by SHUTDOWN: "servers" or "clients"
 
     async def run(self) -> int:
@@ -187,13 +188,13 @@ class Lifecycle:
     def renew(self) -> None:
         old = self.proxy.settings
         new = self.load()
-        changes = compare(old, new)
+        changes, waiting = compare(old, new), compare(self.started, new)
         before = self.show_certificate()
         self.proxy.apply(new)
         after = self.show_certificate()
         certificate = {"certificate": after} if after != before else {}
         log.info("reloaded", changed=[change.key for change in changes if not change.restart],
-                 needs_restart=[change.key for change in changes if change.restart], **certificate)  # fmt: skip
+                 needs_restart=[change.key for change in waiting if change.restart], **certificate)  # fmt: skip
 
     def show_certificate(self) -> str:
         """The fingerprint of the one that clients are shown; empty without TLS."""

@@ -19,6 +19,7 @@ from dbproxy.cluster.finding import Finding
 from dbproxy.cluster.member import Member
 from dbproxy.cluster.questions import QUESTIONS, NoAnswer, read
 from dbproxy.config import HealthSettings, Host, Settings
+from dbproxy.net.dial import tell_error
 
 log = structlog.get_logger(__name__)
 
@@ -187,7 +188,8 @@ class Probe:
     def describe(self, error: BaseException) -> str:
         if isinstance(error, TimeoutError):
             return f"no answer within {self.health.timeout:g} s"
-        return str(error) or "the connection was closed"
+        words = tell_error(error) if isinstance(error, OSError) else str(error)
+        return words or "the connection was closed"
 
     def lost(self, _: Connection) -> None:
         """The server closed the connection: see at once what became of it."""

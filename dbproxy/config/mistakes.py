@@ -5,6 +5,7 @@ hold a password (a URL, the value of an unknown key) is hidden or left out.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -20,6 +21,7 @@ from dbproxy.config.tls import TlsSettings
 from dbproxy.config.toml import FROM_PGBOUNCER
 from dbproxy.config.written import Path, Written, dotted
 
+_PLAIN_PATH = re.compile(r"[\w/.~+-]+")  # of a file, which may be called after the password in it
 _ADVICE = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
@@ -144,8 +146,9 @@ def _show_value(path: Path, value: object) -> str:
     """` = "value"`, with nothing in it that may be a password; nothing for a table or list."""
     if not isinstance(value, str | bool | int | float):
         return ""
+    is_path = str(path[-1]).endswith("file") and _PLAIN_PATH.fullmatch(str(value))
     secret = path[-1] in ("url", "token", "endpoint", "headers", "password") or (
-        isinstance(value, str) and (path[-1] == "replicas" or may_hold_secret(value))
+        isinstance(value, str) and (path[-1] == "replicas" or (may_hold_secret(value) and not is_path))
     )
     return f" = {json.dumps(HIDDEN if secret else value, ensure_ascii=False)}"
 

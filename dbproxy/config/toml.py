@@ -17,6 +17,11 @@ from dbproxy.errors import ConfigurationError
 
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
+_CAUSES = {  # by the beginning of tomllib's words
+    "Invalid value": "text stands in quotes",
+    "Illegal character '\\n'": "a quote is not closed",
+    "Cannot overwrite a value": "the key is there twice",
+}
 _PGBOUNCERS = re.compile(r"^\s*\[pgbouncer\]", re.MULTILINE)
 FROM_PGBOUNCER = "PgBouncer's settings have other names here: docs/operations.md, Coming from PgBouncer"
 
@@ -101,8 +106,7 @@ def _place_error(path: Path, text: str, message: str) -> str:
     if _PGBOUNCERS.search(text):
         return f"{path}:{line}: not TOML; {FROM_PGBOUNCER}"
     words = _PLACE.sub("", message)
-    if words == "Invalid value":
-        words += " (text stands in quotes)"
+    words += next((f" ({why})" for beginning, why in _CAUSES.items() if words.startswith(beginning)), "")
     return f"{path}:{line}: not valid TOML" + ("" if may_hold_secret(words) else f": {words}")
 
 

@@ -15,6 +15,7 @@ from dbproxy.cluster.server_tls import make_server_tls
 from dbproxy.config import Host
 from dbproxy.config.tls import TlsSettings
 from dbproxy.errors import ConfigurationError, JobRefused, LoginRefused, ServerUnavailable
+from dbproxy.net.dial import tell_error
 from dbproxy.net.tls import ServerTls
 
 Connection = Any  # asyncpg publishes no types
@@ -58,7 +59,8 @@ class Primary:
             try:
                 connection = await connect_as_servers(self, host, host.connect_timeout or TIMEOUT, name)
             except (asyncpg.PostgresError, *LOST) as error:
-                reasons.append(f"{host.address}: {str(error) or 'no answer'}")
+                words = tell_error(error) if isinstance(error, OSError) else str(error)
+                reasons.append(f"{host.address}: {words or 'no answer'}")
                 hints.append(advise(error))
                 continue
             if await takes_writes(connection):

@@ -5,6 +5,7 @@ of those that are known answers, the name is looked up again: it may have moved.
 """
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Callable, Coroutine
@@ -98,14 +99,20 @@ async def _try_news(host: str, port: int, tried: list[Address]) -> socket.socket
     raise refusal or OSError(f"{host} has no other address")
 
 
+def tell_error(error: OSError) -> str:
+    """The system's own words: the loop's hide them, and repeat the address."""
+    known = error.errno in errno.errorcode  # a resolver has numbers of its own
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
+
+
 async def _connect(family: int, endpoint: Any) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(0)
         await asyncio.get_running_loop().sock_connect(sock, endpoint)
-    except OSError as error:  # the loop's own words hide the system's
+    except OSError as error:
         sock.close()
-        raise OSError(error.errno, os.strerror(error.errno or 0)) from None
+        raise OSError(error.errno, tell_error(error)) from None
     except BaseException:
         sock.close()
         raise

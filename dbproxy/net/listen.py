@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from dbproxy.errors import ConfigurationError
-from dbproxy.net.dial import name_unix
+from dbproxy.net.dial import name_unix, tell_error
 from dbproxy.net.direct import accept_next
 from dbproxy.net.loop import poller_of
 from dbproxy.net.poller import READABLE, Entrance
@@ -106,7 +106,7 @@ async def listen_tcp(
         for listening in sockets:
             listening.close()
         raise ConfigurationError(
-            f"cannot listen on {', '.join(hosts)} port {port}: {error.strerror or error}",
+            f"cannot listen on {', '.join(hosts)} port {port}: {tell_error(error)}",
             hint=f"Change {setting}.",
         ) from error
     return Listener(make_protocol, sockets)

@@ -84,6 +84,16 @@ async def test_reload_says_what_needs_a_restart(proxy: Proxy):
     assert line["needs_restart"] == ["listen.backlog"]
 
 
+async def test_what_needs_a_restart_is_told_until_it_is_taken_back(proxy: Proxy):
+    rewrite(proxy, "[pool]", "[listen]\nbacklog = 77\n[pool]")
+    await proxy.logged(lambda line: line.get("needs_restart") == ["listen.backlog"])
+    rewrite(proxy, "size = 1", "size = 2")
+    line = await proxy.logged(lambda line: line.get("changed") == ["pool.size"])
+    assert line["needs_restart"] == ["listen.backlog"]
+    rewrite(proxy, "backlog = 77\n", "")
+    await proxy.logged(lambda line: line.get("needs_restart") == [])
+
+
 async def test_reload_of_the_users(module_database: Database, tmp_path: Path):
     users = tmp_path / "users.txt"
     users.write_text('"app" "old"\n')

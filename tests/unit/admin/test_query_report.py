@@ -38,7 +38,7 @@ def test_token_goes_with_the_question():
 
 
 def test_nobody_answers():
-    with pytest.raises(ProxyError, match=r"no proxy answers at http://127\.0\.0\.1:1"):
+    with pytest.raises(ProxyError, match=r"no proxy answers at http://127\.0\.0\.1:1: Connection refused"):
         fetch(settings(**NOBODY), {})
 
 

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import socket
 
 import asyncpg
 import pytest
@@ -82,6 +84,12 @@ async def test_a_host_that_a_reload_adds_is_probed(script: dict[str, list[Answer
         ),
         (asyncpg.InterfaceError("odd"), 1, "odd"),
         (NoAnswer("nonsense"), 1, "nonsense"),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.5', 5432)"),
+            1,
+            "Connection refused",
+        ),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 1, "Name or service not known"),
         (asyncpg.InvalidPasswordError("wrong password"), 0, "wrong password"),
         (asyncpg.TooManyConnectionsError("too many clients"), 0, "too many clients"),
         (asyncpg.InvalidCatalogNameError("no such database"), 0, "no such database"),

@@ -213,6 +213,13 @@ def test_a_missing_auth_file_is_a_mistake_on_its_line(tmp_path: Path, write: Wri
     assert "no such file" in found
 
 
+def test_a_missing_file_is_named_though_it_is_called_after_a_password(write: Write):
+    [found] = mistakes(write('[users.app]\npassword_file = "app_password"'))
+    assert 'users.app.password_file = "app_password": no such file' in found
+    [found] = mistakes(write('[users.app]\npassword_file = "postgresql://app:hunter2@h/db"'))
+    assert "hunter2" not in found
+
+
 @pytest.mark.parametrize(
     "url",
     [

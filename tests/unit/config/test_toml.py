@@ -65,11 +65,17 @@ def write(folder: Path, content: bytes) -> Path:
     return path
 
 
-def test_broken_toml_is_reported_with_its_line(tmp_path: Path):
-    with pytest.raises(
-        ConfigurationError, match=r"dbproxy\.toml:2: not valid TOML: Invalid value .text stands in quotes"
-    ):
-        read_file(write(tmp_path, b"[pool]\nsize = fifty\n"))
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"[pool]\nsize = fifty\n", "text stands in quotes"),
+        (b'[pool]\nmode = "session\n[log]\n', "a quote is not closed"),
+        (b"size = 1\nsize = 2\n[pool]\n", "the key is there twice"),
+    ],
+)
+def test_broken_toml_is_reported_with_its_line_and_what_is_wrong(tmp_path: Path, text: bytes, why: str):
+    with pytest.raises(ConfigurationError, match=rf"dbproxy\.toml:2: not valid TOML: .* \({why}\)$"):
+        read_file(write(tmp_path, text))
 
 
 def test_broken_toml_at_the_end_is_reported_with_the_last_line(tmp_path: Path):

@@ -97,6 +97,17 @@ async def test_an_abstract_unix_socket_has_no_file(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240  # a look at an empty folder
 
 
+async def test_a_port_that_is_taken_is_told_once() -> None:
+    listener = await listen_tcp(lambda: keep([]), ["127.0.0.1"], 0, 10, "listen.port")
+    port = listener.sockets[0].getsockname()[1]
+    with pytest.raises(ConfigurationError) as raised:
+        await listen_tcp(lambda: keep([]), ["127.0.0.1"], port, 10, "listen.port")
+    assert raised.value.message == f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    listener.close()
+    with pytest.raises(ConfigurationError, match=r"on host\.invalid port 0: (?!Unknown error)"):
+        await listen_tcp(lambda: keep([]), ["host.invalid"], 0, 10, "listen.port")
+
+
 async def test_socket_that_was_handed_over_keeps_its_name(tmp_path: Path) -> None:
     name = tmp_path / "socket"
     listening = socket.socket(socket.AF_UNIX)
