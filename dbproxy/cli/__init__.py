@@ -18,7 +18,16 @@ from dbproxy.cli.cache import cache_app
 from dbproxy.cli.exits import BAD_CONFIGURATION, reporting
 from dbproxy.cli.limits import limits_app
 from dbproxy.cli.load import copy, load
-from dbproxy.cli.words import NO_FILE, ConfigFile, Overrides, is_stray_url, is_url, parse_overrides
+from dbproxy.cli.words import (
+    NO_FILE,
+    ConfigFile,
+    NamedFile,
+    Overrides,
+    choose_file,
+    is_stray_url,
+    is_url,
+    parse_overrides,
+)
 from dbproxy.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -62,22 +71,22 @@ def start(
 
 
 @app.command()
-def serve(config: ConfigFile = None, set_: Overrides = None) -> None:
+def serve(config: ConfigFile = None, named: NamedFile = None, set_: Overrides = None) -> None:
     """Serve clients until SIGTERM; SIGHUP reads the settings again."""
-    overrides = parse_overrides(set_ or [])
+    path, overrides = choose_file(config, named), parse_overrides(set_ or [])
     with reporting():
-        load_settings(config, overrides)  # a mistake is told before anything heavier is imported
+        load_settings(path, overrides)  # a mistake is told before anything heavier is imported
         from dbproxy.app.lifecycle import serve as serve_clients
 
-        raise typer.Exit(serve_clients(lambda: load_settings(config, overrides)))
+        raise typer.Exit(serve_clients(lambda: load_settings(path, overrides)))
 
 
 @app.command()
-def check(config: ConfigFile = None, set_: Overrides = None) -> None:
+def check(config: ConfigFile = None, named: NamedFile = None, set_: Overrides = None) -> None:
     """Judge the settings: list the mistakes, or show what differs from the defaults."""
-    overrides = parse_overrides(set_ or [])
+    path, overrides = choose_file(config, named), parse_overrides(set_ or [])
     with reporting():
-        settings = load_settings(config, overrides)
+        settings = load_settings(path, overrides)
         from dbproxy.app.access import list_doubts, read_access
         from dbproxy.app.encryption import Encryption
         from dbproxy.app.tracing import check_tracing

@@ -25,12 +25,24 @@ ConfigFile = Annotated[
         callback=judge_path,
     ),
 ]
+NamedFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The same, as other commands take it.", show_default=False, callback=judge_path
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="SECTION.KEY=VALUE", help="One setting, over file and environment; repeatable."
     ),
 ]
+
+
+def choose_file(given: Path | None, named: Path | None) -> Path | None:
+    if given is not None and named is not None:
+        raise typer.BadParameter("there is one settings' file, and two are given", param_hint="--config")
+    return named if given is None else given
 
 
 def is_stray_url(word: str, before: str) -> bool:

@@ -272,7 +272,7 @@ class Cluster:
         if state == member.state:
             return
         before, member.state, member.since = member.state, state, now
-        journal.tell_state(member, before)
+        journal.tell_state(member, before, self.primary)
 
     def _order(self, member: Member, order: Order, now: float) -> None:
         member.order = order

@@ -9,15 +9,17 @@ from dbproxy.cluster.member import Member, State
 log = structlog.get_logger(__name__)
 
 
-def tell_state(member: Member, before: State) -> None:
-    """`before` is the state that it leaves."""
+def tell_state(member: Member, before: State, primary: Member | None) -> None:
+    """`before` is the state that it leaves; a second name of the primary is told as that."""
     match member.state:
         case "down":
             log.warning("host down", **_place(member), before=before, reason=member.health.last_error)
         case "lagging":
             log.warning("host lagging", **_place(member), before=before, **_lag(member))
         case state:
-            log.info(f"host {state}", **_place(member), before=before)
+            twin = primary is not None and member is not primary and member.is_one_with(primary)
+            same = {"same_server_as": primary.name} if primary is not None and twin else {}
+            log.info(f"host {state}", **_place(member), before=before, **same)
 
 
 def tell_lost(primary: Member | None) -> None:

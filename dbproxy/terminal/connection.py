@@ -21,11 +21,11 @@ from dbproxy.wire.startup import parse_authentication, parse_backend_key_data, p
 
 PATIENCE = 10.0  # seconds for connecting and logging in
 NO_PASSWORD = (
-    "Set PGPASSWORD, put it into ~/.pgpass, auth.file or a server's URL, "  # noqa: S105
-    "or list a user who has one in auth.admin_users (--user names another)."
+    "Set PGPASSWORD, put it into ~/.pgpass, or give the proxy's own settings (--config, DATABASE_URL), "  # noqa: S105
+    "where they have a password of one of auth.admin_users. --user names another user."
 )
 
-NOBODY_THERE = "Does the proxy run? --host and --port say where."
+NOBODY_THERE = "Does the proxy run? --config, or --host and --port, say where."
 NO_CERTIFICATE = "Name one by PGSSLCERT and PGSSLKEY, or as ~/.postgresql/postgresql.crt and postgresql.key."
 
 

@@ -48,6 +48,16 @@ def test_serve_hands_over_settings_that_are_read_anew(monkeypatch: pytest.Monkey
     assert sizes == [1, 2]
 
 
+def test_the_settings_file_is_named_as_for_the_commands_that_ask(tmp_path: Path):
+    path = tmp_path / "dbproxy.toml"
+    path.write_text("[pool]\nsize = 7\n")
+    assert "pool.size = 7" in run("check", "--config", str(path), DATABASE_URL=URL).stdout
+    twice = run("check", str(path), "--config", str(path), DATABASE_URL=URL)
+    assert (twice.exit_code, "two are given" in twice.stderr) == (2, True)
+    url = run("serve", "--config", URL)
+    assert (url.exit_code, "hunter2" in url.output) == (2, False)
+
+
 def test_serves_exit_code_is_the_proxys(monkeypatch: pytest.MonkeyPatch):
     serve_with(monkeypatch, lambda load: 1)
     assert run("serve", DATABASE_URL=URL).exit_code == 1

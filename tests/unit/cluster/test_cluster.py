@@ -304,6 +304,17 @@ def test_a_second_writable_host_is_fenced_loudly_and_once():
     assert names(cluster) == {"replica2"}
 
 
+def test_a_replica_that_is_the_primary_by_another_name_is_told_as_that():
+    cluster = Cluster(settings())
+    with capture_logs() as lines:
+        cluster.learn(cluster.member("primary"), writable(server=7), 1.0)
+        cluster.learn(cluster.member("replica1"), writable(server=7), 1.1)
+        cluster.learn(cluster.member("replica2"), following(server=8), 1.2)
+    told = {line["host"]: line.get("same_server_as") for line in lines if line["event"] == "host up"}
+    assert told == {"primary": None, "replica1": "primary", "replica2": None}
+    assert names(cluster) == {"replica2"}
+
+
 def test_a_primary_that_has_just_died_is_no_alarm_until_it_answers_again():
     cluster = running()
     fail(cluster, "primary", times=1)
