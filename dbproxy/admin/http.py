@@ -23,6 +23,7 @@ from dbproxy.admin.query_pages import QueryPages
 from dbproxy.config.sections import TOKEN_NEEDED, is_loopback
 from dbproxy.errors import ConfigurationError
 from dbproxy.net.dial import tell_error
+from dbproxy.net.listen import is_port_refused
 from dbproxy.observe.exemplars import Exemplars
 from dbproxy.observe.figures import ProxyFigures
 from dbproxy.observe.metrics import ProxyCollector, build_registry, expose
@@ -84,9 +85,10 @@ class Endpoints:
                 self.listeners.append(await loop.create_server(self.door, http.host, http.port))
         except OSError as error:
             await self.stop()
+            key = "port" if is_port_refused(error) else "host"
             raise ConfigurationError(
                 f"cannot listen on {http.host} port {http.port}: {tell_error(error)}",
-                hint="Change http.port (DBPROXY_HTTP__PORT); 0 turns the HTTP endpoints off.",
+                hint=f"Change http.{key} (DBPROXY_HTTP__{key.upper()}); http.port = 0 turns the HTTP endpoints off.",
             ) from error
         for listening in sockets:
             self.listeners.append(await loop.create_server(self.door, sock=listening))

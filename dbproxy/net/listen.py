@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -90,6 +91,11 @@ class Listener:
                 Path(name).unlink(missing_ok=True)
 
 
+def is_port_refused(error: OSError) -> bool:
+    """Of a socket that is to listen: another port would do, and it is not the address that is wrong."""
+    return error.errno in (errno.EADDRINUSE, errno.EACCES)
+
+
 async def listen_tcp(
     make_protocol: Callable[[], object], hosts: Sequence[str], port: int, backlog: int, setting: str
 ) -> Listener:
@@ -107,7 +113,7 @@ async def listen_tcp(
             listening.close()
         raise ConfigurationError(
             f"cannot listen on {', '.join(hosts)} port {port}: {tell_error(error)}",
-            hint=f"Change {setting}.",
+            hint=f"Change {setting if is_port_refused(error) else 'listen.host (DBPROXY_LISTEN__HOST)'}.",
         ) from error
     return Listener(make_protocol, sockets)
 

@@ -103,9 +103,15 @@ async def test_a_port_that_is_taken_is_told_once() -> None:
     with pytest.raises(ConfigurationError) as raised:
         await listen_tcp(lambda: keep([]), ["127.0.0.1"], port, 10, "listen.port")
     assert raised.value.message == f"cannot listen on 127.0.0.1 port {port}: Address already in use"
+    assert raised.value.hint == "Change listen.port."
     listener.close()
-    with pytest.raises(ConfigurationError, match=r"on host\.invalid port 0: (?!Unknown error)"):
-        await listen_tcp(lambda: keep([]), ["host.invalid"], 0, 10, "listen.port")
+
+
+@pytest.mark.parametrize("host", ["host.invalid", "192.0.2.1"])
+async def test_an_address_that_is_not_ours_is_told_as_that(host: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"on {host} port 0: (?!Unknown error)") as raised:
+        await listen_tcp(lambda: keep([]), [host], 0, 10, "listen.port")
+    assert raised.value.hint.startswith("Change listen.host")
 
 
 async def test_socket_that_was_handed_over_keeps_its_name(tmp_path: Path) -> None:
