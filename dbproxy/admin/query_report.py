@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from dbproxy.config import Settings
+from dbproxy.config.units import show_duration
 from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe.comparison import compare, spell
 from dbproxy.observe.queries import BadQuestion
@@ -82,7 +83,10 @@ def report_changes(settings: Settings, against: float) -> list[str]:
         after, name = read_file(files[-1][1]), "the newest snapshot, as no proxy answers"
     path = find_nearest(folder, after.at - against)
     if path is None:
-        raise ProxyError(f"there is no snapshot yet in {folder}")
+        raise ProxyError(
+            f"there is no snapshot yet in {folder}",
+            hint=f"A running proxy writes one every {show_duration(settings.query_stats.snapshot)}, if it may.",
+        )
     before = read_file(path)
     ago = (after.at - before.at) / 3600
     head = f"{name} against {path.name}, {ago:.1f} h before; {before.window_s:.0f} s and {after.window_s:.0f} s long"

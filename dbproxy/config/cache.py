@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from dbproxy.config.limits import RedisUrl
 from dbproxy.config.section import Section, setting
-from dbproxy.config.units import Count, Duration, Names, Size, Unit
+from dbproxy.config.units import Count, Duration, Names, Size, Unit, show_duration
 
 TAG = re.compile(r"[\w:-]{1,64}", re.ASCII)
 
@@ -51,10 +51,16 @@ def show_rules(rules: "tuple[CacheRuleSettings, ...]") -> str:
 def show_rule(rule: CacheRuleSettings) -> str:
     given = ((name, getattr(rule, name)) for name in CacheRuleSettings.model_fields)
     return " ".join(
-        f"{name}={'+'.join(value) if isinstance(value, tuple) else value}"
+        name if value is True else f"{name}={show_word(value)}"
         for name, value in given
         if value not in ("", (), None, False, 0)
     )
+
+
+def show_word(value: tuple[str, ...] | float | str) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value)
+    return value if isinstance(value, str) else show_duration(value)
 
 
 class CacheKeys(Section):

@@ -82,6 +82,17 @@ def test_newest_snapshot_stands_for_a_proxy_that_does_not_answer(tmp_path: Path)
     assert report_changes(here, 0)[1] == "nothing is new, gone, slower or more frequent"
 
 
+def test_where_there_is_no_snapshot_yet_it_is_told_when_one_comes(tmp_path: Path):
+    here = settings(DBPROXY_QUERY_STATS__STATE_DIR=str(tmp_path))
+    answer = BytesIO(b'{"window_s": 3600, "queries": []}')
+    with (
+        patch("dbproxy.admin.query_report.urlopen", return_value=answer),
+        pytest.raises(ProxyError, match="no snapshot yet") as raised,
+    ):
+        report_changes(here, 86400)
+    assert "every 1h" in raised.value.hint
+
+
 def test_broken_snapshot_is_told(tmp_path: Path):
     here = settings(DBPROXY_QUERY_STATS__STATE_DIR=str(tmp_path), **NOBODY)
     (tmp_path / "queries-20231114T221320Z.jsonl").write_text("{}")

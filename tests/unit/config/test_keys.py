@@ -32,3 +32,16 @@ def test_of_a_database_only_what_was_written_is_listed():
     assert [e.key for e in list_entries(settings) if e.key.startswith("databases")] == [
         "databases.a.pool.size"
     ]
+
+
+def test_a_rule_of_the_cache_is_shown_as_it_was_written():
+    rules = [
+        {"relation": "audit_*", "never": True},
+        {"relation": "menu", "database": "shop", "ttl": "10m", "tags": ["menu", "shop"]},
+    ]
+    shown = {
+        entry.key: entry.shown for entry in list_entries(Settings.model_validate({"cache": {"rules": rules}}))
+    }
+    assert (
+        shown["cache.rules"] == "relation=audit_* never, relation=menu database=shop ttl=10m tags=menu+shop"
+    )
