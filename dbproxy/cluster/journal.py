@@ -40,7 +40,8 @@ def tell_fenced(member: Member, primary: Member | None) -> None:
         **_place(member),
         timeline=member.position.timeline,
         primary=f"{primary.name} on timeline {primary.position.timeline}" if primary else "none",
-        hint="stop it, and make it a replica of the primary (pg_rewind); nothing is sent there until then",
+        hint="nothing is sent there; an old primary: stop it, and make it a replica (pg_rewind); "
+        "a server that has nothing to do with this primary: take its URL out of the configuration",
     )
 
 

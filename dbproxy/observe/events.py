@@ -61,7 +61,8 @@ EVENTS = {
     "gate failed": "what a request was to wait for has failed; it was refused",
     "host cannot tell all": "the probe's user may not ask for everything",
     "host down": "it is given nothing until it answers again",
-    "host fenced: it takes writes, but is not the primary": "stop it, and bring it back as a replica: "
+    "host fenced: it takes writes, but is not the primary": "an old primary, to be brought back "
+    "as a replica, or a URL that leads to a server of another cluster: "
     "[failover.md](failover.md)",
     "host is another server": "it was restarted, or its name leads elsewhere now",
     "host lagging": "it is too far behind to be read from",
