@@ -41,9 +41,6 @@ RETRY = 5.0
 PATIENCE = 0.5  # seconds that a scrape waits for what is read for it
 SHOWN = 86400.0  # seconds that a batch is a metric after its end
 AT_ONCE = 4  # databases
-FOUND = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = 'dbproxy' AND c.relname = 'batch_jobs')"""
 ORDERS: Mapping[str, Wanted] = {"pause": "pause", "resume": "", "cancel": "cancel"}
 FAULTS = (asyncpg.PostgresError, ProxyError, *LOST)
 
@@ -92,7 +89,7 @@ class Batches:
 
     async def discover(self, pool: Pool) -> None:
         try:
-            rows = await Errand(pool).run(FOUND)
+            rows = await Errand(pool).run(ledger.FOUND)
         except ProxyError:
             self.looks_at[pool.database] = monotonic() + RETRY
             return

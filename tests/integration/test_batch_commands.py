@@ -247,6 +247,12 @@ def test_status_of_a_database_without_batches_says_so(database: Database):
     assert command(database.dsn, "status") == (0, "", "there are no batches in this database\n")
 
 
+def test_a_schema_of_that_name_that_is_closed_and_has_no_ledger_is_no_failure(database: Database):
+    with connect(database.server, database.name) as owner:
+        owner.execute("CREATE SCHEMA dbproxy")
+    assert command(database.dsn, "status") == (0, "", "there are no batches in this database\n")
+
+
 def test_user_who_may_not_see_the_ledger_is_told_so(database: Database):
     command(database.dsn, *RUN, ONCE, "--execute")
     with connect(database.server, database.name) as owner:

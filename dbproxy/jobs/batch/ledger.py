@@ -23,6 +23,10 @@ Wanted = Literal["", "pause", "cancel"]
 CLASS = 0x64627078  # 'dbpx': of advisory locks
 CHANNEL = "dbproxy_batch"
 REVISIT = -1  # the number of the part that goes through rows which were skipped
+# Asked of the catalog: who may not use a schema of that name is told so only where a ledger is in it.
+FOUND = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'dbproxy' AND c.relname = 'batch_errors')"""
 TABLES = """
 CREATE SCHEMA IF NOT EXISTS dbproxy;
 CREATE TABLE IF NOT EXISTS dbproxy.batch_jobs (
@@ -155,8 +159,9 @@ SELECT j.id, l.pid FROM dbproxy.batch_jobs j JOIN pg_catalog.pg_locks l ON l.loc
 
 
 async def install(connection: Connection) -> None:
-    """Make the tables where they are not."""
+    """Make the tables where they are not; who may not use those that are is refused now, and not by the first chunk."""
     if await exists(connection):
+        await connection.execute("SELECT FROM dbproxy.batch_jobs LIMIT 0")
         return
     async with connection.transaction():  # another may be at it
         await connection.execute("SELECT pg_advisory_xact_lock($1, 0)", CLASS)
@@ -164,7 +169,7 @@ async def install(connection: Connection) -> None:
 
 
 async def exists(connection: Connection) -> bool:
-    return bool(await connection.fetchval("SELECT to_regclass('dbproxy.batch_errors') IS NOT NULL"))
+    return bool(await connection.fetchval(FOUND))
 
 
 async def create(connection: Connection, job: Job, version: str) -> bool:
