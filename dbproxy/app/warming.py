@@ -61,7 +61,6 @@ class Warmer:
         self.hits: dict[bytes, int] = {}  # of what was fetched again, by then
         self.queue: deque[tuple[Statement, float]] = deque()  # until when each waits
         self.wanted = asyncio.Event()
-        self.fetched = 0
 
     async def run(self) -> None:
         self.load()
@@ -195,7 +194,6 @@ class Warmer:
         fill = begin(gate, request, Session(settings))
         if fill is not None:
             await Fetch(pool).fetch(KINDS, request.messages, settings, fill)
-            self.fetched += 1
 
 
 async def open_one(pool: Pool) -> None:

@@ -66,11 +66,6 @@ class Case:
         """Whether an answer is kept only if it was asked for before."""
         return self.success < SELDOM and not self.wanted
 
-    def hit_rate(self) -> float:
-        """0 if nothing was asked for."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
-
 
 def is_query(shape: Shape) -> bool:
     """And not SHOW, EXPLAIN or COPY. Hints are ahead of the text."""

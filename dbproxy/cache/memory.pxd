@@ -20,4 +20,3 @@ cdef class Memory:
     cpdef drop(self, bytes key)
     @cython.locals(entry=Entry)
     cpdef shrink(self, Py_ssize_t limit)
-    cpdef clear(self)

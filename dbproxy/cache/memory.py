@@ -44,7 +44,3 @@ class Memory:
             _, entry = self.entries.popitem(last=False)
             self.size -= entry.size
             self.evicted += 1
-
-    def clear(self) -> None:
-        self.entries.clear()
-        self.size = 0

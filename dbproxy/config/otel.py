@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dbproxy.config.tracing import TRACES_PATH
 from dbproxy.config.written import Assignment
 
-_TRUE = ("true", "1")
 _SPECIFIC = ("PROTOCOL", "HEADERS", "COMPRESSION", "CERTIFICATE", "TIMEOUT")
 SAMPLERS = {  # the parent's part, and the share where it is fixed
     "always_on": ("ignore", "1"),

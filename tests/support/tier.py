@@ -75,7 +75,7 @@ class Peer:
             self.looked += 1
             await done
         entry: Entry | None = self.memory.find(key)
-        self.memory.clear()
+        self.memory.shrink(0)
         return entry.value.rows if entry is not None and entry.moment.is_current() else None
 
     async def settled(self) -> None:

@@ -8,13 +8,6 @@ from dbproxy.sql.cache import StatementCache
 SHAPE = StatementCache(16).find(b"SELECT 1")
 
 
-def test_hit_rate() -> None:
-    case = Case(SHAPE)
-    assert case.hit_rate() == 0
-    case.hits, case.misses = 3, 1
-    assert case.hit_rate() == 0.75
-
-
 def test_moment_is_over_once_one_of_its_tags_is_invalidated() -> None:
     fence, case = Fence(), Case(SHAPE)
     case.tables = [fence.find(1), fence.find_mark("tag a")]
