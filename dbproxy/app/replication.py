@@ -7,13 +7,12 @@ from typing import Protocol
 
 import structlog
 
-from dbproxy.errors import ProxyError, ServerLost, ServerUnavailable
+from dbproxy.errors import ProxyError, ServerLost
 from dbproxy.net.link import Link
 from dbproxy.net.secure import Secure
 from dbproxy.net.transport import Transport
 from dbproxy.pool.backend import Backend
-from dbproxy.pool.choice import judge, tells
-from dbproxy.pool.login import Target, refusal
+from dbproxy.pool.login import refusal
 from dbproxy.wire import build
 from dbproxy.wire.framer import stream_framer
 from dbproxy.wire.reply import row_values
@@ -167,10 +166,3 @@ class Source(Protocol):
     async def begin(self, line: Line) -> Following: ...
     def renew(self, rows: Sequence[Sequence[bytes]]) -> str: ...
     def find_followed(self, parents: frozenset[int]) -> frozenset[int]: ...
-
-
-async def check_attrs(line: Line, target: Target) -> None:
-    """ServerUnavailable if the server is not what is asked for."""
-    parameters = line.backend.parameters
-    if tells(parameters) and (why := judge(target.attrs, parameters)):
-        raise ServerUnavailable(why)

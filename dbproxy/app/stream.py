@@ -10,10 +10,10 @@ from time import monotonic
 import structlog
 
 from dbproxy.app.pools import Pools
-from dbproxy.app.replication import Line, Source, check_attrs
+from dbproxy.app.replication import Line, Source
 from dbproxy.cache.stream import explain, find_delay
 from dbproxy.errors import ProxyError
-from dbproxy.pool.login import open_at, reach_any
+from dbproxy.pool.login import check_reported, open_at, reach_any
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class Stream:
         )
         targets = [replace(target, attrs="primary") for target in found]
         timeout = pools.settings.pool_for(self.database, self.user).server_connect_timeout
-        open_one = partial(open_at, keys=pools.keys, make=Line, judge_one=check_attrs)
+        open_one = partial(open_at, keys=pools.keys, make=Line, judge_one=check_reported)
         return await reach_any(targets, open_one, pools.hosts.standing, timeout)
 
     async def keep(self, line: Line) -> None:

@@ -26,7 +26,7 @@ from dbproxy.net.dial import ANY_WAY, Way
 from dbproxy.net.race import AllFailed, race
 from dbproxy.net.tls import ServerTls
 from dbproxy.pool.backend import Backend
-from dbproxy.pool.choice import PASSING, Standing, combine, is_final
+from dbproxy.pool.choice import PASSING, Standing, combine, is_final, judge, tells
 from dbproxy.wire import build
 from dbproxy.wire.startup import (
     parse_authentication,
@@ -151,6 +151,13 @@ async def open_at(
     else:
         return server
     return await open_at(other, keys, make, judge_one)
+
+
+async def check_reported(server: Opening, target: Target) -> None:
+    """ServerUnavailable if the server reports that it is not what is asked for; it is not queried."""
+    parameters = server.backend.parameters
+    if tells(parameters) and (why := judge(target.attrs, parameters)):
+        raise ServerUnavailable(why)
 
 
 async def start_up(server: Opening, target: Target, keys: KeyCache) -> None:

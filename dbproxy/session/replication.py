@@ -12,13 +12,13 @@ from time import monotonic
 from typing import Protocol
 
 from dbproxy.auth.exchange import KeyCache
-from dbproxy.errors import ProtocolViolation, ProxyError, ServerUnavailable
+from dbproxy.errors import ProtocolViolation, ProxyError
 from dbproxy.net.link import PARTNER_FULL, Link
 from dbproxy.net.secure import Secure
 from dbproxy.net.transport import Transport
 from dbproxy.pool.backend import Backend
-from dbproxy.pool.choice import Standing, judge, tells
-from dbproxy.pool.login import Target, open_at, reach_any
+from dbproxy.pool.choice import Standing
+from dbproxy.pool.login import Target, check_reported, open_at, reach_any
 from dbproxy.session.identity import Identity
 from dbproxy.wire.framer import server_framer
 
@@ -92,15 +92,8 @@ async def open_walsender(
     targets: Sequence[Target], keys: KeyCache, standing: Standing, patience: float
 ) -> Walsender:
     """At the first of these that lets us in; ProxyError if none does. `patience`: server_connect_timeout."""
-    open_one = partial(open_at, keys=keys, make=Walsender, judge_one=check_attrs)
+    open_one = partial(open_at, keys=keys, make=Walsender, judge_one=check_reported)
     return await reach_any(targets, open_one, standing, patience)
-
-
-async def check_attrs(walsender: Walsender, target: Target) -> None:
-    """ServerUnavailable if it is not what is asked for; one that does not say what it is cannot be asked."""
-    parameters = walsender.backend.parameters
-    if tells(parameters) and (why := judge(target.attrs, parameters)):
-        raise ServerUnavailable(why)
 
 
 class Replication(Link):
