@@ -8,6 +8,7 @@ SET BATCH id [database] key = value
 import re
 from dataclasses import dataclass
 
+from dbproxy.admin.quotes import unquote
 from dbproxy.errors import CommandFailed
 
 _ID = r"""("(?:[^"]|"")*"|'(?:[^']|'')*'|[\w.$+-]+)"""
@@ -47,16 +48,11 @@ def parse_batch(statement: str) -> BatchCommand | None:
     if _SHOW.fullmatch(statement):
         return BatchReport()
     if match := _ORDER.fullmatch(statement):
-        return BatchOrder(match[1].lower(), _unquote(match[2]), _unquote(match[3] or ""))
+        return BatchOrder(match[1].lower(), unquote(match[2]), unquote(match[3] or ""))
     if match := _SET.fullmatch(statement):
         return BatchOrder(
-            "set", _unquote(match[1]), _unquote(match[2] or ""), match[3].lower(), _unquote(match[4])
+            "set", unquote(match[1]), unquote(match[2] or ""), match[3].lower(), unquote(match[4])
         )
     if _MEANT.fullmatch(statement):
         raise CommandFailed("bad arguments", hint=HINT)
     return None
-
-
-def _unquote(word: str) -> str:
-    quote = word[:1]
-    return word[1:-1].replace(quote * 2, quote) if quote in ('"', "'") and quote else word

@@ -8,6 +8,7 @@ INVALIDATE CACHE [ALL | TABLE name | QUERY id | TAG tag] [database]
 import re
 from dataclasses import dataclass
 
+from dbproxy.admin.quotes import unquote
 from dbproxy.errors import CommandFailed
 
 _WORD = r'(?:"(?:[^"]|"")*"|[\w$]+)'
@@ -59,11 +60,11 @@ def parse_cache(statement: str) -> CacheCommand | None:
     if match := _EXPLAIN.fullmatch(statement):
         text = match[2].strip()
         quoted = text[:1] == text[-1:] == '"' and len(text) > 1
-        return CacheQuestion(_unquote(match[1] or ""), _unquote(text) if quoted else text)
+        return CacheQuestion(unquote(match[1] or ""), unquote(text) if quoted else text)
     if match := _INVALIDATE.fullmatch(statement):
         what = (match[1] or match[2] or match[4] or "all").lower()
-        name = _read_name(match[3]) if match[3] else (match[5] or "").strip("'")
-        return CacheOrder(what, name, _unquote(match[6] or ""))
+        name = _read_name(match[3]) if match[3] else unquote(match[5] or "")
+        return CacheOrder(what, name, unquote(match[6] or ""))
     if _MEANT.fullmatch(statement):
         raise CommandFailed("bad arguments", hint=HINT)
     return None
@@ -72,12 +73,5 @@ def parse_cache(statement: str) -> CacheCommand | None:
 def _read_name(text: str) -> str:
     """As the catalog has it: a quoted part as it is, others in small letters."""
     if text[:1] == "'":
-        return text[1:-1].replace("''", "'")
-    return (
-        ".".join(_unquote(part) if part[:1] == '"' else part.lower() for part in re.findall(_WORD, text))
-        or text
-    )
-
-
-def _unquote(word: str) -> str:
-    return word[1:-1].replace('""', '"') if word[:1] == '"' else word
+        return unquote(text)
+    return ".".join(unquote(part) if part[:1] == '"' else part.lower() for part in re.findall(_WORD, text))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dbproxy.admin.batch_command import BatchCommand, parse_batch
 from dbproxy.admin.cache_command import CacheCommand, parse_cache
+from dbproxy.admin.quotes import unquote
 from dbproxy.errors import CommandFailed
 from dbproxy.observe.masking import mask
 
@@ -107,9 +108,9 @@ def parse(statement: str) -> Parsed:
     if found := parse_ours(statement):
         return found
     if match := _ORDER.fullmatch(statement):
-        return Command(f"{match[1].lower()} host", _unquote(match[2]), statement)
+        return Command(f"{match[1].lower()} host", unquote(match[2]), statement)
     if match := _QUESTION.fullmatch(statement):
-        return Question(_unquote(match[1] or ""), match[2])
+        return Question(unquote(match[1] or ""), match[2])
     if _UNNAMED.fullmatch(statement):
         raise invalid(statement)
     if match := _REPORT.fullmatch(statement):
@@ -118,12 +119,12 @@ def parse(statement: str) -> Parsed:
     if match := _ENTRY.fullmatch(statement):
         return Report({}, match[1].lower())
     if match := _COMMAND.fullmatch(statement):
-        argument = _unquote(match[2] or "")
+        argument = unquote(match[2] or "")
         if len(argument) > MAX_ARGUMENT:
             raise CommandFailed("bad arguments")
-        return Command(_unquote(match[1]).lower(), argument, statement)
+        return Command(unquote(match[1]).lower(), argument, statement)
     if match := _SET.fullmatch(statement):
-        return Assignment(_unquote(match[1]).lower(), _unquote(match[2]))
+        return Assignment(unquote(match[1]).lower(), unquote(match[2]))
     raise invalid(statement)
 
 
@@ -137,9 +138,9 @@ def parse_limits(statement: str) -> Limits | LimitOrder | None:
     if match := _LIMITS.fullmatch(statement):
         return Limits(int(match[1] or 0))
     if match := _LIMIT.fullmatch(statement):
-        return LimitOrder(match[1].lower(), _unquote(match[2]), _unquote(match[3]))
+        return LimitOrder(match[1].lower(), unquote(match[2]), unquote(match[3]))
     if match := _SET_LIMIT.fullmatch(statement):
-        rule, key, text, duration = (_unquote(word or "") for word in match.groups())
+        rule, key, text, duration = (unquote(word or "") for word in match.groups())
         return LimitOrder("set", rule, key, text, duration)
     if _NO_LIMIT.fullmatch(statement):
         raise CommandFailed(
@@ -151,8 +152,3 @@ def parse_limits(statement: str) -> Limits | LimitOrder | None:
 
 def invalid(statement: str) -> CommandFailed:
     return CommandFailed(f"invalid command '{mask(statement)}', use SHOW HELP;")
-
-
-def _unquote(word: str) -> str:
-    quote = word[:1]
-    return word[1:-1].replace(quote * 2, quote) if quote in ('"', "'") and quote else word
