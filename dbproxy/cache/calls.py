@@ -61,7 +61,7 @@ class Find:
         for number, lookup in enumerate(self.lookups):
             data, left = answer.rest[2 * number : 2 * number + 2]
             if not isinstance(data, bytes) or not isinstance(left, int):
-                raise Mismatch("Redis has answered something else than was asked")
+                raise Mismatch
             if counts and left > 0 and data.startswith(head):
                 lookup.settle(data[GENERATION:], left)
             else:
@@ -116,7 +116,7 @@ class Keep:
     def settle(self, answer: Answer) -> None:
         outcome = answer.rest[0]
         if not isinstance(outcome, bytes):
-            raise Mismatch("Redis has answered something else than was asked")
+            raise Mismatch
         self.kept(outcome.decode("latin-1"), answer.generation)
 
     def give_up(self) -> None:

@@ -124,8 +124,8 @@ class Answer:
 def read(answer: object, token: str, items: int) -> Answer:
     """Mismatch if it does not answer what was asked with this token, or has not so many `items`."""
     if not isinstance(answer, list) or len(answer) != 2 + items or answer[0] != token.encode():
-        raise Mismatch("Redis has answered something else than was asked")
+        raise Mismatch
     generation = answer[1]
     if not isinstance(generation, bytes) or len(generation) not in (0, GENERATION):
-        raise Mismatch("Redis has answered something else than was asked")
+        raise Mismatch
     return Answer(generation.decode("latin-1"), answer[2:])

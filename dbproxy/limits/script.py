@@ -218,12 +218,12 @@ class Answer:
 def read(answer: object, token: str, orders: Sequence[Order]) -> Answer:
     """Mismatch if it does not answer these orders."""
     if not isinstance(answer, list) or not answer or answer[0] != token.encode():
-        raise Mismatch("Redis has answered something else than was asked")
+        raise Mismatch
     numbers = [number for number in answer[1:] if isinstance(number, int)]
     if numbers[1:] == [-1]:
         raise Mismatch("Redis came to it too late")
     if len(numbers) != 2 + sum(1 + 3 * len(order.items) for order in orders):
-        raise Mismatch("Redis has answered something else than was asked")
+        raise Mismatch
     results, at = [], 2
     for order in orders:
         allowed, at = numbers[at] == 1, at + 1

@@ -16,6 +16,9 @@ Found = TypeVar("Found")
 class Mismatch(RedisError):
     """An answer that is none: to something else, or of somebody who came to it too late to do it."""
 
+    def __init__(self, reason: str = "Redis has answered something else than was asked") -> None:
+        super().__init__(reason)
+
 
 @dataclass(slots=True)
 class Calls:
