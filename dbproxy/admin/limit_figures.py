@@ -25,8 +25,8 @@ def limit_figures(limiter: Limiter, now: float) -> LimitFigures:
 def shared_figures(store: Store) -> SharedLimitFigures:
     calls = store.courier.caller.calls
     return SharedLimitFigures(
-        since=store.courier.failed_at,
-        error=store.courier.error,
+        since=store.courier.contact.since,
+        error=store.courier.contact.error,
         proxies=store.fleet.proxies,
         leases=dict(store.outcomes),
         answers=TimeFigures(bounds=caller.BOUNDS, buckets=tuple(calls.buckets), seconds=calls.seconds),

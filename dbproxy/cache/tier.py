@@ -9,12 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
+import structlog
+
 from dbproxy.cache.calls import Find, Flush, Keep, Lookup
-from dbproxy.cache.contact import Contact
 from dbproxy.cache.line import Call, Line
 from dbproxy.cache.parcel import Parcel
 from dbproxy.cache.script import FULL, KEPT, REFUSED, Keys
 from dbproxy.net.caller import BOUNDS
+from dbproxy.net.contact import Contact
+
+log = structlog.get_logger(__name__)
 
 MOST = 16  # keys that are looked for in one call
 WAITING = 8 << 20  # bytes that wait to be kept; what comes then is dropped
@@ -65,9 +69,9 @@ class Tier:
         self.keys = Keys(prefix)
         self.bounds = bounds
         self.forgotten = forgotten
-        self.contact = Contact()
-        self.reader = Line(url, timeout, self.next_find, self.contact.fail)
-        self.writer = Line(url, timeout, self.next_keep, self.contact.fail)
+        self.contact = Contact(monotonic())
+        self.reader = Line(url, timeout, self.next_find, self.fail)
+        self.writer = Line(url, timeout, self.next_keep, self.fail)
         self.generation = ""  # "" until it is known
         self.flushing = False
         self.flushes = 0  # begun and ended
@@ -197,9 +201,10 @@ class Tier:
     def learn(self, generation: str, flushes: int) -> bool:
         """Redis has answered; whether what it has said counts: it does not if a flush has come in between."""
         if not generation:
-            self.contact.fail("Redis takes no generation: it is full, or a replica")
+            self.fail("Redis takes no generation: it is full, or a replica")
             return False
-        self.contact.succeed()
+        if self.contact.succeed():
+            log.info("kept answers are shared by Redis")
         if flushes != self.flushes or self.flushing:
             return False
         before, self.generation = self.generation, generation
@@ -208,6 +213,15 @@ class Tier:
         return True
 
     # --- what is told ---
+
+    def fail(self, error: str) -> None:
+        """Redis has not answered."""
+        if self.contact.fail(error, monotonic()):
+            log.warning(
+                "kept answers are not shared",
+                error=error,
+                hint="What is not kept in this process is asked of the servers until Redis answers in time again.",
+            )
 
     def figures(self) -> TierFigures:
         calls = self.reader.caller.calls

@@ -27,6 +27,7 @@ from dbproxy.limits.script import (
     spell,
 )
 from dbproxy.net.caller import Caller
+from dbproxy.net.contact import Contact
 from dbproxy.net.redis import RedisError
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,6 @@ RETRY = 1.0  # seconds between tries while Redis does not answer,
 TRIAL = 0.45  # and once it does: by the third answer in a row every other proxy has been heard, too
 SLACK = 2  # timeouts, after which Redis is not to do any more what it was asked
 MOST = 100  # errands in one call
-QUIET = 60.0  # seconds between two lines of the log
 SHARES = "Each proxy holds its clients to its share of the limits until Redis answers in time again."
 REFUSALS = "Limited requests are refused until Redis answers in time again."
 
@@ -54,10 +54,7 @@ class Courier:
         self.errands: deque[Errand] = deque()
         self.wanted = asyncio.Event()
         self.greeted_at = 0.0
-        self.failed_at: float | None = monotonic()  # since then limits are not shared,
-        self.error = "Redis has not been asked yet"  # for this reason
-        self.warned_at = -QUIET
-        self.told = False  # that Redis is there
+        self.contact = Contact(monotonic())
         self.task: asyncio.Task[None] | None = None
         self.stopping = False
 
@@ -113,9 +110,8 @@ class Courier:
         answers = await self.carry([], HELLO)
         if not answers or not lacking or not await self.carry_all(self.missing()):
             return
-        if self.fleet.succeed():
-            self.failed_at, self.error = None, ""
-            self.announce()
+        if self.fleet.succeed() and self.contact.succeed():
+            log.info("limits are shared by Redis", proxies=self.fleet.proxies)
 
     async def carry_all(self, errands: Iterable[Errand]) -> bool:
         """Whether Redis has heard all of it."""
@@ -152,10 +148,9 @@ class Courier:
     # --- Redis is not there ---
 
     def fail(self, error: str, errands: Sequence[Errand]) -> None:
-        self.error = error
-        if self.fleet.fail():
-            self.failed_at = monotonic()
-        self.warn(error)
+        self.fleet.fail()
+        if self.contact.fail(error, monotonic()):
+            self.warn(error)
         self.errands.extendleft(reversed(errands))
         self.give_up()
 
@@ -164,20 +159,9 @@ class Courier:
         while self.errands:
             self.errands.popleft().give_up(now)
 
-    def announce(self) -> None:
-        if not self.told:
-            self.told = True
-            log.info("limits are shared by Redis", proxies=self.fleet.proxies)
-
     def warn(self, error: str) -> None:
-        """Once a minute while it lasts; that it is over is told if that was."""
-        now = monotonic()
-        if now - self.warned_at >= QUIET:
-            self.warned_at, self.told = now, False
-            hint = SHARES if self.fleet.graceful else REFUSALS
-            log.warning(
-                "limits are decided without Redis", error=error, proxies=self.fleet.proxies, hint=hint
-            )
+        hint = SHARES if self.fleet.graceful else REFUSALS
+        log.warning("limits are decided without Redis", error=error, proxies=self.fleet.proxies, hint=hint)
 
 
 def read_clock() -> int:

@@ -16,12 +16,10 @@ class Fleet:
         self.degraded = True  # up to the first answer
         self.lacking = 1  # answers, until it is over
 
-    def fail(self) -> bool:
-        """Redis has not answered; whether that is news."""
-        news = not self.degraded
+    def fail(self) -> None:
+        """Redis has not answered."""
         self.degraded = True
         self.lacking = TRIALS
-        return news
 
     def succeed(self) -> bool:
         """Redis has answered; whether it counts as there again."""

@@ -316,12 +316,12 @@ async def test_redis_that_is_away_at_the_start_is_found_later(redis: Redis):
     await peer.store.start()
     try:
         session = peer.join()
-        assert peer.store.courier.failed_at is not None
-        assert peer.store.courier.error.startswith("ConnectionError")
+        assert peer.store.courier.contact.since is not None
+        assert peer.store.courier.contact.error.startswith("ConnectionError")
         assert await session.let(20) == 12
         redis.start()
         await until(lambda: not peer.store.fleet.degraded)
-        assert (peer.store.courier.failed_at, peer.store.courier.error) == (None, "")
+        assert (peer.store.courier.contact.since, peer.store.courier.contact.error) == (None, "")
         assert await session.let(20) == 0  # it was told
         assert used(redis) > 11
     finally:

@@ -104,7 +104,7 @@ class NoTracing:
 def share(limiter: Limiter, since: float | None, error: str = "", proxies: int = 1) -> Store:
     """Have the limits shared, by a Redis that has been gone `since` then; None: it is there."""
     limiter.store = store = Store("redis://127.0.0.1:1", "rl:", timeout=1.0, graceful=True)
-    store.courier.failed_at, store.courier.error, store.fleet.proxies = since, error, proxies
+    store.courier.contact.since, store.courier.contact.error, store.fleet.proxies = since, error, proxies
     return store
 
 
