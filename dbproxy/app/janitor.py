@@ -73,14 +73,14 @@ class Janitor:
         """Have read again what databases define."""
         for pool in self.proxy.pools.values():
             if pool.tenant.routines.read_at and now - pool.tenant.routines.read_at >= REFRESH and pool.idle:
-                self.proxy.spawn(catalogs.read_routines(pool))
+                self.proxy.tasks.spawn(catalogs.read_routines(pool))
         for router in self.proxy.routers.values():
             if catalogs.is_asleep(router, now):
                 catalogs.sleep(router)
             elif catalogs.claim_read(router, now):
-                self.proxy.spawn(catalogs.read(router))
+                self.proxy.tasks.spawn(catalogs.read(router))
             elif catalogs.claim_look(router, now):
-                self.proxy.spawn(catalogs.look(router))
+                self.proxy.tasks.spawn(catalogs.look(router))
 
     def sample(self, now: float) -> None:
         self.proxy.averages.sample(self.proxy.pools.values(), now)

@@ -74,11 +74,11 @@ class Lifecycle:
             await endpoints.start(self.sockets.get(HTTP, ()))
             proxy.tracing.start()
             proxy.warm_up()
-            proxy.spawn(Janitor(proxy, self.supervision.sweeper).run())
-            proxy.spawn(Hedger(proxy.hosts).run())
-            proxy.hosts.watch(proxy.spawn)
-            proxy.spawn(proxy.sources.run())
-            proxy.spawn(self.warmer.run())
+            proxy.tasks.spawn(Janitor(proxy, self.supervision.sweeper).run())
+            proxy.tasks.spawn(Hedger(proxy.hosts).run())
+            proxy.hosts.watch(proxy.tasks.spawn)
+            proxy.tasks.spawn(proxy.sources.run())
+            proxy.tasks.spawn(self.warmer.run())
             self.keep_snapshots()
             self.announce(settings)
             self.supervision.serves()
@@ -92,7 +92,7 @@ class Lifecycle:
             await self.warmer.stop()
             await proxy.caches.stop()
             await asyncio.to_thread(proxy.tracing.stop)
-            await self.end_tasks()
+            await proxy.tasks.end()
             self.supervision.notifier.close()
         logs.sweep(math.inf)
         log.info("proxy stopped")
@@ -142,7 +142,7 @@ class Lifecycle:
     def keep_snapshots(self) -> None:
         stats = self.proxy.query_stats
         if stats is not None and self.proxy.settings.query_stats.state_dir:
-            self.proxy.spawn(keep_snapshots(stats, lambda: self.proxy.settings.query_stats))
+            self.proxy.tasks.spawn(keep_snapshots(stats, lambda: self.proxy.settings.query_stats))
 
     # --- signals ---
 
@@ -260,12 +260,6 @@ class Lifecycle:
     def stop_listening(self) -> None:
         for listener in self.listeners:
             listener.close()
-
-    async def end_tasks(self) -> None:
-        tasks = list(self.proxy.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def serve(load: Callable[[], Settings]) -> int:

@@ -9,16 +9,19 @@ from weakref import WeakValueDictionary
 from dbproxy.app import catalogs
 from dbproxy.app.admissions import Admissions
 from dbproxy.app.cache import Caches
+from dbproxy.app.decoding import Decoding
 from dbproxy.app.defaults import Watch, are_refused, is_even, take_over
 from dbproxy.app.hosts import Hosts
 from dbproxy.app.hubs import Hubs
 from dbproxy.app.limits import Limits
 from dbproxy.app.monitoring import Monitoring
+from dbproxy.app.notifications import Notified
 from dbproxy.app.passwords import name_of
 from dbproxy.app.pauses import Pauses
+from dbproxy.app.stream import Stream
 from dbproxy.app.targets import Targets
+from dbproxy.app.tasks import Tasks
 from dbproxy.app.walsenders import Walsenders
-from dbproxy.app.watched import Writers
 from dbproxy.auth.exchange import KeyCache
 from dbproxy.auth.users import Users
 from dbproxy.cache.witness import Witness
@@ -49,14 +52,15 @@ class Pools:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.admissions = Admissions(settings, KeyCache(), self.make_pool, self.spawn)
+        self.tasks = Tasks()
+        self.admissions = Admissions(settings, KeyCache(), self.make_pool, self.tasks.spawn)
         self.classifiers: WeakValueDictionary[str, StatementCache] = WeakValueDictionary()  # by database
         self.pools: dict[tuple[str, str], Pool] = {}
         self.sharing = Sharing(Quotas(settings), self.all_pools)
         self.monitoring = Monitoring(settings, monotonic())
-        self.limits = Limits(settings, self.spawn)
+        self.limits = Limits(settings, self.tasks.spawn)
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
-        self.caches = Caches(settings, self.spawn, self.pools.values, self.follow, self.hosts.sees_all)
+        self.caches = Caches(settings, self.tasks.spawn, self.pools.values, self.follow, self.hosts.sees_all)
         self.hosts.cluster.on_reload = self.host_reloaded
         self.hosts.on_epoch = self.caches.turn
         self.hosts.cluster.complete = self.admissions.complete
@@ -89,14 +93,6 @@ class Pools:
     def paused_databases(self) -> set[str]:
         return self.pauses.databases - {""}
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """Run a task of the slow lane."""
-        raise NotImplementedError
-
-    def follow(self, database: str, user: str, witness: Witness) -> Writers:
-        """Have it told of everybody's writes, once that runs."""
-        raise NotImplementedError
-
     @property
     def users(self) -> Users:
         return self.admissions.access.users
@@ -124,7 +120,7 @@ class Pools:
         user = self.settings.user_for(database, user)
         router = self.hosts.find_router(database, user, self.find_pool(database, user))
         if router is not None and catalogs.claim_read(router, monotonic()):
-            self.spawn(catalogs.read(router))
+            self.tasks.spawn(catalogs.read(router))
         return router
 
     def find_hub(self, database: str, user: str) -> Hub:
@@ -177,9 +173,14 @@ class Pools:
     def renew(self, pool: Pool) -> asyncio.Task[Any]:
         """Open a connection, to be asked; it is kept if there is room."""
         pool.expect()
-        return self.spawn(self.open(pool, {}))
+        return self.tasks.spawn(self.open(pool, {}))
 
     # --- made ---
+
+    def follow(self, database: str, user: str, witness: Witness) -> Stream:
+        """That tells it of everybody's writes, once it runs."""
+        notifies = self.settings.cache.invalidation == "notify"
+        return Stream(self.targets, database, user, Notified(witness) if notifies else Decoding(witness))
 
     def make_watch_pool(self, pool: Pool, startup: Mapping[str, str]) -> Pool:
         return self.make_pool(pool.database, pool.user, limit(pool.settings), startup)
@@ -222,7 +223,7 @@ class Pools:
         )
         share = self.sharing.make_share(database, user, standing=standing)
         pool = Pool(
-            tenant, lambda pool: self.spawn(self.open(pool, parameters)), self.cancel_query, share=share
+            tenant, lambda pool: self.tasks.spawn(self.open(pool, parameters)), self.cancel_query, share=share
         )
         pool.moves = self.hosts.chooses(database)
         pool.paused = self.is_paused(database)
@@ -231,7 +232,7 @@ class Pools:
     def make_replica_pool(self, host: Member, primary: Pool) -> Pool:
         share = self.sharing.make_share(primary.database, primary.user)
         pool = Pool(
-            primary.tenant, lambda pool: self.spawn(self.open(pool, {})), self.cancel_query, host, share
+            primary.tenant, lambda pool: self.tasks.spawn(self.open(pool, {})), self.cancel_query, host, share
         )
         pool.paused = primary.paused
         self.limits.arrange(pool)
@@ -288,7 +289,7 @@ class Pools:
         """Send a cancel request for what this server runs; until it is dealt with, nobody is lent the server."""
         server.upkeep.cancels += 1
         timeout = server.pool.settings.cancel_wait_timeout
-        return self.spawn(cancel_server(server, timeout))
+        return self.tasks.spawn(cancel_server(server, timeout))
 
     # --- what befalls them ---
 

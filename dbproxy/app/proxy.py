@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
 
 import structlog
 
@@ -13,16 +12,12 @@ from dbproxy.admin.house import Process
 from dbproxy.app import addresses
 from dbproxy.app.access import read_access
 from dbproxy.app.batches import Batches
-from dbproxy.app.decoding import Decoding
 from dbproxy.app.encryption import Encryption
 from dbproxy.app.limits import check_limits
-from dbproxy.app.notifications import Notified
 from dbproxy.app.pools import Pools, slow_after
 from dbproxy.app.slow import SlowQueries
 from dbproxy.app.sources import Sources, locate
-from dbproxy.app.stream import Stream
 from dbproxy.app.tracing import Tracing, check_tracing
-from dbproxy.cache.witness import Witness
 from dbproxy.cluster.cluster import Cluster
 from dbproxy.config import Host, Settings
 from dbproxy.errors import AdminShutdown, ProxyError
@@ -59,12 +54,11 @@ class Proxy(Pools):
 
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings)
-        self.slow = SlowQueries(settings, self.spawn, self.monitoring.exemplars)
+        self.slow = SlowQueries(settings, self.tasks.spawn, self.monitoring.exemplars)
         self.sources = Sources(self.limits.limiter.book, self.cluster, self.locate_primary)
-        self.monitoring.batches = Batches(self, self.spawn)
+        self.monitoring.batches = Batches(self, self.tasks.spawn)
         self.started_at = monotonic()
         self.stopping = False
-        self.tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def cluster(self) -> Cluster:
@@ -94,7 +88,7 @@ class Proxy(Pools):
 
     def hear(self, hub: Hub, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:
         """Let the hub hear these, and say then that it does, or why it cannot."""
-        self.spawn(hear(hub, channels, heard))
+        self.tasks.spawn(hear(hub, channels, heard))
 
     def find_allowance(self, client: Connection) -> Allowance | None:
         return self.limits.find_allowance(client)
@@ -113,7 +107,7 @@ class Proxy(Pools):
         if login is not None and login.heir is not None:
             backend = login.heir.cancel()
             patience = self.settings.pool.cancel_wait_timeout
-            return self.spawn(cancel_walsender(backend, patience)) if backend is not None else None
+            return self.tasks.spawn(cancel_walsender(backend, patience)) if backend is not None else None
         server = cancel_client(login.client) if login is not None and login.client is not None else None
         return self.cancel_query(server) if server is not None else None
 
@@ -158,7 +152,7 @@ class Proxy(Pools):
 
     def warm_up(self) -> None:
         """What is to be ready before the first client comes: keys, and the pools of the logins in the URLs."""
-        self.spawn(self.admissions.prepare())
+        self.tasks.spawn(self.admissions.prepare())
         addresses.follow(self.settings, self.all_pools)
         url = self.settings.primary.url
         names = {*self.settings.databases.keys() - {"*"}, (url.dbname or url.user) if url else ""}
@@ -181,7 +175,7 @@ class Proxy(Pools):
         self.admissions.apply(settings, access)
         logs.adjust(settings.log.level, settings.log.areas(), settings.log.flood_limit)
         self.hosts.apply(settings, plugin, encryption)
-        self.hosts.watch(self.spawn)
+        self.hosts.watch(self.tasks.spawn)
         addresses.follow(settings, self.all_pools)
         self.slow.settings = settings
         self.tracing.apply(settings)
@@ -209,7 +203,7 @@ class Proxy(Pools):
         self.sharing.sweep(monotonic())
         for what in moved:
             what.retire("settings changed")
-        self.spawn(self.admissions.prepare())
+        self.tasks.spawn(self.admissions.prepare())
 
     def give_router(self, login: Login) -> None:
         """To who came before there were replicas."""
@@ -219,24 +213,6 @@ class Proxy(Pools):
         client = login.client
         if client is not None and client.state.shares and client.state.mode == "transaction":
             client.route.begin(login.router)
-
-    def follow(self, database: str, user: str, witness: Witness) -> Stream:
-        notifies = self.settings.cache.invalidation == "notify"
-        return Stream(self, database, user, Notified(witness) if notifies else Decoding(witness))
-
-    # --- tasks ---
-
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
-        """Run a task of the slow lane; it is held, and its failure is logged."""
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.bury)
-        return task
-
-    def bury(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("task failed", exc_info=task.exception())
 
 
 async def hear(hub: Hub, channels: list[str], heard: Callable[[ProxyError | None], None]) -> None:

@@ -3,17 +3,14 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 from time import monotonic
 
 import structlog
 
-from dbproxy.app.pools import Pools
 from dbproxy.app.replication import Line, Source
+from dbproxy.app.targets import Targets
 from dbproxy.cache.stream import explain, find_delay
 from dbproxy.errors import ProxyError
-from dbproxy.pool.login import check_reported, open_at, reach_any
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +23,8 @@ QUIET = 60.0  # seconds between two equal lines of the log
 class Stream:
     """Of one database, as `user`. `run` is a task of the slow lane."""
 
-    def __init__(self, pools: Pools, database: str, user: str, source: Source) -> None:
-        self.pools = pools
+    def __init__(self, targets: Targets, database: str, user: str, source: Source) -> None:
+        self.targets = targets
         self.database = database
         self.user = user
         self.source = source
@@ -97,16 +94,11 @@ class Stream:
             self.line = None
 
     async def open(self) -> Line:
-        pools, self.address = self.pools, ""
-        host = pools.hosts.find_primary(self.database)
+        self.address = ""
+        host = self.targets.hosts.find_primary(self.database)
         self.address = host.address
-        found = await pools.targets.find_replication(
-            self.database, self.user, host, {**STARTUP, **self.source.startup}
-        )
-        targets = [replace(target, attrs="primary") for target in found]
-        timeout = pools.settings.pool_for(self.database, self.user).server_connect_timeout
-        open_one = partial(open_at, keys=pools.keys, make=Line, judge_one=check_reported)
-        return await reach_any(targets, open_one, pools.hosts.standing, timeout)
+        startup = {**STARTUP, **self.source.startup}
+        return await self.targets.open_beside(self.database, self.user, host, startup, Line, "primary")
 
     async def keep(self, line: Line) -> None:
         """Say how far we are, and end it where that is to be noticed by us. Raises what has ended it."""
@@ -124,7 +116,7 @@ class Stream:
 
     def is_elsewhere(self) -> bool:
         """Whether writes go to another host by now. ServerUnavailable while they go nowhere."""
-        host = self.pools.hosts.find_primary(self.database)
+        host = self.targets.hosts.find_primary(self.database)
         return self.address not in {one.address for one in host.each()}
 
     def warn(self, error: ProxyError) -> None:

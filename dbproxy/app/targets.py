@@ -1,6 +1,6 @@
 """Where a connection to a server may go, and as whom: for pools, for those who replicate, and for our own streams."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -10,7 +10,7 @@ from dbproxy.auth.server_login import Credentials
 from dbproxy.config import Host
 from dbproxy.net.dial import Way
 from dbproxy.pool.choice import list_wishes
-from dbproxy.pool.login import Target
+from dbproxy.pool.login import Opened, Target, open_any
 from dbproxy.pool.pool import Pool
 
 
@@ -33,12 +33,21 @@ class Targets:
         wishes = ("primary",) if leads else list_wishes(url.attrs)
         return self.order(url, wishes, pool.database, pool.user, credentials, parameters)
 
-    async def find_replication(
-        self, database: str, user: str, url: Host, parameters: Mapping[str, str]
-    ) -> list[Target]:
-        """For a replication connection to one of the URL's hosts."""
+    async def open_beside(
+        self,
+        database: str,
+        user: str,
+        url: Host,
+        parameters: Mapping[str, str],
+        make: Callable[[], Opened],
+        attrs: str = "",
+    ) -> Opened:
+        """A connection that is no pool's, to one of the URL's hosts; `attrs`: other than those that the URL has."""
         credentials = await self.find_credentials(database, user)
-        return self.order(url, list_wishes(url.attrs), database, user, credentials, parameters)
+        targets = self.order(url, list_wishes(attrs or url.attrs), database, user, credentials, parameters)
+        admissions = self.admissions
+        timeout = admissions.settings.pool_for(database, user).server_connect_timeout
+        return await open_any(targets, make, admissions.authenticator.keys, self.hosts.standing, timeout)
 
     async def find_credentials(self, database: str, user: str) -> Credentials:
         admissions = self.admissions

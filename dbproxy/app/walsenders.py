@@ -12,7 +12,7 @@ from dbproxy.pool.quota import Share
 from dbproxy.pool.sharing import Sharing
 from dbproxy.session.identity import Identity
 from dbproxy.session.registry import Registry
-from dbproxy.session.replication import Replication, Walsender, open_walsender
+from dbproxy.session.replication import Replication, Walsender
 from dbproxy.session.startup import Login
 
 
@@ -45,11 +45,8 @@ class Walsenders:
     async def reach(
         self, database: str, user: str, identity: Identity, parameters: Mapping[str, str]
     ) -> Walsender:
-        hosts, admissions = self.targets.hosts, self.targets.admissions
-        host = hosts.find_walsender(database, read_only=identity.read_only)
-        targets = await self.targets.find_replication(database, user, host, parameters)
-        timeout = admissions.settings.pool_for(database, user).server_connect_timeout
-        return await open_walsender(targets, admissions.authenticator.keys, hosts.standing, timeout)
+        host = self.targets.hosts.find_walsender(database, read_only=identity.read_only)
+        return await self.targets.open_beside(database, user, host, parameters, Walsender)
 
     def closed(self, database: str, share: Share) -> None:
         self.counts[database] -= 1

@@ -132,6 +132,18 @@ async def reach(
     return reached
 
 
+async def open_any(
+    targets: Sequence[Target],
+    make: Callable[[], Opened],
+    keys: KeyCache,
+    standing: Standing,
+    patience: float,
+) -> Opened:
+    """One that is no pool's, at the first of these that lets us in; ProxyError if none does."""
+    open_one = partial(open_at, keys=keys, make=make, judge_one=check_reported)
+    return await reach_any(targets, open_one, standing, patience)
+
+
 async def open_at(
     target: Target,
     keys: KeyCache,

@@ -6,19 +6,15 @@ ends the connection ends both, without a word: nobody knows where a message begi
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
-from dbproxy.auth.exchange import KeyCache
 from dbproxy.errors import ProtocolViolation, ProxyError
 from dbproxy.net.link import PARTNER_FULL, Link
 from dbproxy.net.secure import Secure
 from dbproxy.net.transport import Transport
 from dbproxy.pool.backend import Backend
-from dbproxy.pool.choice import Standing
-from dbproxy.pool.login import Target, check_reported, open_at, reach_any
 from dbproxy.session.identity import Identity
 from dbproxy.wire.framer import server_framer
 
@@ -86,14 +82,6 @@ class Walsender(Link):
         self.on_close()
         if self.replication is not None:
             self.replication.disconnect(reason)
-
-
-async def open_walsender(
-    targets: Sequence[Target], keys: KeyCache, standing: Standing, patience: float
-) -> Walsender:
-    """At the first of these that lets us in; ProxyError if none does. `patience`: server_connect_timeout."""
-    open_one = partial(open_at, keys=keys, make=Walsender, judge_one=check_reported)
-    return await reach_any(targets, open_one, standing, patience)
 
 
 class Replication(Link):

@@ -27,7 +27,7 @@ ODD_NAMES = ["A b", 'say "no"', "Ã¼" * 31, "x" * 63, "select", "; --", "\\", "æ—
 async def running(url: str) -> AsyncIterator[Proxy]:
     """A proxy on this loop, its janitor awake."""
     proxy = Proxy(load(None, {"DATABASE_URL": url}))
-    proxy.spawn(Janitor(proxy).run())
+    proxy.tasks.spawn(Janitor(proxy).run())
     try:
         yield proxy
     finally:
@@ -36,10 +36,7 @@ async def running(url: str) -> AsyncIterator[Proxy]:
         for pool in proxy.all_pools():
             for server in pool.servers():
                 server.close("the test is over")
-        tasks = list(proxy.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await proxy.tasks.end()
 
 
 @pytest.fixture

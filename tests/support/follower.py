@@ -63,7 +63,7 @@ async def following(
     """Inside, what is written to the database of the URL is heard, from wherever the follower has begun."""
     heard = Heard()
     proxy = Proxy(load(None, {"DATABASE_URL": url}))
-    stream = Stream(proxy, database, user, Notified(heard) if notified else Decoding(heard))
+    stream = Stream(proxy.targets, database, user, Notified(heard) if notified else Decoding(heard))
     task = asyncio.get_running_loop().create_task(stream.run())
     try:
         yield stream, heard

@@ -12,7 +12,6 @@ from dbproxy.net.link import PARTNER_FULL
 from dbproxy.pool import login
 from dbproxy.pool.choice import Standing
 from dbproxy.pool.login import Target
-from dbproxy.session import replication
 from dbproxy.session.identity import Identity
 from dbproxy.session.replication import Replication, Walsender
 from dbproxy.wire import build
@@ -121,7 +120,7 @@ class Hosts:
 
     async def open(self, *names: str, patience: float = 0, standing: Standing | None = None) -> Walsender:
         targets = [Target(name, 5432, name, "shop", "app", None, attrs="read-write") for name in names]
-        return await replication.open_walsender(targets, KeyCache(), standing or Standing(), patience)
+        return await login.open_any(targets, Walsender, KeyCache(), standing or Standing(), patience)
 
 
 @pytest.fixture
