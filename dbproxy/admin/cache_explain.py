@@ -10,8 +10,9 @@ from dbproxy.admin.cache_figures import list_gates
 from dbproxy.admin.house import Caches, House
 from dbproxy.admin.table import Table, columns
 from dbproxy.cache.case import Case
+from dbproxy.cache.cases import NO_READ, STARTING
 from dbproxy.cache.definitions import CHANGING, Relation
-from dbproxy.cache.gate import NO_READ, STARTING, CacheGate
+from dbproxy.cache.gate import CacheGate
 from dbproxy.cache.schema import Schema
 from dbproxy.cache.terms import BAD_HINT, read_terms
 from dbproxy.config.units import show_duration
@@ -45,7 +46,7 @@ def _explain(caches: Caches, database: str, text: bytes) -> Iterator[str]:
 def explain_shape(gate: CacheGate, shape: Shape, text: bytes) -> Iterator[str]:
     """`shape`: of the text, and not one of those that are counted."""
     case = Case(shape)
-    reason = gate.find_objection(case)
+    reason = gate.cases.find_objection(case)
     if reason == STARTING:
         yield "What the database defines is being read: ask again in a second."
         return
@@ -70,7 +71,7 @@ def explain_hint(shape: Shape, reason: str) -> Iterator[str]:
 
 
 def explain_kept(gate: CacheGate, case: Case) -> Iterator[str]:
-    fence = gate.fence
+    fence = gate.cases.fence
     names = fence.knowledge.names if fence.knowledge is not None else {}
     tables = sorted(names.get(oid, str(oid)) for oid in case.oids)
     yield f"Its answer can be kept, for {show_duration(case.ttl)}."
@@ -98,7 +99,7 @@ def explain_kept(gate: CacheGate, case: Case) -> Iterator[str]:
 
 
 def explain_past(gate: CacheGate, shape: Shape) -> Iterator[str]:
-    known = [case for case in gate.cases.values() if case.shape.name() == shape.name()]
+    known = [case for case in gate.cases.known.values() if case.shape.name() == shape.name()]
     hits, misses = sum(case.hits for case in known), sum(case.misses for case in known)
     saved = sum(case.saved for case in known)
     if hits + misses:
@@ -109,7 +110,7 @@ def explain_past(gate: CacheGate, shape: Shape) -> Iterator[str]:
 
 def explain_write(gate: CacheGate, shape: Shape) -> Iterator[str]:
     """What carrying it out invalidates."""
-    fence = gate.fence
+    fence = gate.cases.fence
     names = fence.knowledge.names if fence.knowledge is not None else {}
     written = fence.find_written(shape).tables
     if not fence.sees:

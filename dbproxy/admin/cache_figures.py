@@ -149,7 +149,7 @@ def find_rate(hits: int, misses: int) -> float:
 
 def list_cases(caches: Caches) -> Iterator[tuple[CacheGate, Case]]:
     for gate in list_gates(caches):
-        for case in list(gate.cases.values()):
+        for case in list(gate.cases.known.values()):
             yield gate, case
 
 
@@ -166,7 +166,7 @@ async def list_current(caches: Caches) -> list[Entry]:
 
 def name_database(caches: Caches, fence: Fence) -> str:
     """What clients call it, those who came first if several do; else the server."""
-    named = (gate.database for gate in list_gates(caches) if gate.fence is fence)
+    named = (gate.database for gate in list_gates(caches) if gate.cases.fence is fence)
     places = (place for place, watched in caches.watched.items() if watched.fence is fence)
     return next(named, "") or next(places, "").rpartition("/")[2]
 
@@ -186,7 +186,7 @@ async def list_tables(caches: Caches) -> list[TableFigures]:
             figures.invalidations, figures.committing = table.generation, table.committing
             figures.awaited = table.last.awaited
         for gate, case in list_cases(caches):
-            if gate.fence is fence:
+            if gate.cases.fence is fence:
                 add_case(listed, case)
         for entry in current:
             if entry.moment.fence is fence:
@@ -243,9 +243,9 @@ def take_case(figures: StatementFigures, gate: CacheGate, case: Case) -> None:
     figures.misses += case.misses
     figures.bypassed += case.bypassed
     figures.saved_s += case.saved
-    figures.quarantined |= case.shape.hash in gate.quarantined
+    figures.quarantined |= case.shape.hash in gate.cases.quarantined
     figures.reason = figures.reason or case.reason
-    names = gate.fence.knowledge.names if gate.fence.knowledge is not None else {}
+    names = gate.cases.fence.knowledge.names if gate.cases.fence.knowledge is not None else {}
     figures.tables = sorted(names.get(oid, str(oid)) for oid in case.oids)
     figures.tags = sorted(case.tags)
 

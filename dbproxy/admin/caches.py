@@ -136,7 +136,7 @@ def invalidate(house: House, order: CacheOrder) -> str:
 
 
 def find_fences(caches: Caches, database: str) -> list[Fence]:
-    found = [gate.fence for gate in list_gates(caches) if database in ("", gate.database)]
+    found = [gate.cases.fence for gate in list_gates(caches) if database in ("", gate.database)]
     if not found:
         which = f'of "{database}" ' if database else ""
         raise CommandFailed(

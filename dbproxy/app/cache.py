@@ -286,7 +286,7 @@ class Caches:
                 note_writes(pool, fence)
         for gate in self.gates.values():
             if gate.place == watched.place:
-                gate.fence, gate.shelf = fence, watched.shelf
+                gate.cases.fence, gate.shelf = fence, watched.shelf
 
 
 def note_writes(pool: Pool, fence: Fence | None) -> None:

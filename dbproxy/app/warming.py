@@ -207,7 +207,7 @@ async def open_one(pool: Pool) -> None:
 
 def is_ready(gate: CacheGate) -> bool:
     """Whether what is fetched now would be kept."""
-    fence = gate.fence
+    fence = gate.cases.fence
     return fence.knows() and not fence.whole.committing and fence.followed != frozenset()
 
 

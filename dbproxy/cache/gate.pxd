@@ -3,6 +3,7 @@ cimport cython
 from dbproxy.cache.admission cimport Sightings
 from dbproxy.cache.asked cimport is_momentary
 from dbproxy.cache.case cimport Case
+from dbproxy.cache.cases cimport Cases
 from dbproxy.cache.entry cimport Entry, Moment
 from dbproxy.cache.fence cimport Fence
 from dbproxy.cache.fill cimport Fill
@@ -21,17 +22,14 @@ cdef class CacheGate:
     cdef readonly Keyring keyring
     cdef readonly str database
     cdef readonly str user
-    cdef public Fence fence
     cdef readonly Memory memory
     cdef readonly Feature feature
     cdef public object settings
-    cdef public tuple rules
     cdef readonly Tally tally
-    cdef readonly dict cases
+    cdef readonly Cases cases
     cdef public object shelf
     cdef public object has_heard
     cdef readonly dict flying
-    cdef readonly set quarantined
 
     cpdef bint is_harmless(self, Shape shape) except -1
     @cython.locals(case=Case)
@@ -40,9 +38,6 @@ cdef class CacheGate:
     cpdef int find_mode(self, long long session) except -1
     @cython.locals(mode=int, shape=Shape, case=Case, key=bytes)
     cpdef object before(self, object request, object session, double now)
-    @cython.locals(case=Case)
-    cpdef Case find_case(self, Shape shape)
-    cpdef bint is_followed(self, Case case) except -1
     cpdef object pass_by(self, Case case, str reason)
     @cython.locals(fill=Fill)
     cpdef after(self, object request)

@@ -6,7 +6,7 @@ server, and its answer is kept if nothing was committed to its tables since befo
 for the first, for a while.
 
 A share of what could be answered is carried out all the same, and compared: a difference is a mistake of ours, is
-logged, and the statement is not answered from here any more (`quarantined`).
+logged, and the statement is not answered from here any more (`Cases.quarantined`).
 """
 
 import asyncio
@@ -16,37 +16,31 @@ from collections.abc import Callable
 import structlog
 
 from dbproxy.cache.asked import Asked, Session, Settings, is_momentary
-from dbproxy.cache.case import Case, is_ordered, is_query, name_statement, name_tag
+from dbproxy.cache.case import Case, is_ordered
+from dbproxy.cache.cases import Cases
 from dbproxy.cache.entry import Entry, Moment
 from dbproxy.cache.fence import BY_SETTINGS, Fence
 from dbproxy.cache.fill import RACED, TOO_LARGE, TOO_OLD, Fill, end_wait, wait_for
 from dbproxy.cache.key import PREFIX
-from dbproxy.cache.keyring import ANY_HOST, FOR_HOST, REFUSALS, Keyring
+from dbproxy.cache.keyring import REFUSALS, Keyring
 from dbproxy.cache.memory import Memory
 from dbproxy.cache.reading import MOMENT
 from dbproxy.cache.shelf import Shelf
 from dbproxy.cache.table import Table
 from dbproxy.cache.tally import COALESCED, HIT, MISS, VERIFIED, WOULD_HIT, Tally
-from dbproxy.cache.terms import BAD_HINT, find_terms
 from dbproxy.cache.value import Value, is_same_set, read_answer
 from dbproxy.config.cache import CacheKeys, CacheRuleSettings
 from dbproxy.features.mode import OFF, ON, Feature
 from dbproxy.gates import GO, Answer, Await, Verdict
-from dbproxy.sql.access import READ
 from dbproxy.sql.identity import Shape
 from dbproxy.sql.settings import TOKEN
 
 log = structlog.get_logger(__name__)
 
 NOT_WHOLE = "not one whole request"
-NO_READ = "no read"
-SEVERAL = "several statements"
-STARTING = "the database is being read"
 NOT_FOLLOWED = "a table whose writes are not told"
 AHEAD = "writes up to its causal token are not told yet"
 HOLDING = "its session keeps a server"
-QUARANTINED = "quarantined"
-SHAPES = 8192  # that are remembered
 HEARSAY = 2.0  # seconds that a write, which the server's answer had, may take to be told
 SPREAD = 0.1  # of the time that an entry lives
 
@@ -68,32 +62,28 @@ class CacheGate:
         self.place = place
         self.database = database
         self.user = user
-        self.fence = fence
         self.memory = memory
         self.feature = feature
         self.settings = settings
-        self.rules = rules
         self.tally = Tally()
-        self.cases: dict[Shape, Case] = {}
+        self.cases = Cases(database, user, fence, settings.ttl, rules)
         self.shelf: Shelf | None = None  # what is kept outside of this process
         # Whether all up to a causal token was told, where others' writes are.
         self.has_heard: Callable[[str], bool] | None = None
         self.keyring = Keyring(place, user)
         self.flying: dict[bytes, Fill] = {}  # by key, the first that was sent
-        self.quarantined: set[int] = set()  # shapes, by their hash
 
     def apply(self, settings: CacheKeys, rules: tuple[CacheRuleSettings, ...]) -> None:
-        """Other settings: what is kept stays, but where it would for too long; each statement is judged anew."""
+        """Other settings: what is kept stays, but where it would for too long."""
         self.feature.switch(settings.mode, settings.percent)
         if settings.ttl < self.settings.ttl:
-            self.fence.invalidate(None, BY_SETTINGS)
-        self.settings, self.rules = settings, rules
-        for case in self.cases.values():
-            case.knowledge = None
+            self.cases.fence.invalidate(None, BY_SETTINGS)
+        self.settings = settings
+        self.cases.apply(settings.ttl, rules)
 
     def is_harmless(self, shape: Shape | None) -> bool:
         """Whether it only reads, and all that it calls, so that nothing is another in its transaction afterwards."""
-        return shape is not None and shape.harmless and not self.find_case(shape).reason
+        return shape is not None and shape.harmless and not self.cases.find(shape).reason
 
     # --- dbproxy.gates.Gate ---
 
@@ -104,7 +94,7 @@ class CacheGate:
         """
         if self.find_mode(session) == OFF:
             return True
-        case = self.find_case(shape)
+        case = self.cases.find(shape)
         if case.reason:
             self.pass_by(case, case.reason)
             return True
@@ -122,10 +112,10 @@ class CacheGate:
         if shape is None or not request.whole:
             self.tally.bypass(NOT_WHOLE)
             return GO
-        case = self.find_case(shape)
+        case = self.cases.find(shape)
         if case.reason:
             return self.pass_by(case, case.reason)
-        if not self.is_followed(case):
+        if not self.cases.is_followed(case):
             return self.pass_by(case, NOT_FOLLOWED)
         if session.server is not None and not request.browses_by:  # of temporary tables, perhaps
             return self.pass_by(case, HOLDING)
@@ -135,18 +125,6 @@ class CacheGate:
         if self.has_heard is not None and not keeps_up(session.settings, self.has_heard):
             return self.pass_by(case, AHEAD)
         return self.look_up(request, case, key, mode, now)
-
-    def find_case(self, shape: Shape) -> Case:
-        """As it is judged by what is known now."""
-        case = self.cases.get(shape)
-        if case is None or case.knowledge is not self.fence.knowledge or not self.fence.knows():
-            case = self.judge(shape)
-        return case
-
-    def is_followed(self, case: Case) -> bool:
-        """Whether all that is written to its tables is seen."""
-        followed = self.fence.followed
-        return followed is None or case.oids <= followed
 
     def pass_by(self, case: Case, reason: str) -> Verdict:
         """A server answers, and nobody listens."""
@@ -206,7 +184,7 @@ class CacheGate:
         self.memory.use(entry)
         case.hit()
         verify = self.settings.verify
-        if verify and self.fence.sees and random.random() < verify:  # noqa: S311  # no secret
+        if verify and self.cases.fence.sees and random.random() < verify:  # noqa: S311  # no secret
             self.tally.outcomes[VERIFIED] += 1
             request.fill = self.begin(entry.key, case, entry.moment.tables, entry)
             return GO
@@ -219,53 +197,8 @@ class CacheGate:
         return Answer(data)
 
     def begin(self, key: bytes, case: Case, tables: list[Table], expected: Entry | None = None) -> Fill:
-        moment = Moment(self.fence, tables)
+        moment = Moment(self.cases.fence, tables)
         return Fill(key, case.shape, moment, self.settings.max_result, self.land, expected)
-
-    # --- what is known of a statement ---
-
-    def judge(self, shape: Shape) -> Case:
-        """As of what is known now."""
-        case = self.cases.get(shape)
-        if case is None:
-            if len(self.cases) >= SHAPES:
-                self.cases.clear()
-            case = self.cases[shape] = Case(shape)
-        case.knowledge = self.fence.knowledge if self.fence.knows() else None
-        case.reason = self.find_objection(case)
-        return case
-
-    def find_objection(self, case: Case) -> str:
-        """Why its answers are not kept; "" if they are, and then on which terms is noted."""
-        shape, fence = case.shape, self.fence
-        if not shape.effects.reads or shape.kind != READ or not is_query(shape):
-            return NO_READ
-        if not shape.effects.single:
-            return SEVERAL
-        if shape.effects.hint not in ANY_HOST:
-            return FOR_HOST
-        if shape.hash in self.quarantined:
-            return QUARANTINED
-        if not fence.knows():
-            return STARTING
-        reads = fence.knowledge.judge(shape)  # type: ignore[union-attr]  # what is known holds
-        if reads.reason:
-            return str(reads.reason)
-        try:
-            terms = find_terms(shape, self.rules, self.database, self.user)
-        except ValueError as error:
-            log.warning(
-                "cache hint not understood", query=shape.name(), statement=shape.text, error=str(error)
-            )
-            return BAD_HINT
-        case.ttl = self.settings.ttl if terms.ttl is None else terms.ttl
-        case.oids, case.tags = reads.tables, terms.tags
-        case.wanted = bool(shape.effects.cache_hint)
-        marks = [name_statement(shape.name()), *map(name_tag, sorted(terms.tags))]
-        tables = [fence.find(oid) for oid in reads.tables]
-        case.tables = tables + [fence.find_mark(name) for name in marks]
-        case.narrow(reads.row, fence)
-        return terms.refusal
 
     # --- on the way from a server ---
 
@@ -293,8 +226,8 @@ class CacheGate:
             self.keep(fill, found)
 
     def keep(self, fill: Fill, value: Value) -> None:
-        case = self.cases.get(fill.shape)
-        ttl = self.settings.ttl if case is None else case.ttl
+        case = self.cases.known.get(fill.shape)
+        ttl = self.cases.ttl if case is None else case.ttl
         lives = ttl * (1 + SPREAD * (2 * random.random() - 1))  # noqa: S311  # which is no secret
         self.memory.keep(Entry(fill.key, value, fill.moment, fill.shape, fill.cost, fill.ended_at + lives))
         self.tally.kept += 1
@@ -307,7 +240,7 @@ class CacheGate:
             return
         if not is_ordered(fill.shape) and is_same_set(expected.value.rows, found.rows):
             return
-        if self.fence.followed is None:
+        if self.cases.fence.followed is None:
             self.accuse(expected)
         else:
             asyncio.get_running_loop().call_later(HEARSAY, self.accuse, expected)
@@ -318,8 +251,7 @@ class CacheGate:
             return
         shape = expected.shape
         self.tally.mismatches += 1
-        self.quarantined.add(shape.hash)
-        self.judge(shape)
+        self.cases.quarantine(shape)
         self.memory.drop(expected.key)
         told = {"statement": shape.text, "query": shape.name()}
         log.error("cache mismatch", database=self.place, user=self.user, **told)

@@ -75,8 +75,8 @@ class Session:
 
 def begin(gate: CacheGate, request: Errant, session: Session) -> Fill | None:
     """What hears the answer, which is about to be asked for; None: it is kept already, or cannot be."""
-    case = gate.find_case(request.shape) if request.shape is not None else None
-    if case is None or case.reason or not gate.is_followed(case) or is_momentary(request):
+    case = gate.cases.find(request.shape) if request.shape is not None else None
+    if case is None or case.reason or not gate.cases.is_followed(case) or is_momentary(request):
         return None
     key = gate.keyring.find_key(request, session.settings)
     entry = gate.memory.find(key)

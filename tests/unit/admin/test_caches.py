@@ -36,9 +36,9 @@ class Keeping:
     gate: CacheGate
 
     def keep(self, text: bytes, hits: int = 0, misses: int = 1, expires_at: float = 1e12) -> Entry:
-        case = self.gate.judge(StatementCache(16).find(text))
+        case = self.gate.cases.judge(StatementCache(16).find(text))
         case.hits, case.misses = hits, misses
-        moment = Moment(self.gate.fence, case.tables)
+        moment = Moment(self.gate.cases.fence, case.tables)
         entry = Entry(text, Value(b"", b"x" * 100), moment, case.shape, 0.5, expires_at)
         self.house.caches.memory.keep(entry)
         return entry
@@ -93,7 +93,7 @@ async def test_table_is_told_with_what_reads_it(keeping: Keeping) -> None:
     orders, customers = rows["public.orders"], rows["public.customers"]
     assert (orders["hits"], orders["misses"], orders["entries"], orders["hit_rate"]) == (6, 4, 2, "60.0")
     assert (customers["hits"], customers["misses"], customers["entries"]) == (5, 1, 1)
-    keeping.gate.fence.invalidate([1])
+    keeping.gate.cases.fence.invalidate([1])
     rows = {row["table"]: row for row in await report(keeping.house, "tables")}
     assert (rows["public.orders"]["entries"], rows["public.orders"]["invalidations"]) == (0, 1)
 
@@ -214,8 +214,8 @@ async def test_page_has_all_of_it(keeping: Keeping) -> None:
 
 
 async def test_two_names_of_one_database_are_counted_once(keeping: Keeping) -> None:
-    keeping.gate.fence.invalidate([1])
-    keeping.house.caches.watched["alias/shop"] = SimpleNamespace(fence=keeping.gate.fence)
+    keeping.gate.cases.fence.invalidate([1])
+    keeping.house.caches.watched["alias/shop"] = SimpleNamespace(fence=keeping.gate.cases.fence)
     assert cache_figures(keeping.house.caches).invalidations["other"] == 1
     rows = await report(keeping.house, "tables")
     assert [row["table"] for row in rows].count("public.orders") == 1

@@ -114,18 +114,18 @@ def test_gate_goes_and_comes_back_and_writes_are_seen_all_the_while(house: House
     (pool,), gate = house.pools, house.gate
     house.caches.apply(settings(mode="off"))
     assert pool.tenant.gates == ()
-    assert pool.tenant.fence is gate.fence
+    assert pool.tenant.fence is gate.cases.fence
     house.caches.apply(settings())
     assert pool.tenant.gates == (gate,)
 
 
 def test_database_that_is_another_gives_nothing_of_what_was_kept(house: House):
     house.identify(b"one")
-    (pool,), before = house.pools, house.gate.fence
+    (pool,), before = house.pools, house.gate.cases.fence
     kept = Moment(before, [before.find(ITEMS)])
     house.identify(b"another")
     assert not kept.is_current()
-    assert house.gate.fence is pool.tenant.fence is not before
+    assert house.gate.cases.fence is pool.tenant.fence is not before
 
 
 def test_session_that_is_led_to_another_host_is_not_told_what_was_kept_of_the_first(house: House):
@@ -142,10 +142,10 @@ def test_stream_tells_the_fence_of_the_database_that_it_is_by_now():
     house.open()
     (writers,) = house.writers
     house.identify(b"one")
-    before = house.gate.fence
+    before = house.gate.cases.fence
     writers.follower.began(0)
     house.identify(b"another")
-    fence = house.gate.fence
+    fence = house.gate.cases.fence
     assert fence is not before
     assert writers.restarts == 1
     assert fence.followed == frozenset()  # not before it is known what is told
@@ -223,7 +223,7 @@ def test_everybodys_writes_are_heard_of_once_answers_are_kept():
     fence = house.caches.watched[PLACE].fence
     house.caches.apply(settings(mode="on", invalidation="wal"))
     assert len(house.writers) == 1
-    assert house.gate.fence is fence
+    assert house.gate.cases.fence is fence
 
 
 def test_nothing_is_known_of_commits_before_a_pool_was_seen():

@@ -7,15 +7,13 @@ import pytest
 
 from dbproxy.cache import gate
 from dbproxy.cache.asked import is_momentary
+from dbproxy.cache.cases import NO_READ, QUARANTINED, STARTING
 from dbproxy.cache.fence import Fence
 from dbproxy.cache.fill import RACED, TOO_LARGE, TOO_OLD, Fill
 from dbproxy.cache.gate import (
     AHEAD,
     HOLDING,
-    NO_READ,
     NOT_WHOLE,
-    QUARANTINED,
-    STARTING,
     CacheGate,
 )
 from dbproxy.cache.keyring import SERIALIZABLE
@@ -399,20 +397,20 @@ async def test_write_that_is_told_behind_the_answer_is_no_mistake(
     """Where others' writes are told, the server's answer may be ahead of that."""
     monkeypatch.setattr(gate, "HEARSAY", 0.0)
     house, asked = House(), Asked()
-    house.gate.fence.followed = frozenset({ITEMS})
+    house.gate.cases.fence.followed = frozenset({ITEMS})
     house.keep()
     house.gate.settings = CacheKeys(verify=1)
     house.ask(asked)
     house.fill(asked, columns("a") + row("2") + complete("SELECT 1"), IDLE)
     if told:
-        house.gate.fence.invalidate([ITEMS])
+        house.gate.cases.fence.invalidate([ITEMS])
     await asyncio.sleep(0.001)
     assert house.gate.tally.mismatches == (not told)
 
 
 def test_nothing_is_verified_where_only_time_ends_an_answer():
     house = House()
-    house.gate.fence.sees = False
+    house.gate.cases.fence.sees = False
     house.keep()
     house.gate.settings = CacheKeys(verify=1)
     assert house.ask() == Answer(TOLD)

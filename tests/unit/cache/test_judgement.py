@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from dbproxy.cache.cases import NO_READ, QUARANTINED, SEVERAL, STARTING
 from dbproxy.cache.definitions import PERMANENT, TABLE, Definitions, Relation
 from dbproxy.cache.entry import Moment
 from dbproxy.cache.fence import Fence
 from dbproxy.cache.fill import Fill
-from dbproxy.cache.gate import NO_READ, QUARANTINED, SEVERAL, SPREAD, STARTING, CacheGate
+from dbproxy.cache.gate import SPREAD, CacheGate
 from dbproxy.cache.keyring import FOR_HOST, refuse
 from dbproxy.cache.memory import Memory
 from dbproxy.cache.schema import Schema
@@ -52,32 +53,32 @@ def make_gate(*rules: dict[str, Any]) -> CacheGate:
     ],
 )
 def test_statement_whose_answers_are_not_kept_has_a_reason(text: str, reason: str) -> None:
-    assert make_gate().judge(shape_of(text)).reason == reason
+    assert make_gate().cases.judge(shape_of(text)).reason == reason
 
 
 def test_while_the_database_is_not_known_none_are_kept() -> None:
     gate = make_gate()
     shape = shape_of("SELECT 1")
-    assert gate.judge(shape).reason == ""
-    gate.fence.alterations += 1
-    assert gate.judge(shape).reason == STARTING
+    assert gate.cases.judge(shape).reason == ""
+    gate.cases.fence.alterations += 1
+    assert gate.cases.judge(shape).reason == STARTING
 
 
 def test_what_was_quarantined_stays_so() -> None:
     gate = make_gate()
     shape = shape_of("SELECT 1")
-    gate.quarantined.add(shape.hash)
-    assert gate.judge(shape).reason == QUARANTINED
+    gate.cases.quarantined.add(shape.hash)
+    assert gate.cases.judge(shape).reason == QUARANTINED
 
 
 def test_other_rules_count_from_the_next_request_on() -> None:
     gate = make_gate()
     shape = shape_of("SELECT * FROM orders")
-    case = gate.judge(shape)
+    case = gate.cases.judge(shape)
     assert case.reason == ""
     gate.apply(CacheKeys(mode="on"), (CacheRuleSettings(relation="orders", never=True),))
-    assert case.knowledge is not gate.fence.knowledge, "it is judged anew"
-    assert gate.judge(shape) is case
+    assert case.knowledge is not gate.cases.fence.knowledge, "it is judged anew"
+    assert gate.cases.judge(shape) is case
     assert case.reason == BY_RULE
 
 
@@ -92,8 +93,8 @@ def test_other_rules_count_from_the_next_request_on() -> None:
 )
 def test_answer_is_kept_for_as_long_as_its_terms_say(text: str, ttl: float) -> None:
     gate = make_gate({"relation": "orders", "ttl": "5s"})
-    case = gate.judge(shape_of(text))
-    fill = Fill(b"key", case.shape, Moment(gate.fence, case.tables), 100, gate.land)
+    case = gate.cases.judge(shape_of(text))
+    fill = Fill(b"key", case.shape, Moment(gate.cases.fence, case.tables), 100, gate.land)
     gate.keep(fill, Value(b"", b"x"))
     entry = gate.memory.find(b"key")
     assert entry is not None
@@ -102,10 +103,10 @@ def test_answer_is_kept_for_as_long_as_its_terms_say(text: str, ttl: float) -> N
 
 def test_entry_holds_on_to_the_marks_of_its_statement_and_its_tags() -> None:
     gate = make_gate({"relation": "orders", "tags": ["menu"]})
-    case = gate.judge(shape_of("SELECT * FROM orders"))
+    case = gate.cases.judge(shape_of("SELECT * FROM orders"))
     for name in (f"query {case.shape.name()}", "tag menu"):
-        moment = Moment(gate.fence, case.tables)
-        assert gate.fence.invalidate_mark(name)
+        moment = Moment(gate.cases.fence, case.tables)
+        assert gate.cases.fence.invalidate_mark(name)
         assert not moment.is_current()
 
 

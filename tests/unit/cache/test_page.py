@@ -5,22 +5,22 @@ from pathlib import Path
 import pytest
 
 from dbproxy.admin.caches import CACHE, TABLES
-from dbproxy.cache import fill, gate, keyring, terms
+from dbproxy.cache import cases, fill, gate, keyring, terms
 from dbproxy.cache.tally import OUTCOMES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "caching.md").read_text()
 REASONS = [
-    gate.NO_READ,
-    gate.SEVERAL,
+    cases.NO_READ,
+    cases.SEVERAL,
     gate.NOT_WHOLE,
     keyring.OTHER_FORM,
     gate.NOT_FOLLOWED,
-    gate.STARTING,
+    cases.STARTING,
     keyring.FOR_HOST,
     gate.HOLDING,
     keyring.SERIALIZABLE,
     keyring.TURNED_OFF,
-    gate.QUARANTINED,
+    cases.QUARANTINED,
     terms.FORBIDDEN,
     terms.BY_RULE,
     terms.BAD_HINT,

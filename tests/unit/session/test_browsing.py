@@ -378,7 +378,7 @@ def test_replica_that_may_be_behind_what_is_kept_answers_itself(stage: tuple[Cli
     client, _, replica = stage
     client.pool.tenant.commits.known_for = 0.0
     gate: Any = client.pool.tenant.gates[0]
-    table = gate.fence.find(ITEMS)
+    table = gate.cases.fence.find(ITEMS)
     assert table.left_at > 0.0
     assert not is_answered(client, replica)
 
