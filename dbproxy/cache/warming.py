@@ -5,6 +5,7 @@ So it is asked for again exactly as clients ask, and is found by them under the 
 """
 
 import json
+import struct
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -145,9 +146,7 @@ def read_statement(line: str) -> Statement:
         values = (
             spell_values(found.get("parameters", ())) if given is None else b64decode(given, validate=True)
         )
-    except (TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(str(error)) from None
-    except Exception as error:  # struct.error has no better base
+    except (TypeError, AttributeError, OverflowError, struct.error) as error:
         raise ValueError(str(error)) from None
     return Statement(str(found["database"]), str(found["user"]), settings, body, values)
 
