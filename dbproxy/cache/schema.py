@@ -9,13 +9,13 @@ from dbproxy.cache.reading import Reading, Reads, Row
 from dbproxy.cache.writing import Unknown, Writing
 from dbproxy.sql import plpgsql
 from dbproxy.sql.access import UNREAD, UNSEEN, Access
+from dbproxy.sql.cache import TEXT_SHOWN
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.sql.parser import LONGEST, UNREADABLE, examine
 from dbproxy.sql.statement import CREATES_TEMP, UNKNOWN, Statement
 
 SIZE = 8192  # shapes that are remembered
 
-_SHOWN = 4095  # characters of a shape's text that is whole
 _MISSING: frozenset[int] = frozenset({-1})
 
 
@@ -131,7 +131,7 @@ class Schema:
 
     def _find_columns(self, shape: Shape) -> list[Function]:
         """The functions that it may call as if they were columns; all of these, if not all of its text is known."""
-        if len(shape.text) <= _SHOWN:
+        if len(shape.text) < TEXT_SHOWN:
             return self.definitions.find_columns(shape.text)
         return [function for functions in self.definitions.columns.values() for function in functions]
 

@@ -12,11 +12,11 @@ import re
 from dbproxy.cache.fence import Fence
 from dbproxy.cache.reading import is_builtin
 from dbproxy.sql.access import UTILITY, quote
+from dbproxy.sql.cache import TEXT_SHOWN
 from dbproxy.sql.identity import NO_SHAPE, Shape
 from dbproxy.sql.statement import CREATES_TEMP
 
 MOST = 1024  # names
-_SHOWN = 4095  # characters of a shape's text that is whole
 _WORD = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 _NAME = rf"((?:pg_temp\s*\.\s*)?{_WORD})"
 _CREATE = re.compile(
@@ -91,7 +91,7 @@ class Temporary:
 
     def is_plain(self, shape: Shape, fence: Fence) -> bool:
         """Whether what is written to the table that it makes surely changes nothing else."""
-        if len(shape.text) > _SHOWN or _INHERITS.search(shape.text) or calls_own(shape):
+        if len(shape.text) >= TEXT_SHOWN or _INHERITS.search(shape.text) or calls_own(shape):
             return False
         return fence.knowledge is not None and fence.knowledge.find_targets(shape) == frozenset()
 

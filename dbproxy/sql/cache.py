@@ -17,7 +17,7 @@ from dbproxy.sql.shape import redact, shape
 from dbproxy.sql.statement import UNKNOWN, Statement
 
 HEAD, TAIL = 1024, 256  # bytes that tell one text from another that is too long to be looked at
-_TEXT_SHOWN = 4096  # characters
+TEXT_SHOWN = 4096  # characters; a shape's text that has fewer is whole
 _LONG = 256  # shapes of texts that are too long; each may be the only one of its kind
 _SHORT = 1024  # longer texts are kept only by their shape
 _BY_TEXT = Statement(effects=UNKNOWN, varies=True)  # stands for a shape whose texts differ in what they do
@@ -149,7 +149,7 @@ def show(text: bytes) -> str:
         for hint in _find_hints(text)
     ]
     shown = b" ".join([*hints, redact(text)]).decode("utf-8", "replace")
-    return shown if len(shown) <= _TEXT_SHOWN else shown[: _TEXT_SHOWN - 1] + "…"
+    return shown if len(shown) <= TEXT_SHOWN else shown[: TEXT_SHOWN - 1] + "…"
 
 
 def _find_hints(text: bytes) -> list[bytes]:
