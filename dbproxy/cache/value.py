@@ -5,9 +5,9 @@ PostgreSQL: "Message Flow". RowDescription is kept apart, since some ask for it 
 
 from dbproxy.wire.extended import length_at
 
-HEAD, COLUMNS, ROWS, DONE, OVER = range(5)  # how far an answer has come: 1 2 3, T, D, C 3, Z
+HEAD, COLUMNS, ROWS, DONE, OVER = range(5)  # how far an answer has come: 1 2, T, D, C, Z
 _REASONS = ((b"E", "an error"), (b"N", "a notice"), (b"S", "a setting is reported"), (b"A", "a notification"))
-_PARSED, _BOUND, _CLOSED = b"1\0\0\0\4", b"2\0\0\0\4", b"3\0\0\0\4"
+_PARSED, _BOUND = b"1\0\0\0\4", b"2\0\0\0\4"
 
 
 class Value:
@@ -21,7 +21,7 @@ class Value:
         return len(self.columns) + len(self.rows)
 
     def spell(self, kinds: bytes) -> bytes | None:
-        """The answer to these messages (`cache.key.read_request` has let them pass); None: something is not known."""
+        """The answer to a Query, or to what `cache.key.read_values` lets pass; None: its columns are not known."""
         if kinds == b"Q":
             return self.columns + self.rows if self.columns else None
         pieces: list[bytes] = []
@@ -36,8 +36,6 @@ class Value:
                 pieces.append(self.columns)
             elif kind == ord("P"):
                 pieces.append(_PARSED)
-            elif kind == ord("C"):
-                pieces.append(_CLOSED)
         return b"".join(pieces)
 
 
@@ -61,7 +59,7 @@ def read_answer(data: bytes) -> "Value | str":
             stage, end = DONE, stop
         elif kind == ord("Z") and stage == DONE:
             stage = OVER
-        elif (stage != DONE or kind != ord("3")) and (stage != HEAD or kind not in b"123"):
+        elif stage != HEAD or kind not in b"12":
             break
         at = stop
     if stage != OVER or at != size:

@@ -27,7 +27,6 @@ from tests.support.speech import (
 
 COLUMNS, ROWS = columns("a", "b"), row("1", "2") + row("3", "4")
 DONE = complete("SELECT 2")
-SPELLED = {b"P": PARSE_COMPLETE, b"B": BIND_COMPLETE, b"C": CLOSE_COMPLETE, b"D": COLUMNS, b"E": ROWS + DONE}
 
 
 @pytest.mark.parametrize(
@@ -93,6 +92,7 @@ def test_answer_without_rows_is_one():
         NO_DATA + complete("INSERT 0 1") + IDLE,
         EMPTY + IDLE,
         PARSE_COMPLETE + IDLE,
+        COLUMNS + ROWS + DONE + CLOSE_COMPLETE + IDLE,
     ],
 )
 def test_what_is_not_one_whole_answer_is_not_kept(heard: bytes):
@@ -120,7 +120,7 @@ def test_whatever_is_kept_of_random_messages_was_one_whole_answer():
         if isinstance(found, str):
             continue
         kept += 1
-        asides = (PARSE_COMPLETE, BIND_COMPLETE, CLOSE_COMPLETE)
+        asides = (PARSE_COMPLETE, BIND_COMPLETE)
         rest = [piece for piece in split(heard) if piece not in asides]
         described = rest[:1] == [COLUMNS]
         body = rest[described:]
@@ -128,4 +128,4 @@ def test_whatever_is_kept_of_random_messages_was_one_whole_answer():
         assert body[-2] == DONE
         assert all(piece == row("x") for piece in body[:-2])
         assert (found.columns, found.rows) == (COLUMNS if described else b"", b"".join(body[:-1]))
-    assert kept > 500
+    assert kept > 400
