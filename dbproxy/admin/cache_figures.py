@@ -40,6 +40,16 @@ class Held:
         self.bytes += entry.size
 
 
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    """`count` requests of these were not looked for, for this reason."""
+
+    database: str
+    user: str
+    reason: str
+    count: int
+
+
 @dataclass(slots=True)
 class TableFigures:
     """`invalidations`: by whatever; `awaited`: by reads; `verdict`: "" or what to think of it."""
@@ -142,6 +152,16 @@ def count_requests(tally: Tally) -> dict[str, int]:
 
 def find_rate(hits: int, misses: int) -> float:
     return hits / (hits + misses) if hits + misses else 0.0
+
+
+def list_bypasses(caches: Caches, most: int) -> list[Bypass]:
+    """Why requests were not looked for, the commonest first."""
+    found = (
+        Bypass(gate.database, gate.user, reason, count)
+        for gate in list_gates(caches)
+        for reason, count in gate.tally.bypassed.items()
+    )
+    return nlargest(most, found, key=lambda one: one.count)
 
 
 # --- of tables and statements ---

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dbproxy.admin.cache_figures import cache_figures, list_gates, list_statements, list_tables
+from dbproxy.admin.cache_figures import cache_figures, list_bypasses, list_statements, list_tables
 from dbproxy.admin.house import Caches, House
 
 TOP = 50  # tables, statements and reasons
@@ -29,7 +29,7 @@ class CachePages:
             **describe_cache(caches),
             "tables": [asdict(table) for table in (await list_tables(caches))[:number]],
             "queries": [asdict(one) for one in await list_statements(caches, number)],
-            "reasons": describe_reasons(caches, number),
+            "reasons": list(map(asdict, list_bypasses(caches, number))),
         }
         return web.json_response(answer)
 
@@ -37,13 +37,3 @@ class CachePages:
 def describe_cache(caches: Caches) -> Json:
     """All but tables and statements."""
     return asdict(cache_figures(caches))
-
-
-def describe_reasons(caches: Caches, most: int) -> list[Json]:
-    """Why requests were not looked for, with names."""
-    found = [
-        (count, {"database": gate.database, "user": gate.user, "reason": reason, "count": count})
-        for gate in list_gates(caches)
-        for reason, count in gate.tally.bypassed.items()
-    ]
-    return [one for _, one in sorted(found, key=lambda pair: -pair[0])[:most]]

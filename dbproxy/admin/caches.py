@@ -5,6 +5,7 @@ To invalidate is to count a generation on, for a table, a tag, a statement, or a
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import astuple
 
 import structlog
 
@@ -13,6 +14,7 @@ from dbproxy.admin.cache_figures import (
     BYPASS,
     cache_figures,
     find_rate,
+    list_bypasses,
     list_gates,
     list_statements,
     list_tables,
@@ -96,17 +98,7 @@ async def show_report(house: House, report: CacheReport) -> Table:
              " ".join(one.tags), one.statement)
             for one in await list_statements(house.caches, most)
         ])  # fmt: skip
-    return show_bypasses(house, most)
-
-
-def show_bypasses(house: House, most: int) -> Table:
-    """Why requests were not looked for, the commonest first."""
-    rows = [
-        (gate.database, gate.user, reason, count)
-        for gate in list_gates(house.caches)
-        for reason, count in gate.tally.bypassed.items()
-    ]
-    return Table(BYPASSES, sorted(rows, key=lambda row: -row[3])[:most])
+    return Table(BYPASSES, map(astuple, list_bypasses(house.caches, most)))
 
 
 # --- INVALIDATE ---
