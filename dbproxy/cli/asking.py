@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dbproxy.cli.exits import reporting
-from dbproxy.cli.words import judge_path
+from dbproxy.cli.words import judge_path, read_duration
 from dbproxy.terminal.format import Format
 
 if TYPE_CHECKING:
@@ -112,12 +112,8 @@ def diff(
     with reporting():
         from dbproxy.admin.query_report import report_changes
         from dbproxy.config import load
-        from dbproxy.config.units import parse_duration
 
-        try:
-            seconds = parse_duration(against)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--against") from None
+        seconds = read_duration(against, "--against")
         for line in report_changes(load(config, os.environ, {}), seconds):
             typer.echo(line)
 

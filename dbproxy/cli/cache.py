@@ -8,6 +8,7 @@ import typer
 from dbproxy.cli.asking import ConsoleHost, ConsolePort, ConsoleUser, Settled, find_console
 from dbproxy.cli.exits import FAILED, reporting
 from dbproxy.cli.limits import order, quote
+from dbproxy.cli.words import read_duration
 from dbproxy.terminal.format import Format
 
 cache_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -100,13 +101,9 @@ def verify(
 ) -> None:
     """For a while, have all that could be answered carried out, too, and compared; a difference is exit code 1."""
     with reporting():
-        from dbproxy.config.units import parse_duration
         from dbproxy.terminal.cache_check import check
 
-        try:
-            seconds = parse_duration(duration)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--for") from None
+        seconds = read_duration(duration, "--for")
         verified, mismatches = check(find_console(config, host, port, user), seconds)
         typer.echo(f"{verified} answers were compared with the server's; {mismatches} were not the same")
         if mismatches:

@@ -65,3 +65,13 @@ def parse_overrides(
     if not all(equals and re.fullmatch(r"[^\s:@]+", key) for key, equals, _ in pairs):
         raise typer.BadParameter(f"must be {form}", param_hint="--set")
     return {key: value for key, _, value in pairs}
+
+
+def read_duration(word: str, option: str) -> float:
+    """In seconds."""
+    from dbproxy.config.units import parse_duration
+
+    try:
+        return parse_duration(word)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
