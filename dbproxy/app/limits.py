@@ -40,44 +40,30 @@ class Limits:
         self.settings = settings
         self.spawn = spawn
         self.limiter = Limiter(settings.limits)
-        self.store: Store | None = None
         self.started = False
 
     async def start(self) -> None:
         """The proxy runs: Redis may be asked from now on."""
         self.started = True
-        self.limiter.share(self.make_store())
-        if self.store is not None:
-            await self.store.start()
+        store = make_store(self.settings.limits)
+        self.limiter.share(store)
+        if store is not None:
+            await store.start()
 
     async def stop(self) -> None:
-        if self.store is not None:
-            await self.store.stop()
-
-    def make_store(self) -> Store | None:
-        keys = self.settings.limits
-        url = keys.redis_url.get_secret_value()
-        self.store = (
-            Store(
-                url,
-                keys.redis_key_prefix,
-                timeout=keys.redis_timeout,
-                graceful=keys.graceful_degradation,
-            )
-            if url
-            else None
-        )
-        return self.store
+        if self.limiter.store is not None:
+            await self.limiter.store.stop()
 
     def apply_store(self, before: LimitSettings) -> None:
         """Another Redis, or the same in another way."""
-        keys, store = self.settings.limits, self.store
+        keys, store = self.settings.limits, self.limiter.store
         if (keys.redis_url, keys.redis_key_prefix) != (before.redis_url, before.redis_key_prefix):
-            self.limiter.share(self.make_store())
+            other = make_store(keys)
+            self.limiter.share(other)
             if store is not None:
                 self.spawn(store.stop())
-            if self.store is not None:
-                self.spawn(self.store.start())
+            if other is not None:
+                self.spawn(other.start())
         elif store is not None:
             store.adjust(keys.redis_timeout, graceful=keys.graceful_degradation)
 
@@ -129,8 +115,8 @@ class Limits:
         """Once a second."""
         time = int(now * 1e6)
         self.limiter.book.sweep(time)
-        if self.store is not None:
-            self.store.sweep(time)
+        if self.limiter.store is not None:
+            self.limiter.store.sweep(time)
         for subject, more in self.limiter.refusals.take(time):
             facts = self.limiter.refusals.describe(subject) if subject is not None else {}
             log.warning("request refused", sqlstate=RateLimited.sqlstate, more=more, **facts)
@@ -138,3 +124,10 @@ class Limits:
 
 def find_feature(tenant: Tenant) -> Feature | None:
     return next((feature for feature in tenant.features if feature.name == NAME), None)
+
+
+def make_store(keys: LimitSettings) -> Store | None:
+    url = keys.redis_url.get_secret_value()
+    if not url:
+        return None
+    return Store(url, keys.redis_key_prefix, timeout=keys.redis_timeout, graceful=keys.graceful_degradation)

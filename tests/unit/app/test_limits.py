@@ -51,21 +51,21 @@ def test_url_that_cannot_be_read_is_told_without_any_of_it(url: str):
 async def test_limits_are_shared_where_there_is_a_redis():
     house = House()
     await house.limits.start()
-    assert house.limits.store is None
+    assert house.limits.limiter.store is None
     version = house.limits.limiter.version
     await house.apply(redis_url=URL)
-    store = house.limits.store
+    store = house.limits.limiter.store
     assert store is not None
     assert house.limits.limiter.version > version  # sessions look up anew
     await house.apply(redis_url=URL, redis_timeout="50ms", graceful_degradation="false")
-    assert house.limits.store is store
+    assert house.limits.limiter.store is store
     assert (store.courier.caller.timeout, store.fleet.graceful) == (0.05, False)
     await house.apply(redis_url=URL, redis_key_prefix="ours:")
-    assert house.limits.store is not store
+    assert house.limits.limiter.store is not store
     assert (store.fleet.graceful, store.fleet.proxies) == (
         True,
         1,
     )  # who still has its leases is not stopped by it
     await house.apply()
-    assert house.limits.store is None
+    assert house.limits.limiter.store is None
     await house.limits.stop()
