@@ -84,7 +84,6 @@ class Janitor:
 
     def sample(self, now: float) -> None:
         self.proxy.averages.sample(self.proxy.pools.values(), now)
-        self.proxy.slow.sweep(now)
         self.proxy.monitoring.sweep(now)
         self.proxy.limits.sweep(now)
         self.proxy.batches.sweep(now)

@@ -1,7 +1,10 @@
-"""What the whole proxy counts beside its pools, and its traces."""
+"""What the whole proxy counts and tells beside its pools: statements, those that are slow, traces."""
+
+from collections.abc import Callable
+from typing import Any
 
 from dbproxy.admin.averages import Averages
-from dbproxy.app.batches import Batches
+from dbproxy.app.slow import SlowQueries
 from dbproxy.app.tracing import Tracing
 from dbproxy.config import Settings
 from dbproxy.config.monitoring import QueryStatsSettings
@@ -11,18 +14,23 @@ from dbproxy.pool.stats import BOUNDS_US
 
 
 class Monitoring:
-    """Of one proxy, since `now` (monotonic seconds)."""
+    """Of one proxy, since `now` (monotonic seconds); `spawn` runs a task."""
 
-    batches: Batches  # the proxy's, of which they ask much
-
-    def __init__(self, settings: Settings, now: float) -> None:
+    def __init__(self, settings: Settings, now: float, spawn: Callable[[Any], object]) -> None:
         self.averages = Averages(now)
         self.query_stats = make_query_stats(settings.query_stats, now)
         self.exemplars = Exemplars(BOUNDS_US)
         self.tracing = Tracing(settings, self.exemplars)
+        self.slow = SlowQueries(settings, spawn, self.exemplars)
+
+    def apply(self, settings: Settings) -> None:
+        """Other settings; how statements are counted stays."""
+        self.slow.settings = settings
+        self.tracing.apply(settings)
 
     def sweep(self, now: float) -> None:
         """Once a second."""
+        self.slow.sweep(now)
         if self.query_stats is not None:
             self.query_stats.sweep(now)
 

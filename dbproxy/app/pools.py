@@ -57,7 +57,7 @@ class Pools:
         self.classifiers: WeakValueDictionary[str, StatementCache] = WeakValueDictionary()  # by database
         self.pools: dict[tuple[str, str], Pool] = {}
         self.sharing = Sharing(Quotas(settings), self.all_pools)
-        self.monitoring = Monitoring(settings, monotonic())
+        self.monitoring = Monitoring(settings, monotonic(), self.tasks.spawn)
         self.limits = Limits(settings, self.tasks.spawn)
         self.hosts = Hosts(settings, self.make_replica_pool, self.all_pools)
         self.caches = Caches(settings, self.tasks.spawn, self.pools.values, self.follow, self.hosts.sees_all)

@@ -15,7 +15,6 @@ from dbproxy.app.batches import Batches
 from dbproxy.app.encryption import Encryption
 from dbproxy.app.limits import check_limits
 from dbproxy.app.pools import Pools, slow_after
-from dbproxy.app.slow import SlowQueries
 from dbproxy.app.sources import Sources, locate
 from dbproxy.app.tracing import Tracing, check_tracing
 from dbproxy.cluster.cluster import Cluster
@@ -54,9 +53,8 @@ class Proxy(Pools):
 
     def __init__(self, settings: Settings) -> None:
         Pools.__init__(self, settings)
-        self.slow = SlowQueries(settings, self.tasks.spawn, self.monitoring.exemplars)
         self.sources = Sources(self.limits.limiter.book, self.cluster, self.locate_primary)
-        self.monitoring.batches = Batches(self, self.tasks.spawn)
+        self.batches = Batches(self, self.tasks.spawn)
         self.started_at = monotonic()
         self.stopping = False
 
@@ -71,10 +69,6 @@ class Proxy(Pools):
     @property
     def tracing(self) -> Tracing:
         return self.monitoring.tracing
-
-    @property
-    def batches(self) -> Batches:
-        return self.monitoring.batches
 
     @property
     def query_stats(self) -> QueryStats | None:
@@ -139,7 +133,7 @@ class Proxy(Pools):
             log.info("client disconnected", reason=reason, age=age, **client.describe(), **(asked or {}))
 
     def log_slow(self, client: Connection, request: Request, wait: float, run: float) -> None:
-        self.slow.note(client, request, wait, run)
+        self.monitoring.slow.note(client, request, wait, run)
 
     # --- servers ---
 
@@ -177,8 +171,7 @@ class Proxy(Pools):
         self.hosts.apply(settings, plugin, encryption)
         self.hosts.watch(self.tasks.spawn)
         addresses.follow(settings, self.all_pools)
-        self.slow.settings = settings
-        self.tracing.apply(settings)
+        self.monitoring.apply(settings)
         self.tracing.attend(pool.tenant for pool in self.pools.values())
         self.limits.apply(settings, [pool.tenant for pool in self.pools.values()])
         self.caches.apply(settings)

@@ -4,7 +4,9 @@ from dbproxy.config.monitoring import QueryStatsSettings
 
 
 def test_statements_are_counted_as_told():
-    found = Monitoring(Settings(query_stats=QueryStatsSettings(capacity=20, by_user=False)), 5.0).query_stats
+    found = Monitoring(
+        Settings(query_stats=QueryStatsSettings(capacity=20, by_user=False)), 5.0, list
+    ).query_stats
     assert found is not None
     assert (found.capacity, found.memory_limit, found.by_user, found.track_utility) == (
         20,
@@ -15,6 +17,6 @@ def test_statements_are_counted_as_told():
 
 
 def test_nothing_is_counted_where_it_is_off():
-    monitoring = Monitoring(Settings(query_stats=QueryStatsSettings(enabled=False)), 5.0)
+    monitoring = Monitoring(Settings(query_stats=QueryStatsSettings(enabled=False)), 5.0, list)
     monitoring.sweep(6.0)
     assert monitoring.query_stats is None
