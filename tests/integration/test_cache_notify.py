@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 
-import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -12,7 +11,7 @@ from dbproxy.demo.installation import Installation, installations
 from dbproxy.demo.postgres import Postgres
 from dbproxy.jobs.batch.ledger import TABLES as LEDGER
 from tests.integration.test_cache_staleness import storm
-from tests.support.kept import SETTINGS, Kept, until
+from tests.support.kept import SETTINGS, Kept, enter, until
 from tests.support.postgres import Database, connect, create_cluster, create_database
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
@@ -79,10 +78,6 @@ def install(shop: Database, *arguments: str) -> str:
     told = CliRunner().invoke(app, ["cache", "install", *arguments], env=env)
     assert told.exit_code == 0, told.output
     return told.output
-
-
-def enter(proxy: Proxy) -> psycopg.Connection:
-    return psycopg.connect(proxy.dsn(), autocommit=True)
 
 
 def test_write_beside_the_proxy_is_seen(proxy: Proxy, shop: Database):

@@ -7,7 +7,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from tests.support.kept import SETTINGS, Kept
+from tests.support.kept import SETTINGS, Kept, enter
 from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
 from tests.support.row_staleness import SCHEMA as ROWS
@@ -142,7 +142,3 @@ def test_where_only_time_ends_an_answer_it_does(database: Database):
             kept.until(lambda: client.execute(count).fetchone() == (version,))  # noqa: B023  # called here
         told = [row["cache"] for row in kept.console.execute(f"EXPLAIN CACHE {count}").fetchall()]
         assert any("only time" in line for line in told), told
-
-
-def enter(proxy: Proxy) -> psycopg.Connection:
-    return psycopg.connect(proxy.dsn(), autocommit=True)

@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 
-from tests.support.kept import SETTINGS, Kept
+from tests.support.kept import SETTINGS, Kept, enter
 from tests.support.node import install, run_async
 from tests.support.postgres import Database, connect
 from tests.support.proxy import Proxy
@@ -58,10 +58,6 @@ def reader(proxy: Proxy) -> Iterator[Client]:
 def writer(proxy: Proxy) -> Iterator[Client]:
     with enter(proxy) as client:
         yield client
-
-
-def enter(proxy: Proxy, **how: object) -> Client:
-    return psycopg.connect(proxy.dsn(), autocommit=True, **how)  # type: ignore[arg-type]
 
 
 @contextmanager

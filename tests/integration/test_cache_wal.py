@@ -10,7 +10,7 @@ from dbproxy.cache.publication import INSTALL
 from dbproxy.cli import app
 from dbproxy.demo.postgres import Postgres
 from dbproxy.jobs.batch.ledger import TABLES as LEDGER
-from tests.support.kept import Kept
+from tests.support.kept import Kept, enter
 from tests.support.postgres import Database, connect, create_cluster, create_database
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
@@ -40,10 +40,6 @@ def proxy(shop: Database) -> Iterator[Proxy]:
     settings = {"cache.mode": "on", "cache.verify": 0, "cache.ttl": "1h", "cache.invalidation": "wal"}
     with serving(shop, settings) as running:
         yield running
-
-
-def enter(proxy: Proxy) -> psycopg.Connection:
-    return psycopg.connect(proxy.dsn(), autocommit=True)
 
 
 def count(client: psycopg.Connection) -> int:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from dbproxy.demo.postgres import Postgres
-from tests.support.kept import until
+from tests.support.kept import enter, until
 from tests.support.postgres import Database, connect, create_cluster, create_database
 from tests.support.proxy import Proxy
 from tests.support.serving import serving
@@ -84,10 +84,6 @@ def test_hottest_is_fetched_again_after_a_write(shop: Database):
             before = count(shop)
             until(lambda number=number: reads(f"new {number}"))
             assert count(shop) == before
-
-
-def enter(proxy: Proxy) -> psycopg.Connection:
-    return psycopg.connect(proxy.dsn(), autocommit=True)
 
 
 def test_operator_has_it_fetched_at_once(shop: Database, tmp_path: Path):

@@ -49,6 +49,11 @@ class Kept:
         until(condition)
 
 
+def enter(proxy: Proxy, **how: object) -> psycopg.Connection:
+    """Somebody who reads or writes, each statement a transaction."""
+    return psycopg.connect(proxy.dsn(), autocommit=True, **how)  # type: ignore[arg-type]
+
+
 def until(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not holds():

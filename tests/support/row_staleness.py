@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
-from tests.support.staleness import Client, Psycopg, RolledBack
+from tests.support.staleness import Client, Psycopg, RolledBack, run_together
 
 KEYS = 2
 AWAY = 100  # from a key to the one that its row may have instead
@@ -56,18 +56,7 @@ class Rows:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
 
     async def run(self, readers: list[Client], writers: list[Client]) -> None:
-        tasks = [asyncio.create_task(self.write(writer, number)) for number, writer in enumerate(writers)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number, reader in enumerate(readers):
-                    group.create_task(self.read(reader, number))
-        finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for end in ends:
-            if not isinstance(end, asyncio.CancelledError):
-                raise end  # type: ignore[misc]  # a writer ends by no return
+        await run_together(map(self.read, readers, count()), map(self.write, writers, count()))
 
     async def read(self, client: Client, number: int) -> None:
         chance = random.Random(f"{self.seed} reader {number}")

@@ -8,9 +8,10 @@ when it was sent, nor an older one than its reader has seen before, whoever answ
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import count
+from typing import Any, Protocol
 
 import asyncpg
 import psycopg
@@ -119,6 +120,24 @@ class Report:
     uneven: list[str] = field(default_factory=list)
 
 
+async def run_together(
+    readers: Iterable[Coroutine[Any, Any, None]], writers: Iterable[Coroutine[Any, Any, None]]
+) -> None:
+    """Until all readers are done; the writers go on until then."""
+    tasks = [asyncio.create_task(writer) for writer in writers]
+    try:
+        async with asyncio.TaskGroup() as group:
+            for reader in readers:
+                group.create_task(reader)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+    for end in ends:
+        if not isinstance(end, asyncio.CancelledError):
+            raise end  # type: ignore[misc]  # a writer ends by no return
+
+
 @dataclass
 class Storm:
     """Until `wanted` reads were made; one write for each `reads_per_write` of them."""
@@ -131,18 +150,7 @@ class Storm:
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
 
     async def run(self, readers: list[Client], writers: list[Client]) -> Report:
-        tasks = [asyncio.create_task(self.write(writer, number)) for number, writer in enumerate(writers)]
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number, reader in enumerate(readers):
-                    group.create_task(self.read(reader, number))
-        finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-        for end in ends:
-            if not isinstance(end, asyncio.CancelledError):
-                raise end  # type: ignore[misc]  # a writer ends by no return
+        await run_together(map(self.read, readers, count()), map(self.write, writers, count()))
         return self.report
 
     # --- reading ---
