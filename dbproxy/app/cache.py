@@ -104,6 +104,7 @@ class Caches:
         place, name = self.locate(pool), (pool.database, pool.user)
         watched, gate = self.watched.get(place), self.gates.get(name)
         if gate is not None and gate.place != place:  # it leads to another database now
+            pool.tenant.tell(gate.feature, wanted=False)
             del self.gates[name]
             gate = None
             pool.tenant.parameter_sets.forget_cache_keys()
@@ -121,6 +122,7 @@ class Caches:
         pool.tenant.gates = others
         if gate is not None:
             pool.tenant.add_feature(gate.feature)
+            pool.tenant.tell(gate.feature, wanted=gate.feature.compares())
             if gate.feature.treated.mode != OFF:
                 pool.tenant.gates = (*others, gate)
 

@@ -88,7 +88,9 @@ class Limits:
         if feature is not None:
             feature.switch(keys.mode, keys.percent)
         elif keys.mode != "off":
-            tenant.add_feature(Feature(NAME, keys.mode, keys.percent))
+            feature = tenant.add_feature(Feature(NAME, keys.mode, keys.percent))
+        if feature is not None:
+            tenant.tell(feature, wanted=feature.compares())
 
     def arrange(self, pool: Pool) -> None:
         """Have those who wait there be served in turns, or as they came."""

@@ -10,12 +10,31 @@ those of both arms run beside each other, under the same load, so that what they
 A session takes over a switch between two transactions, never inside one.
 """
 
+from typing import Protocol
+
 OFF, OBSERVE, ON = 0, 1, 2  # compiled, C numbers
 MODES = {"off": OFF, "observe": OBSERVE, "on": ON}
 NAMES = {number: name for name, number in MODES.items()}
 _SPREAD = (
     0x9E3779B97F4A7C15  # odd, near 2**64 / golden ratio: neighbours in number are no neighbours in share
 )
+
+
+class Session(Protocol):
+    """A client."""
+
+    @property
+    def id(self) -> int: ...
+
+
+class Request(Protocol):
+    """One that is over (pool.query)."""
+
+    microseconds: int
+    failed: bool
+
+    @property
+    def session(self) -> Session: ...
 
 
 class Arm:
@@ -74,6 +93,10 @@ class Feature:
             self.treated.mode = MODES[mode]
             self.percent = percent
             self.version += 1
+
+    def hear(self, request: Request) -> None:
+        """A listener (dbproxy.gates), for as long as it compares: a request is over."""
+        self.arm_of(request.session.id).count(request.microseconds, request.failed)
 
     def compares(self) -> bool:
         """Whether there are sessions in both arms, so that requests are worth being counted by arm."""

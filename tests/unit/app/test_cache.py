@@ -110,6 +110,15 @@ def test_pool_that_was_forgotten_comes_back_to_its_gate(house: House):
     assert list(house.caches.gates.values()) == [gate]
 
 
+def test_requests_are_counted_by_arm_while_some_sessions_are_not_answered_so(house: House):
+    (pool,) = house.pools
+    assert pool.tenant.listeners == ()
+    house.caches.apply(settings(percent="5"))
+    assert pool.tenant.listeners == (house.gate.feature,)
+    house.caches.apply(settings(percent="100"))
+    assert pool.tenant.listeners == ()
+
+
 def test_gate_goes_and_comes_back_and_writes_are_seen_all_the_while(house: House):
     (pool,), gate = house.pools, house.gate
     house.caches.apply(settings(mode="off"))

@@ -8,8 +8,9 @@ import pytest
 
 from dbproxy.app import redis
 from dbproxy.app.limits import Limits, check_limits
-from dbproxy.config import Settings, load
+from dbproxy.config import PoolSettings, Settings, load
 from dbproxy.errors import ConfigurationError
+from dbproxy.pool.tenant import Tenant
 
 URL = "redis://:hunter2@127.0.0.1:1/0"
 
@@ -69,3 +70,12 @@ async def test_limits_are_shared_where_there_is_a_redis():
     await house.apply()
     assert house.limits.limiter.store is None
     await house.limits.stop()
+
+
+def test_requests_are_counted_by_arm_while_some_sessions_are_not_limited():
+    tenant = Tenant("app", "app", PoolSettings())
+    limits = House().limits
+    for percent, heard in (("100", False), ("5", True), ("100", False)):
+        limits.apply(settings(mode="on", percent=percent), [tenant])
+        assert bool(tenant.listeners) == heard
+    assert [feature.name for feature in tenant.features] == ["limits"]

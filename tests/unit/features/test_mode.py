@@ -1,5 +1,7 @@
 """Which sessions a feature is there for, and when they notice that it was switched."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,3 +95,15 @@ def test_requests_are_counted_by_arm():
                                                        ("on", 0, False), ("off", 50, False)])  # fmt: skip
 def test_arms_are_compared_while_there_are_sessions_in_both(mode: str, percent: int, both: bool):
     assert Feature("cache", mode, percent).compares() is both
+
+
+def test_requests_are_counted_at_the_arm_of_their_session():
+    feature = Feature("cache", "on", 50)
+    failing = treated(Feature("cache", "on", 1))
+    for number in SESSIONS:
+        session = SimpleNamespace(id=number)
+        feature.hear(SimpleNamespace(session=session, microseconds=7, failed=number in failing))
+    counted = len(treated(feature))
+    assert (feature.treated.requests, feature.control.requests) == (counted, len(SESSIONS) - counted)
+    assert feature.treated.microseconds == 7 * counted
+    assert (feature.treated.errors > 0, feature.control.errors) == (True, 0)
