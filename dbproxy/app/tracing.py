@@ -20,6 +20,7 @@ from dbproxy.observe.sampling import Sampler
 from dbproxy.pool.parameters import Parameters
 from dbproxy.pool.query import Query
 from dbproxy.pool.tenant import Tenant
+from dbproxy.session.connection import Connection
 from dbproxy.sql.comments import find_tags
 from dbproxy.wire.extended import statement_text
 
@@ -71,6 +72,7 @@ class Tracing:
         self.sampler.set(
             keys.sample_rate, keys.parent, failed="error" in keys.always, slow="slow" in keys.always
         )
+        self.follows = keys.parent != "ignore"
         self.outbox.per_second = keys.max_spans_per_second
         self.outbox.sends = keys.mode == "on"
         if self.exporter is not None:
@@ -109,32 +111,18 @@ class Tracing:
     def hear(self, request: Query) -> None:
         if request.chosen <= 0:
             return
-        client = request.session
-        facts = request.facts or NO_FACTS
-        text = b"" if facts.aged else statement_text(request.chunk, request.at)
-        if len(text) > TEXT_LIMIT:
-            text = b" ".join(find_tags(text))
-        record = Record(
-            request.chosen,
-            text if b"/*" in text else b"",
-            self.find_context(client.settings),
-            request.shape,
-            request.database,
-            request.user,
-            client.id,
-            request.arrived,
-            request.microseconds,
-            request.failed,
-            facts,
-        )
+        client: Connection = request.session
+        identity = client.identity
+        record = Record(request.chosen, request.facts or NO_FACTS)
+        if not record.facts.aged:
+            record.text = read_tagged(request)
+        if self.follows:
+            record.context = find_context(client.settings)
+        record.shape = request.shape
+        record.database, record.user, record.client = identity.database, identity.user, identity.id
+        record.arrived, record.microseconds = request.arrived, request.microseconds
+        record.failed = request.failed
         self.put(record, request.arrived + request.microseconds / 1e6)
-
-    def find_context(self, settings: Parameters) -> Context | None:
-        """Of a session."""
-        if self.keys.parent == "ignore":
-            return None
-        found: Found = settings.trace or read_settings(settings.values)
-        return found.context
 
     def hear_http(self, method: str, route: str, status: int, traceparent: str, begun: float) -> None:
         """A request to one of our own endpoints is answered."""
@@ -167,6 +155,24 @@ class Tracing:
             buckets=tuple(exporter.buckets) if exporter is not None else (0,) * (len(BOUNDS) + 1),
             seconds=exporter.seconds if exporter is not None else 0.0,
         )
+
+
+def read_tagged(request: Query) -> bytes:
+    """What may have tags of its text; b"": nothing."""
+    if request.chunk.find(b"/*") < 0:
+        return b""
+    text = statement_text(request.chunk, request.at)
+    if len(text) > TEXT_LIMIT:
+        text = b" ".join(find_tags(text))
+    return text if b"/*" in text else b""
+
+
+def find_context(settings: Parameters) -> Context | None:
+    """Of a session."""
+    found: Found | None = settings.trace
+    if found is None:
+        found = read_settings(settings.values)
+    return found.context
 
 
 def find_target(keys: TracingSettings) -> Target:

@@ -1,4 +1,7 @@
-"""What is noted of a request that becomes a span, on the data path: enough to make the span of it elsewhere."""
+"""What is noted of a request that becomes a span, on the data path: enough to make the span of it elsewhere.
+
+Compiled: plain fields, so that noting them costs that path little.
+"""
 
 from typing import NamedTuple
 
@@ -22,41 +25,43 @@ class Rescue(NamedTuple):
     until: float
 
 
-class Facts(NamedTuple):
+class Facts:
     """How a request was answered. `wait`: seconds for a server; `rows`: returned, -1: not known."""
 
-    sqlstate: str = ""
-    rows: int = -1
-    affected: int = -1
-    batch: int = 0  # statements
-    wait: float = 0.0
-    address: str = ""  # of the server
-    port: int = 0
-    host: str = ""  # its name
-    role: str = ""
-    lag: float = 0.0  # seconds
-    reason: str = ""  # why that host
-    rescue: Rescue | None = None
-    pins: frozenset[str] = frozenset()
-    prepared: bool = False
-    executes: bool = True  # it is more than the preparation of statements
-    aged: bool = False  # its text was sent with an earlier request, too long ago to tell of this one
+    def __init__(self) -> None:
+        self.sqlstate = ""
+        self.rows = -1
+        self.affected = -1
+        self.batch = 0  # statements
+        self.wait = 0.0
+        self.address = ""  # of the server
+        self.port = 0
+        self.host = ""  # its name
+        self.role = ""
+        self.lag = 0.0  # seconds
+        self.reason = ""  # why that host
+        self.rescue: Rescue | None = None
+        self.pins: frozenset[str] = frozenset()
+        self.prepared = False
+        self.executes = True  # it is more than the preparation of statements
+        self.aged = False  # its text was sent with an earlier request, too long ago to tell of this one
 
 
-class Record(NamedTuple):
+class Record:
     """One request that is over. `chosen`: SAMPLED, KEPT, TAGGED."""
 
-    chosen: int
-    text: bytes  # where tags are, b"" if there are none
-    context: Context | None  # of the session
-    shape: Shape | None
-    database: str
-    user: str
-    client: int
-    arrived: float  # monotonic seconds
-    microseconds: int
-    failed: bool
-    facts: Facts
+    def __init__(self, chosen: int, facts: Facts) -> None:
+        self.chosen = chosen
+        self.facts = facts
+        self.text = b""  # where tags are
+        self.context: Context | None = None  # of the session
+        self.shape: Shape | None = None
+        self.database = ""
+        self.user = ""
+        self.client = 0
+        self.arrived = 0.0  # monotonic seconds
+        self.microseconds = 0
+        self.failed = False
 
 
 class HttpRecord(NamedTuple):

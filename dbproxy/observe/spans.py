@@ -8,24 +8,26 @@ elsewhere that failed, are spans inside it if they took a millisecond.
 import random
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from struct import Struct
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from dbproxy.observe.context import Context, read_text
 from dbproxy.observe.exemplars import Exemplar, Exemplars
 from dbproxy.observe.masking import mask
+from dbproxy.observe.protobuf import Attribute, Number, write_attribute, write_field, write_varint
 from dbproxy.observe.record import KEPT, SAMPLED, TAGGED, Facts, HttpRecord, Record
 from dbproxy.sql.identity import Shape
 
 CACHE = "cache"  # the role of what no host had to do with
 LEAST = 0.001  # seconds that a child lasts
 PIECE, PAUSE = (
-    64,
+    256,
     0.0002,
 )  # so many spans take half a millisecond of Python's lock: queries go on ahead of the next
 _SUMMARY = 255  # bytes
@@ -39,9 +41,20 @@ _VERBS = frozenset({
     "REFRESH", "REINDEX", "RELEASE", "RESET", "REVOKE", "ROLLBACK", "SAVEPOINT", "SECURITY", "SELECT", "SET",
     "SHOW", "START", "TABLE", "TRUNCATE", "UNLISTEN", "UPDATE", "VACUUM", "VALUES", "WITH",
 })  # fmt: skip
+# Fields of OpenTelemetry's messages, by number and kind; some with all that they hold.
+RESOURCE_SPANS, SCOPE_SPANS, SPANS, ATTRIBUTES = b"\x0a", b"\x12", b"\x12", b"\x4a"
+TRACE_ID, SPAN_ID, PARENT, START, END = b"\x0a\x10", b"\x12\x08", b"\x22\x08", b"\x39", b"\x41"
+write_id, write_ids, write_times = Struct(">Q").pack, Struct(">QQ").pack, Struct("<cQcQ").pack
+draw = random.getrandbits  # for ids: no secret
+ROOT, CHILD = (Span(flags=_SAMPLED_FLAG | _KNOWN | remote).SerializeToString() for remote in (0, _REMOTE))
+FAILED = Span(status=Status(code=Status.STATUS_CODE_ERROR)).SerializeToString()
+CLIENT, WAITED = Number(ATTRIBUTES, "dbproxy.client"), Number(ATTRIBUTES, "dbproxy.pool.wait_us")
+RETURNED = Number(ATTRIBUTES, "db.response.returned_rows")
+AFFECTED = Number(ATTRIBUTES, "dbproxy.affected_rows")
+BATCH = Number(ATTRIBUTES, "db.operation.batch.size")
+NO_TAGS: dict[str, str] = {}
 _TABLES = 8  # names in a summary
 _REMEMBERED = 1000  # parts of spans
-Attribute = str | int | float | bool
 
 
 class Builder:
@@ -61,86 +74,112 @@ class Builder:
 
         `offset_ns`: what makes a monotonic time a wall clock's. `bound`: below it are the ids that the share picks.
         """
-        request = ExportTraceServiceRequest()
-        of_service: ResourceSpans = request.resource_spans.add()
-        _add(of_service.resource.attributes, self.resource.items())
-        scope = of_service.scope_spans.add()
-        scope.scope.name, scope.scope.version = "dbproxy", self.version
+        spans: list[bytes] = []
+        examples: dict[tuple[str, str, int], tuple[bytes, Record]] = {}  # the last for each bucket
         left_out = 0
         for number, record in enumerate(records, 1):
             if number % PIECE == 0:
                 time.sleep(PAUSE)
             if isinstance(record, HttpRecord):
-                scope.spans.append(_http_span(record, offset_ns))
+                spans.append(_spell_http(record, offset_ns))
                 continue
-            span = _add_spans(scope.spans, record, offset_ns, bound)
-            if span is None:
+            trace_id = _add_spans(spans, record, offset_ns, bound)
+            if not trace_id:
                 left_out += 1
             elif record.facts.address:  # a server has answered, and the histogram has counted it
-                self.exemplars.note(record.database, record.user, _exemplify(span, record.microseconds))
-        return request.SerializeToString(), left_out
+                bucket = bisect_right(self.exemplars.bounds, record.microseconds)
+                examples[record.database, record.user, bucket] = trace_id, record
+        for (database, user, _), (trace_id, record) in examples.items():
+            self.exemplars.note(database, user, _exemplify(trace_id, record, offset_ns))
+        return self.wrap(spans), left_out
+
+    def wrap(self, spans: list[bytes]) -> bytes:
+        """An ExportTraceServiceRequest."""
+        of_scope = ScopeSpans(scope=InstrumentationScope(name="dbproxy", version=self.version))
+        of_service = ResourceSpans()
+        _add(of_service.resource.attributes, self.resource.items())
+        pieces = [of_scope.SerializeToString()]
+        for span in spans:
+            pieces += [SPANS, write_varint(len(span)), span]
+        said = of_service.SerializeToString() + write_field(SCOPE_SPANS, b"".join(pieces))
+        return write_field(RESOURCE_SPANS, said)
 
 
-def _exemplify(span: Span, microseconds: int) -> Exemplar:
-    return Exemplar(span.trace_id.hex(), microseconds / 1e6, span.end_time_unix_nano / 1e9)
+def _exemplify(trace_id: bytes, record: Record, offset_ns: int) -> Exemplar:
+    seconds = record.microseconds / 1e6
+    return Exemplar(trace_id.hex(), seconds, _time(record.arrived, offset_ns) / 1e9 + seconds)
 
 
-def _add_spans(to: Any, record: Record, offset_ns: int, bound: int) -> Span | None:
-    """The request's, which is returned, and those inside it; None: nothing that counts has picked it."""
+def _add_spans(spans: list[bytes], record: Record, offset_ns: int, bound: int) -> bytes:
+    """The request's, and those inside it; the id of its trace, b"": nothing that counts has picked it."""
     facts = record.facts
-    tagged, tags = read_text(record.text) if record.text and not facts.aged else (None, {})
+    tagged, tags = read_text(record.text) if record.text and not facts.aged else (None, NO_TAGS)
     if record.chosen & TAGGED and tagged is None and not record.chosen & KEPT:
-        return None
-    span: Span = to.add()
+        return b""
     shape = record.shape.identity() if record.shape is not None else None
-    answered = (facts.address, facts.port, facts.host, facts.role, facts.reason, facts.prepared, facts.pins)
-    span.MergeFromString(_spell_statement(shape, record.database, facts.executes) + _spell_answer(*answered))
-    span.span_id = _draw(8)
-    _place(span, tagged or record.context, picked=bool(record.chosen & SAMPLED), bound=bound)
-    start = span.start_time_unix_nano = _time(record.arrived, offset_ns)
-    span.end_time_unix_nano = start + record.microseconds * 1000
-    if record.failed:
-        span.status.code = Status.STATUS_CODE_ERROR
-    _add(span.attributes, _describe(record))
-    if tags:
-        _add(span.attributes, ((f"dbproxy.tag.{key}", mask(text)) for key, text in tags.items()))
-    to.extend(_children(span, facts, record.arrived, offset_ns))
-    return span
+    trace_id, span_id, placed = _place(tagged or record.context, record.chosen, bound)
+    start = _time(record.arrived, offset_ns)
+    pieces = [
+        placed,
+        write_times(START, start, END, start + record.microseconds * 1000),
+        _spell_statement(shape, record.database, facts.executes),
+        _spell_answer(
+            facts.address, facts.port, facts.host, facts.role, facts.reason, facts.prepared, facts.pins
+        ),
+    ]
+    _describe(pieces, record)
+    for key, text in tags.items():
+        pieces.append(_say(f"dbproxy.tag.{key}", mask(text)))
+    spans.append(b"".join(pieces))
+    if facts.wait >= LEAST or facts.rescue is not None:
+        ids = trace_id, span_id
+        spans += [child.SerializeToString() for child in _children(ids, facts, record.arrived, offset_ns)]
+    return trace_id
 
 
-def _place(span: Span, parent: Context | None, *, picked: bool, bound: int) -> None:
-    """Where it hangs: below its parent, if that trace is sampled; else it is a root, with a link to a parent."""
-    span.flags = _SAMPLED_FLAG | _KNOWN
-    if parent is not None and picked:
-        span.trace_id = bytes.fromhex(parent.trace_id)
-        span.parent_span_id = bytes.fromhex(parent.span_id)
-        span.flags |= _REMOTE
-        return
-    lower = random.randrange(bound) if picked and bound else random.getrandbits(64)  # noqa: S311  # no secret
-    span.trace_id = _draw(8) + lower.to_bytes(8, "big")
-    if parent is not None:
-        trace_id, span_id = bytes.fromhex(parent.trace_id), bytes.fromhex(parent.span_id)
-        span.links.add(trace_id=trace_id, span_id=span_id, flags=_KNOWN | _REMOTE)
+def _place(parent: Context | None, chosen: int, bound: int) -> tuple[bytes, bytes, bytes]:
+    """A trace's id and the span's, and what says where it hangs.
+
+    Below its parent, if that trace is sampled; else it is a root, with a link to a parent.
+    """
+    span_id = write_id(draw(64))
+    if parent is not None and chosen & SAMPLED:
+        trace_id = bytes.fromhex(parent.trace_id)
+        hangs = [CHILD, PARENT, bytes.fromhex(parent.span_id)]
+    else:
+        lower = draw(64)
+        if chosen & SAMPLED and bound:
+            lower = lower * bound >> 64
+        trace_id = write_ids(draw(64), lower)
+        hangs = [ROOT] if parent is None else [ROOT, _spell_link(parent)]
+    return trace_id, span_id, b"".join([TRACE_ID, trace_id, SPAN_ID, span_id, *hangs])
 
 
-def _children(span: Span, facts: Facts, arrived: float, offset_ns: int) -> Iterator[Span]:
+def _spell_link(to: Context) -> bytes:
+    ids = bytes.fromhex(to.trace_id), bytes.fromhex(to.span_id)
+    link = Span.Link(trace_id=ids[0], span_id=ids[1], flags=_KNOWN | _REMOTE)
+    return bytes(Span(links=[link]).SerializeToString())
+
+
+def _children(ids: tuple[bytes, bytes], facts: Facts, arrived: float, offset_ns: int) -> Iterator[Span]:
+    """`ids`: of the trace, and the span that they are in."""
     if facts.wait >= LEAST:
-        yield _child(span, "pool.wait", arrived, arrived + facts.wait, offset_ns)
+        yield _child(ids, "pool.wait", arrived, arrived + facts.wait, offset_ns)
     rescue = facts.rescue
     if rescue is not None and rescue.until - rescue.since >= LEAST:
-        child = _child(span, "rescue", max(rescue.since, arrived), rescue.until, offset_ns)
+        child = _child(ids, "rescue", max(rescue.since, arrived), rescue.until, offset_ns)
         said = {"dbproxy.host": rescue.host, "dbproxy.rescue.reason": rescue.reason}
         _add(child.attributes, said.items())
         yield child
 
 
-def _child(span: Span, name: str, start: float, end: float, offset_ns: int) -> Span:
+def _child(ids: tuple[bytes, bytes], name: str, start: float, end: float, offset_ns: int) -> Span:
     return Span(
         kind=Span.SPAN_KIND_INTERNAL,
         name=name,
-        trace_id=span.trace_id,
-        span_id=_draw(8),
-        parent_span_id=span.span_id,
+        trace_id=ids[0],
+        span_id=write_id(draw(64)),
+        parent_span_id=ids[1],
         flags=_SAMPLED_FLAG | _KNOWN,
         start_time_unix_nano=_time(start, offset_ns),
         end_time_unix_nano=_time(max(start, end), offset_ns),
@@ -183,27 +222,32 @@ def _spell_answer(
     return bytes(span.SerializeToString())
 
 
-def _describe(record: Record) -> Iterator[tuple[str, Attribute]]:
+def _describe(pieces: list[bytes], record: Record) -> None:
     """What it has for itself."""
     facts = record.facts
-    yield from (("dbproxy.client", record.client), ("dbproxy.pool.wait_us", int(facts.wait * 1e6)))
+    CLIENT.add(pieces, record.client)
+    WAITED.add(pieces, int(facts.wait * 1e6))
     if facts.rows >= 0:
-        yield "db.response.returned_rows", facts.rows
+        RETURNED.add(pieces, facts.rows)
     if facts.affected >= 0:
-        yield "dbproxy.affected_rows", facts.affected
+        AFFECTED.add(pieces, facts.affected)
     if facts.batch > 1:
-        yield "db.operation.batch.size", facts.batch
+        BATCH.add(pieces, facts.batch)
     if record.failed:
-        yield "error.type", facts.sqlstate or "_OTHER"
+        pieces += [FAILED, _say("error.type", facts.sqlstate or "_OTHER")]
     if facts.sqlstate:
-        yield "db.response.status_code", facts.sqlstate
+        pieces.append(_say("db.response.status_code", facts.sqlstate))
     if not record.chosen & SAMPLED:
-        yield "dbproxy.kept", "error" if record.failed else "slow"
+        pieces.append(_say("dbproxy.kept", "error" if record.failed else "slow"))
     if facts.role == "replica":
-        yield "dbproxy.lag_ms", round(facts.lag * 1000, 3)
+        pieces.append(_say("dbproxy.lag_ms", round(facts.lag * 1000, 3)))
     if facts.rescue is not None:
-        yield "dbproxy.rescue.host", facts.rescue.host
-        yield "dbproxy.rescue.reason", facts.rescue.reason
+        pieces.append(_say("dbproxy.rescue.host", facts.rescue.host))
+        pieces.append(_say("dbproxy.rescue.reason", facts.rescue.reason))
+
+
+def _say(key: str, value: Attribute) -> bytes:
+    return write_attribute(ATTRIBUTES, key, value)
 
 
 def name_span(shape: Shape | None, *, executes: bool) -> str:
@@ -235,12 +279,8 @@ def find_verb(text: str) -> str:
     return verb if verb in _VERBS else ""
 
 
-def _http_span(record: HttpRecord, offset_ns: int) -> Span:
+def _spell_http(record: HttpRecord, offset_ns: int) -> bytes:
     span = Span(kind=Span.SPAN_KIND_SERVER, name=f"{record.method} {record.route}".strip())
-    span.span_id = _draw(8)
-    _place(span, record.context, picked=True, bound=0)
-    span.start_time_unix_nano = _time(record.arrived, offset_ns)
-    span.end_time_unix_nano = span.start_time_unix_nano + record.microseconds * 1000
     said: dict[str, Attribute] = {
         "http.request.method": record.method,
         "http.response.status_code": record.status,
@@ -251,16 +291,13 @@ def _http_span(record: HttpRecord, offset_ns: int) -> Span:
         span.status.code = Status.STATUS_CODE_ERROR
         said["error.type"] = str(record.status)
     _add(span.attributes, said.items())
-    return span
+    start = _time(record.arrived, offset_ns)
+    times = write_times(START, start, END, start + record.microseconds * 1000)
+    return b"".join([_place(record.context, SAMPLED, 0)[2], times, span.SerializeToString()])
 
 
 def _time(seconds: float, offset_ns: int) -> int:
     return int(seconds * 1e9) + offset_ns
-
-
-def _draw(size: int) -> bytes:
-    """An id."""
-    return random.getrandbits(8 * size).to_bytes(size, "big")  # no secret
 
 
 def _add(to: Any, attributes: Iterable[tuple[str, Attribute]]) -> None:

@@ -1,6 +1,7 @@
 cimport cython
 
 from dbproxy.cache.fill cimport Fill
+from dbproxy.observe.record cimport Facts
 from dbproxy.sql.identity cimport Shape
 from dbproxy.wire.extended cimport statement_text
 
@@ -22,7 +23,7 @@ cdef class Query:
     cdef public long long microseconds
     cdef public bint failed
     cdef public int chosen
-    cdef public object facts
+    cdef public Facts facts
 
     cpdef browse(self, double seen_by)
     cpdef bytes read_text(self)

@@ -4,6 +4,7 @@ from dbproxy.cache.gate cimport CacheGate
 from dbproxy.limits.allowance cimport Allowance
 from dbproxy.net.direct cimport monotonic
 from dbproxy.observe.querystats cimport Account, Entry, QueryStats
+from dbproxy.observe.record cimport Facts
 from dbproxy.pool.dialogue cimport Dialogue
 from dbproxy.pool.query cimport Query
 from dbproxy.pool.request cimport Request
@@ -14,6 +15,7 @@ from dbproxy.session.connection cimport Connection
 from dbproxy.session.ear cimport Ear
 from dbproxy.session.inbound cimport Inbound
 from dbproxy.session.judging cimport Judge
+from dbproxy.session.outcome cimport read_facts
 from dbproxy.session.passage cimport Passage
 from dbproxy.session.queries cimport Queries
 from dbproxy.session.route cimport Route
@@ -51,7 +53,7 @@ cdef class Gateway:
     cdef begin(self, Shape shape, Framer framer, Py_ssize_t index)
     @cython.locals(browsing=Browsing, server=Server, dialogue=Dialogue, query=Query, passage=Passage, arrived=double)
     cpdef bint browse(self, Framer framer, bint begun) except -1
-    @cython.locals(tenant=Tenant, table=QueryStats, entry=Entry)
+    @cython.locals(tenant=Tenant, table=QueryStats, entry=Entry, facts=Facts)
     cpdef count_answer(self, Query query, bytes data, long long microseconds, double now)
     @cython.locals(passage=Passage, query=Query, place=Py_ssize_t)
     cpdef Query settle(self, Framer framer, Py_ssize_t index)
@@ -59,5 +61,6 @@ cdef class Gateway:
     cpdef settle_message(self, bytes chunk, Py_ssize_t mark)
     @cython.locals(passage=Passage, query=Query, tenant=Tenant)
     cpdef conclude(self, Request request, long long microseconds, bint failed, int chosen)
+    cdef read_facts(self, Query query, Request request, bint failed)
     @cython.locals(passage=Passage, tenant=Tenant)
     cpdef tell(self, Query query, long long microseconds, bint failed)

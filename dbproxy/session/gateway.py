@@ -127,7 +127,8 @@ class Gateway:
         rows = count_kept_rows(data)
         state = read_sqlstate(data[5:]) if data[:1] == b"E" else None
         if tenant.listeners:
-            query.facts = Facts(state or "", rows, role=ROLES[CACHE])
+            facts = query.facts = Facts()
+            facts.sqlstate, facts.rows, facts.role = state or "", rows, ROLES[CACHE]
         if table is not None:
             if self.account is None:
                 self.account = table.find_account(tenant.database, tenant.user)
@@ -273,7 +274,8 @@ class Gateway:
         try:
             query, now = find(), monotonic()
             query.failed, query.microseconds = True, int((now - query.arrived) * 1e6)
-            query.facts = Facts(sqlstate=sqlstate, wait=now - query.arrived)
+            facts = query.facts = Facts()
+            facts.sqlstate, facts.wait = sqlstate, now - query.arrived
             if not sent:
                 self.count(query, now)
             if tenant.sampler is not None:

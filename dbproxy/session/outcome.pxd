@@ -1,6 +1,7 @@
 cimport cython
 
 from dbproxy.cluster.member cimport Member
+from dbproxy.observe.record cimport Facts
 from dbproxy.pool.relay cimport Relay
 from dbproxy.pool.request cimport Request
 from dbproxy.pool.server cimport Server
@@ -13,8 +14,8 @@ from dbproxy.wire.reply cimport read_rows
 cdef int NO_ROWS
 
 
-@cython.locals(server=Server, host=Member, begun=double)
-cpdef read_facts(Connection client, Route route, Request request, bint failed)
+@cython.locals(server=Server, host=Member, facts=Facts, begun=double)
+cpdef Facts read_facts(Connection client, Route route, Request request, bint failed)
 
 @cython.locals(chunk=bytes, at=Py_ssize_t)
 cpdef bint is_prepared(Request request) except -1

@@ -24,26 +24,25 @@ def read_facts(client: Connection, route: Route, request: Request, failed: bool)
     rows, affected, statements = count_rows(server.relay)
     if request.executes and server.loan.use.last > statements:  # the tags of the others came earlier
         rows, affected, statements = NO_ROWS, NO_ROWS, server.loan.use.last
+    facts = Facts()
+    facts.sqlstate = read_sqlstate(server.relay.error) if failed else ""
+    facts.rows, facts.affected, facts.batch = rows, affected, statements
+    facts.wait = max(0.0, begun - request.arrived)
+    facts.address, facts.port = server.backend.endpoint
+    if facts.address.startswith("/"):
+        facts.port = 0
     host = server.pool.host
-    address, port = server.backend.endpoint
-    return Facts(
-        read_sqlstate(server.relay.error) if failed else "",
-        rows,
-        affected,
-        statements,
-        max(0.0, begun - request.arrived),
-        address,
-        0 if address.startswith("/") else port,
-        host.name if host is not None else PRIMARY,
-        "replica" if host is not None else PRIMARY,
-        host.lag.seconds if host is not None else 0.0,
-        route.reader.reason if route.judge.router is not None else "",
-        rescue,
-        server.dialogue.traces.pins,
-        is_prepared(request),
-        request.executes,
-        request.aged,
-    )
+    if host is None:
+        facts.host = facts.role = PRIMARY
+    else:
+        facts.host, facts.role, facts.lag = host.name, "replica", host.lag.seconds
+    if route.judge.router is not None:
+        facts.reason = route.reader.reason
+    facts.rescue = rescue
+    facts.pins = server.dialogue.traces.pins
+    facts.prepared = is_prepared(request)
+    facts.executes, facts.aged = request.executes, request.aged
+    return facts
 
 
 def is_prepared(request: Request) -> bool:

@@ -25,8 +25,15 @@ def shape(text: str) -> Shape:
 
 def record(text: str = "SELECT 1", chosen: int = SAMPLED, context: Context | None = None, failed: bool = False,
            **facts: object) -> Record:  # fmt: skip
-    tags = text.encode() if "/*" in text else b""
-    return Record(chosen, tags, context, shape(text), "shop", "app", 7, 100.0, 2500, failed, Facts(**facts))  # type: ignore[arg-type]
+    told = Facts()
+    for name, value in facts.items():
+        setattr(told, name, value)
+    made = Record(chosen, told)
+    made.text = text.encode() if "/*" in text else b""
+    made.context, made.shape, made.failed = context, shape(text), failed
+    made.database, made.user, made.client = "shop", "app", 7
+    made.arrived, made.microseconds = 100.0, 2500
+    return made
 
 
 def build(*records: Record | HttpRecord, bound: int = 0) -> list[Span]:
