@@ -16,7 +16,8 @@ from dbproxy.cli.job import (
     Proxy,
     Settled,
     Url,
-    add_throttle,
+    Workers,
+    add_options,
     carry_out,
     find,
     make_batch,
@@ -60,6 +61,7 @@ def run(
         str, typer.Option("--id", help="What it is called; made of the table's name if not given.")
     ] = "",
     execute: Execute = False,
+    workers: Workers = None,
     given: Given = None,
     proxy: Proxy = "",
     unthrottled: NoThrottle = False,
@@ -72,7 +74,7 @@ def run(
         from dbproxy.jobs.batch.rows import Rows
         from dbproxy.jobs.batch.statement import read_statement
 
-        given = add_throttle(given, proxy, unthrottled)
+        given = add_options(given, proxy, unthrottled, workers)
         settings, primary = find(config, given, url, database)
         columns = tuple(column.strip() for column in key.split(",") if column.strip())
         source = Rows(table, columns, read_statement(statement), settings.batch.sweep)
@@ -99,7 +101,7 @@ def resume(
         from dbproxy.jobs.batch.kinds import restore
         from dbproxy.jobs.batch.likeness import refuse_finished
 
-        given = add_throttle(given, proxy, unthrottled)
+        given = add_options(given, proxy, unthrottled)
         settings, primary = find(config, given, url, database)
         job = ask(primary, lambda connection: get(connection, name))
         refuse_late(job, list(read_changes(given)))

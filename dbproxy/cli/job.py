@@ -55,7 +55,10 @@ Proxy = Annotated[
 NoThrottle = Annotated[
     bool, typer.Option("--no-throttle", help="Wait for nothing: neither replicas nor the application.")
 ]
-
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, max=8, help="How many parts are gone through at a time; 1 by default."),
+]
 
 UNAWARE = (
     "dbproxy: answers that the proxy keeps are not told of what this changes (cache.invalidation is proxy): "
@@ -88,14 +91,19 @@ def read_changes(given: list[str] | None) -> dict[str, str]:
     return parse_overrides(given or [], "key=value, such as chunk_size=500")
 
 
-def add_throttle(given: list[str] | None, proxy: str, unthrottled: bool) -> list[str]:
+def add_options(
+    given: list[str] | None, proxy: str, unthrottled: bool, workers: int | None = None
+) -> list[str]:
     """To what is given as settings, unless that says something else."""
     changes = read_changes(given)
+    if workers and changes.get("workers", str(workers)) != str(workers):
+        raise typer.BadParameter("says another number than --set workers", param_hint="--workers")
     if unthrottled and changes.get("throttle.enabled", "false").lower() not in NO:
         raise typer.BadParameter("says the opposite of --set throttle.enabled", param_hint="--no-throttle")
     if proxy and changes.get("throttle.proxy", proxy) != proxy:
         raise typer.BadParameter("says another one than --set throttle.proxy", param_hint="--proxy")
     words = [f"throttle.proxy={proxy}"] if proxy else []
+    words += [f"workers={workers}"] if workers else []
     return [*(given or []), *words, *(["throttle.enabled=false"] if unthrottled else [])]
 
 

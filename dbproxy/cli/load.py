@@ -15,7 +15,8 @@ from dbproxy.cli.job import (
     Proxy,
     Settled,
     Url,
-    add_throttle,
+    Workers,
+    add_options,
     carry_out,
     find,
     make_batch,
@@ -72,7 +73,7 @@ def load(
         from dbproxy.jobs.batch.load import Order
         from dbproxy.jobs.batch.stream import STDIN
 
-        given = add_throttle(given, proxy, unthrottled)
+        given = add_options(given, proxy, unthrottled)
         settings, primary = find(config, given, url, database)
         if int(read_changes(given).get("workers", "1")) > 1:
             raise JobRefused(
@@ -121,6 +122,7 @@ def copy(
     upsert: Upsert = "",
     name: Id = "",
     execute: Execute = False,
+    workers: Workers = None,
     given: Given = None,
     proxy: Proxy = "",
     unthrottled: NoThrottle = False,
@@ -133,7 +135,7 @@ def copy(
         from dbproxy.errors import JobRefused
         from dbproxy.jobs.batch import Transfer, Wish
 
-        given = add_throttle(given, proxy, unthrottled)
+        given = add_options(given, proxy, unthrottled, workers)
         settings, primary = find(config, given, url, database)
         if not (into or to):
             raise JobRefused("where to? --into says the table, --to the database")

@@ -86,6 +86,17 @@ def test_batch_is_carried_out_and_shown(database: Database):
     assert (code, out.split()[0], ask(database, COUNTS)) == (0, "t-1", [(2, ROWS)])
 
 
+def test_workers_are_as_many_as_it_is_told(database: Database):
+    ask(database, "CREATE TABLE there (LIKE t)")
+    for words in ((*RUN, ONCE), ("copy", "--table", "t", "--into", "there")):
+        code, out, _ = command(database.dsn, *words, "--workers", "2")
+        assert (code, "workers: 2" in out) == (0, True)
+    code, _, err = command(database.dsn, *RUN, ONCE, "--workers", "2", "--set", "workers=3")
+    assert (code, "says another number than" in err) == (2, True)
+    assert command(database.dsn, *RUN, "--id", "two", ONCE, "--workers", "2", "--execute")[0] == 0
+    assert ask(database, "SELECT count(*) FROM dbproxy.batch_progress") == [(2,)]
+
+
 def test_batch_with_errors_exits_by_three_and_they_are_listed_and_tried_again(database: Database):
     ask(database, "ALTER TABLE t ADD CONSTRAINT odd CHECK (n = 0 OR id <> 7)")
     code, out, _ = command(database.dsn, *RUN, "--id", "bad", ONCE, "--execute")

@@ -130,6 +130,24 @@ async def test_error_of_a_trigger_is_a_rows(database: Database):
     assert ask(database, "SELECT message FROM dbproxy.batch_errors") == [("not this one",)]
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("IF NEW.id = 77 THEN RAISE SQLSTATE 'U0001'; END IF;", "U0001"),
+        ("CASE WHEN NEW.id <> 77 THEN NULL; END CASE;", "20000"),
+    ],
+)
+async def test_error_of_a_class_of_its_own_is_a_rows(database: Database, body: str, code: str):
+    create(database, 500)
+    ask(
+        database,
+        f"CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} RETURN NEW; END$$",
+    )
+    ask(database, "CREATE TRIGGER judge BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION judge()")
+    job = await run(database.dsn, name="trigger")
+    assert (job.totals.rows, errors(database, "trigger")) == (499, [("77", code)])
+
+
 async def test_chunk_that_takes_too_long_is_halved(database: Database):
     create(database, 200)
     with connect(database.server) as owner:

@@ -11,7 +11,7 @@ import pytest
 from dbproxy.demo.postgres import Postgres
 from dbproxy.errors import JobFailed, JobInterrupted, JobRefused
 from dbproxy.jobs.throttle import Unthrottled
-from tests.support.batches import COUNTS, ask, command, create, make, run
+from tests.support.batches import COUNTS, ask, command, create, make, run, until
 from tests.support.postgres import Database, connect
 
 ROWS = 3_000
@@ -352,11 +352,52 @@ async def test_isolation_of_the_database_is_not_that_of_a_batch(database: Databa
     assert ask(database, COUNTS) == [(1, 1_000)]
 
 
-async def test_mistake_in_the_statement_stops_it_at_once(database: Database):
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE t SET nothing = 1 WHERE {chunk}", '"nothing".*does not exist'),
+        ("UPDATE t SET n = 'one' WHERE {chunk}", "invalid input syntax for type integer"),
+        ("DELETE FROM t USING pg_authid WHERE {chunk} AND t.c = rolname", "permission denied"),
+    ],
+)
+async def test_mistake_in_the_statement_begins_nothing(database: Database, statement: str, message: str):
     create(database, 10)
+    with pytest.raises(JobRefused, match=message):
+        await run(database.dsn, statement)
+    assert ask(database, "SELECT count(*) FROM dbproxy.batch_jobs") == [(0,)]
+
+
+async def test_mistake_that_comes_with_a_row_stops_it_at_once(database: Database):
+    create(database, 10)
+    ask(
+        database,
+        "CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN NEW.nothing := 1; RETURN NEW; END'",
+    )
+    ask(database, "CREATE TRIGGER judge BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION judge()")
     with pytest.raises(JobFailed, match="42703"):
-        await run(database.dsn, "UPDATE t SET nothing = 1 WHERE {chunk}")
+        await run(database.dsn)
     assert ask(database, "SELECT state, retries FROM dbproxy.batch_jobs") == [("failed", {})]
+
+
+async def test_lock_on_the_table_delays_a_batch_that_begins(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dbproxy.jobs.batch.job.PATIENCE", "100ms")
+    create(database, 10)
+    with connect(database.server, database.name) as other:
+        with other.transaction():
+            other.execute("LOCK TABLE t IN SHARE MODE")
+            running = asyncio.create_task(run(database.dsn))
+            await until(lambda: find_retries(database))
+        assert (await running).totals.rows == 10
+
+
+def find_retries(database: Database) -> bool:
+    """Whether a chunk has met a lock."""
+    if ask(database, "SELECT to_regclass('dbproxy.batch_jobs')") == [(None,)]:
+        return False
+    return ask(database, "SELECT retries ? '55P03' FROM dbproxy.batch_jobs") == [(True,)]
 
 
 async def stop_in_the_middle(database: Database, key: str) -> None:

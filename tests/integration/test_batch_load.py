@@ -113,6 +113,7 @@ async def test_what_copy_takes_is_taken_the_same_in_chunks(
         ("n,id,name\n5,1,a\n", {}),
         ("\ufeffid,name,n\n1,a,5\n", {}),
         ("id,name,n\r\n1,a,5\r\n", {}),
+        ('"a\rb",name,n\r\n1,a,5\r\n', {"header": "skip"}),
         ("id,name,n\n1,a,5", {}),
         ("1,a,5\n", {"header": "none"}),
         ("1,5,a\n", {"header": "none", "columns": ("id", "n", "name")}),
@@ -147,6 +148,8 @@ async def test_null_and_encoding_are_as_they_are_given(database: Database, tmp_p
     [
         ("1,a,5\n", {}, "no header.*no column 1"),
         ("id,other\n1,a\n", {}, "no column other"),
+        ("id,name\r1,a\r2,b\r", {}, "carriage returns"),
+        ("id,name\r1,a\r2,b\n3,c\n", {"header": "skip"}, "carriage returns"),
         ("id,name\n1,a\n", {"columns": ("name", "id")}, "the header has id, name"),
         ("id,id\n1,1\n", {}, "twice"),
         ("id,twice\n1,1\n", {}, "generated"),

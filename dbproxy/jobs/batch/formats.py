@@ -53,6 +53,15 @@ class Format:
         own = [f"{key.upper()} '{value}'" for key, value in named.items() if value != getattr(usual, key)]
         return f"({', '.join([f'FORMAT {self.kind}', *more, *own])})"
 
+    def check_ends(self, record: bytes) -> None:
+        """JobRefused if there are lines on it that end by CR alone: they would pass for a part of the header."""
+        plain = b"".join(record.rstrip(b"\r\n").split(self.quote.encode())[::2])
+        if b"\r" in plain:
+            raise JobRefused(
+                "the first line has carriage returns (CR) within: lines that end by these alone are not read",
+                hint=r"Have them end by newlines: tr '\r' '\n' < FILE | dbproxy batch load - --format csv …",
+            )
+
     def read_header(self, record: bytes) -> list[str]:
         """The names on it. JobRefused if it is none."""
         try:

@@ -25,6 +25,7 @@ from dbproxy.jobs.batch.likeness import (
     refuse_finished,
 )  # fmt: skip
 from dbproxy.jobs.batch.plan import make_plan
+from dbproxy.jobs.batch.retries import Verdict, judge
 from dbproxy.jobs.batch.retry import Outcome, retry
 from dbproxy.jobs.batch.session import settle
 from dbproxy.jobs.batch.skipped import Skipped
@@ -220,6 +221,7 @@ class Batch:
         found = await ledger.find(self.connection, self.name)
         if found is None:
             check_name(self.name)
+            await self.rehearse()
             estimate = await source.estimate(self.connection)
             job = Job(
                 self.name, source.kind, source.statement, source.target, source.key, source.options, self.changes,
@@ -234,6 +236,14 @@ class Batch:
             raise refuse_finished(found, "Another --id begins another.")
         check_key(found, source, goes_on=not finished)
         return True
+
+    async def rehearse(self) -> None:
+        """JobRefused if no row could be changed so. What is in its way for a while is met again by its chunks."""
+        try:
+            await self.source.rehearse(self.connection)
+        except asyncpg.PostgresError as error:
+            if judge(error.sqlstate) in (Verdict.STOP, Verdict.DATA):
+                raise refusal(error) from None
 
     async def work(self, control: Control) -> None:
         """All its rounds."""

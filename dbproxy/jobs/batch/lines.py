@@ -107,6 +107,9 @@ class Lines:
             *found.lines(),
         ]
 
+    async def rehearse(self, connection: Connection) -> None:
+        return  # it has no statement
+
     async def check(self, connection: Connection) -> None:
         await check_same(connection, self.into)
 
@@ -207,6 +210,7 @@ class Lines:
             return order.columns
         if order.format.kind == "ndjson":
             return read_keys(first) if order.upsert else ()
+        order.format.check_ends(first)
         self.header, self.begin = first, end
         return order.columns if order.header == "skip" else self._match(order.format.read_header(first))
 

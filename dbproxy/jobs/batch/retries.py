@@ -36,25 +36,25 @@ _VERDICTS = {
     "53200": Verdict.WAIT,
     "53300": Verdict.RECONNECT,
     "58": Verdict.WAIT,
-    "22": Verdict.DATA,
-    "23": Verdict.DATA,
-    "44": Verdict.DATA,  # WITH CHECK OPTION
-    "P0": Verdict.DATA,  # what a trigger or a function raises
-    "09": Verdict.DATA,
-    "2F": Verdict.DATA,
-    "38": Verdict.DATA,
-    "39": Verdict.DATA,
-    "27": Verdict.DATA,
-    "21": Verdict.DATA,
-    "54": Verdict.DATA,  # a row too big for its index
 }
+# PostgreSQL's own classes (appendix A) that are of the statement, the session or the server, and of no row.
+_WRONG = {
+    "03", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "42", "53",
+    "55", "57", "72", "F0", "HV", "XX",
+}  # fmt: skip
 
 
 def judge(sqlstate: str, *, timed_out: bool = False) -> Verdict:
-    """`timed_out`: it has taken as long as it may, so that 57014 is no cancel; its words are in any language."""
+    """DATA of what is not known: a function may raise codes of its own.
+
+    `timed_out`: it has taken as long as it may, so that 57014 is no cancel; its words are in any language.
+    """
     if sqlstate == "57014" and timed_out:
         return Verdict.HALVE
-    return _VERDICTS.get(sqlstate) or _VERDICTS.get(sqlstate[:2]) or Verdict.STOP
+    group = sqlstate[:2]
+    return (
+        _VERDICTS.get(sqlstate) or _VERDICTS.get(group) or (Verdict.STOP if group in _WRONG else Verdict.DATA)
+    )
 
 
 def find_sqlstate(error: Exception) -> str:

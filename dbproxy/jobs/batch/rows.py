@@ -113,6 +113,9 @@ class Rows:
             *(f"  {row[0]}" for row in await connection.fetch(f"EXPLAIN {sql}")),
         ]
 
+    async def rehearse(self, connection: Connection) -> None:
+        await connection.execute(f"EXPLAIN {self.template.fill('false')}")
+
     async def check(self, connection: Connection) -> None:
         self.ordered = 0
         await self.check_table(connection)

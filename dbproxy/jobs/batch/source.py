@@ -91,6 +91,9 @@ class Source(Chunks, Protocol):
     async def plan(self, connection: Connection, rows: int) -> list[str]:
         """What it would do, in lines for people; the first chunk would have so many rows."""
 
+    async def rehearse(self, connection: Connection) -> None:
+        """Have the server plan what it can of it, for no rows: mistakes are raised as it says them."""
+
     async def divide(self, connection: Connection, workers: int) -> list[tuple[Cursor | None, Cursor | None]]:
         """Where each part begins (behind that) and ends, at the start of a batch; none if there is nothing at all."""
 

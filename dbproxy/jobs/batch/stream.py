@@ -71,11 +71,12 @@ class Stream:
 
     async def open(self) -> None:
         """JobRefused if there is nothing to read, or not as it is packed."""
-        source = await asyncio.to_thread(self._open)
         loop = asyncio.get_running_loop()
-        arguments = (source, self.raw, loop, self.blocks, self.allowance)
+        opened: asyncio.Future[None] = loop.create_future()
+        arguments = (loop, opened, self.blocks, self.allowance)
         self.thread = threading.Thread(target=self._read_ahead, args=arguments, daemon=True, name="input")
         self.thread.start()
+        await opened
 
     async def read(self, patience: float) -> bytes | None:
         """The next bytes, b"" at the end; None if nothing came for so many seconds. JobFailed if it is broken."""
@@ -88,7 +89,7 @@ class Stream:
             self.blocks.put_nowait(block)  # the last one: whoever reads on is told the same
             raise JobFailed(
                 f"{self.name} cannot be read further: {block or type(block).__name__}",
-                hint="What was read is loaded; resume once it is whole.",
+                hint="What was loaded stays; resume once it is whole.",
             )
         self.allowance.add(-len(block))
         return block
@@ -105,7 +106,7 @@ class Stream:
         if self.thread is not None:
             await asyncio.to_thread(self.thread.join, 0.1)
 
-    def _open(self) -> Readable:
+    def _open(self) -> "tuple[Readable, Peeked]":
         try:
             raw = (
                 open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
@@ -113,34 +114,50 @@ class Stream:
                 else open(self.path, "rb", buffering=0)  # noqa: PTH123, SIM115
             )
             self.size = os.fstat(raw.fileno()).st_size if raw.seekable() else 0
-            self.raw = Peeked(raw)
-            head = self.raw.peek(len(ZSTD))
+            self.raw = peeked = Peeked(raw)
+            head = peeked.peek(len(ZSTD))
         except OSError as error:
             raise JobRefused(f"{self.name} cannot be read: {error.strerror or error}") from None
         self.packed = head.startswith((GZIP, ZSTD))
         if head.startswith(GZIP):
-            return gzip.GzipFile(fileobj=io.BufferedReader(self.raw, BLOCK))
-        return open_zstd(self.raw) if head.startswith(ZSTD) else self.raw
+            return gzip.GzipFile(fileobj=io.BufferedReader(peeked, BLOCK)), peeked
+        return (open_zstd(peeked) if head.startswith(ZSTD) else peeked), peeked
 
     def _read_ahead(
-        self, source: Readable, raw: io.RawIOBase, loop: asyncio.AbstractEventLoop,
+        self, loop: asyncio.AbstractEventLoop, opened: "asyncio.Future[None]",
         blocks: "asyncio.Queue[bytes | Exception]", allowance: Allowance,
     ) -> None:  # fmt: skip
-        read = getattr(source, "read1", source.read)
+        """Open it, too: a pipe may be silent from its first byte on."""
         try:
-            while allowance.wait():
-                try:
-                    block: bytes | Exception = read(BLOCK) or b""
-                except Exception as error:  # of any decompressor
-                    block = error
-                loop.call_soon_threadsafe(blocks.put_nowait, block)
-                if not block or isinstance(block, Exception):
-                    return
-                allowance.add(len(block))
+            try:
+                source, raw = self._open()
+            except JobRefused as error:
+                loop.call_soon_threadsafe(settle, opened, error)
+                return
+            loop.call_soon_threadsafe(settle, opened)
+            with raw:
+                read = getattr(source, "read1", source.read)
+                while allowance.wait():
+                    try:
+                        block: bytes | Exception = read(BLOCK) or b""
+                    except Exception as error:  # of any decompressor
+                        block = error
+                    loop.call_soon_threadsafe(blocks.put_nowait, block)
+                    if not block or isinstance(block, Exception):
+                        return
+                    allowance.add(len(block))
         except RuntimeError:  # the loop is closed
             return
-        finally:
-            raw.close()
+
+
+def settle(opened: "asyncio.Future[None]", error: Exception | None = None) -> None:
+    """Unless nobody waits any more."""
+    if opened.done():
+        return
+    if error is None:
+        opened.set_result(None)
+    else:
+        opened.set_exception(error)
 
 
 class Peeked(io.RawIOBase):

@@ -144,6 +144,9 @@ class Transfer:
             *await self.rows.plan(await self._at_origin(connection), rows),
         ]
 
+    async def rehearse(self, connection: Connection) -> None:
+        await self.rows.rehearse(await self._at_origin(connection))
+
     async def check(self, connection: Connection) -> None:
         await check_same(connection, self.into)
         await self.rows.check(await self._at_origin(connection))

@@ -24,6 +24,7 @@ REPORTS = {
         "one long transaction after all",
         "test_each_chunk_is_seen_by_others_before_the_next_begins",
     ),
+    "e2b#1960": ("replicas that lag are not waited for", "test_replica_that_lags_is_waited_for"),
     "pgroll#583, #648": (
         "inserts prolong it for ever",
         "test_rows_that_come_all_the_time_do_not_prolong_it_for_ever",

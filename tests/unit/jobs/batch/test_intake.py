@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -200,3 +201,21 @@ async def test_slow_pipe_gives_what_it_has(start: Start, tmp_path: Path, monkeyp
         while not await intake.gather(100):
             pass
         assert intake.take(100)[0] == b"efgh\n"
+
+
+def test_pipe_that_is_silent_from_its_beginning_holds_up_nobody_who_ends():
+    """Neither the loop waits for it as it closes, nor Python as it exits."""
+    code = (
+        "import asyncio; from dbproxy.jobs.batch.stream import Stream\n"
+        "try: asyncio.run(asyncio.wait_for(Stream('-').open(), 0.01))\n"
+        "except TimeoutError: print('ended')"
+    )
+    silent, writer = os.pipe()
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code], stdin=silent, capture_output=True, text=True, timeout=30, check=True
+        )
+    finally:
+        os.close(silent)
+        os.close(writer)
+    assert ran.stdout == "ended\n"

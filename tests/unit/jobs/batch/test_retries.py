@@ -10,8 +10,11 @@ from dbproxy.jobs.batch.retries import LONGEST, SHORTEST, Verdict, backoff, judg
         ("08000 08003 08006 08007 57P01 57P02 57P03 25006 40003 53300", Verdict.RECONNECT),
         ("53100 53200 58030", Verdict.WAIT),
         ("57014", Verdict.PAUSE),
-        ("23502 23503 23505 23514 23P01 22001 22003 22012 22P02 P0001 54000 44000", Verdict.DATA),
-        ("42P01 42703 42501 42601 0A000 28000 3F000 XX000", Verdict.STOP),
+        (
+            "23502 23503 23505 23514 23P01 22001 22003 22012 22P02 P0001 54000 44000 20000 21000 39004 U0001",
+            Verdict.DATA,
+        ),
+        ("42P01 42703 42501 42601 0A000 28000 3F000 XX000 55000 53400 57P04 F0000 HV000 72000", Verdict.STOP),
     ],
 )
 def test_what_follows_from_an_error(codes: str, verdict: Verdict):
