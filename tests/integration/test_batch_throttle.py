@@ -126,6 +126,18 @@ async def test_query_that_fails_is_not_heeded(database: Database, watch: Watch) 
         await watch.until_moving()
 
 
+async def test_query_that_takes_too_long_is_not_heeded_and_ends_there(
+    database: Database, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbproxy.jobs.pressure.query.LONGEST", 50)
+    async with working(database.dsn, **{"batch.throttle.query": "SELECT pg_sleep(3600) IS NULL"}):
+        await watch.until_moving()
+    sleeping = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    )
+    await until(lambda: ask(database, sleeping) == [(0,)])
+
+
 @pytest.mark.parametrize("name", ["query", "critical_query"])
 @pytest.mark.parametrize(
     ("query", "said"),

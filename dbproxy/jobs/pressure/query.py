@@ -9,6 +9,7 @@ QUERIES = ("query", "critical_query")  # keys of [batch.throttle]
 # Classes of SQLSTATE: what it names, how it is written, or that it would write.
 WRONG = ("42", "0A", "28", "3D", "3F", "26", "34", "25", "2D")
 BOOLEAN = "pg_catalog.bool"
+LONGEST = 2000  # milliseconds: one that is only hung up on would go on there, beside the next one
 
 
 class NoAnswer(Exception):
@@ -31,11 +32,12 @@ def refuse(name: str, reason: str, hint: str = "") -> JobRefused:
 
 
 async def ask(connection: Connection, query: str) -> bool:
-    """What it says. NoAnswer, or what PostgreSQL says: 25006 if it would write.
+    """What it says. NoAnswer, or what PostgreSQL says: 25006 if it would write, 57014 if it takes too long.
 
     What it gives is known before it is carried out; of many rows two are fetched.
     """
     async with connection.transaction(readonly=True):
+        await connection.execute(f"SET LOCAL statement_timeout = {LONGEST}")
         statement = await connection.prepare(query)
         found = [f"{one.type.schema}.{one.type.name}" for one in statement.get_attributes()]
         refuse_shape(found, len(statement.get_parameters()))

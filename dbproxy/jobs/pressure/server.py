@@ -119,7 +119,7 @@ class ServerLooks:
         try:
             return await ask(self.connection, query)
         except (asyncpg.PostgresError, NoAnswer) as error:
-            if _is_absence(error):
+            if _is_absence(error) and not isinstance(error, asyncpg.QueryCanceledError):
                 raise ConnectionResetError(str(error)) from None
             if self._is_news(f"{name}: {query}", TOLD_AGAIN):
                 log.warning(
