@@ -171,6 +171,24 @@ def test_batch_that_failed_is_given_up_and_not_gone_on_with(database: Database):
     ]
 
 
+def test_batch_that_was_killed_while_it_was_paused_is_given_up_or_resumed(database: Database):
+    process = start(
+        database.dsn, *RUN, "--id", "told", *SLOW, ONCE, "--execute", "--set", "throttle.nice_ratio=9"
+    )
+    try:
+        wait_until(lambda: state(database) == "running")
+        command(database.dsn, "pause", "told")
+        wait_until(lambda: state(database) == "paused")
+    finally:
+        process.kill()
+        process.communicate()
+    wait_until(lambda: "interrupted" in command(database.dsn, "status", "told")[1])
+    assert command(database.dsn, "cancel", "told")[1] == "batch told is given up\n"
+    assert command(database.dsn, "status", "told")[1].startswith("told  cancelled  ")
+    assert command(database.dsn, "resume", "told", "--set", "throttle.nice_ratio=0")[0] == 0
+    assert ask(database, COUNTS) == [(1, ROWS)]
+
+
 def test_help_names_the_sections_of_settings(database: Database):
     code, out, _ = command(database.dsn, "run", "--help")
     assert (code, "A setting of [batch]" in out, "[http]" in out) == (0, True, True)
@@ -252,6 +270,19 @@ def test_mistake_exits_by_two_and_says_what_is_wrong(database: Database, words: 
     assert (code, out) == (2, "")
     assert said in err
     assert ask(database, "SELECT to_regclass('dbproxy.batch_jobs')") == [(None,)]
+
+
+def test_what_is_left_is_counted_however_long_a_roles_statements_may_take(database: Database):
+    condition = "n = 0 AND (id > 100 OR pg_sleep(0.005) IS NOT NULL)"
+    statement = f"UPDATE t SET n = 1 WHERE {{chunk}} AND {condition}"
+    assert command(database.dsn, *RUN, "--id", "long", statement, *SLOW, "--execute")[0] == 0
+    ask(database, "UPDATE t SET n = 0")
+    with connect(database.server) as owner:
+        owner.execute(f"ALTER ROLE app IN DATABASE {database.name} SET statement_timeout = '400ms'")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        ask(database, f"SELECT count(*) FROM t WHERE {condition}")
+    code, out, err = command(database.dsn, "verify", "long")
+    assert (code, out, err) == (1, f"rows left for batch long to change: {ROWS}\n", "")
 
 
 def test_status_of_a_database_without_batches_says_so(database: Database):

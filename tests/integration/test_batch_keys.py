@@ -67,6 +67,7 @@ async def test_each_row_is_changed_once_by_any_key(database: Database, columns: 
     [
         ("extra_float_digits = 0", "id float8 PRIMARY KEY", "g / 3.0::float8"),
         ("DateStyle = 'SQL, DMY'", "id date PRIMARY KEY", "'2024-02-03'::date + g"),
+        ("array_nulls = off", "id text[] PRIMARY KEY", "ARRAY[NULL, 'NULL', g::text]"),
     ],
 )
 async def test_last_row_is_changed_however_the_database_writes_its_key(

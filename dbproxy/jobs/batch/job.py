@@ -85,7 +85,7 @@ class Batch:
         """JobRefused if it cannot be done, ServerUnavailable if there is no primary."""
         self.connection = await self.primary.connect("dbproxy batch")
         try:
-            await self.connection.execute(f"SET lock_timeout = '{PATIENCE}'")
+            await self.connection.execute(f"SET lock_timeout = '{PATIENCE}'; SET statement_timeout = 0")
             await settle(self.connection)
             await self.source.prepare(self.connection)
         except asyncpg.PostgresError as error:

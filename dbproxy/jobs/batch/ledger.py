@@ -258,7 +258,7 @@ async def finish(connection: Connection, batch: str, state: State, reason: str =
 async def give_up(connection: Connection, batch: str) -> bool:
     """Have one that was interrupted or failed be cancelled; whether it was that, and nobody has resumed it."""
     left = await connection.fetchval(
-        "UPDATE dbproxy.batch_jobs SET state = 'cancelled', ended = coalesce(ended, now())"
+        "UPDATE dbproxy.batch_jobs SET state = 'cancelled', waits_for = '', ended = coalesce(ended, now())"
         " WHERE id = $1 AND state NOT IN ('done', 'done with errors', 'cancelled')"
         " AND pg_try_advisory_xact_lock($2, hashtext(id)) RETURNING id",
         batch, CLASS,

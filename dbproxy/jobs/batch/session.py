@@ -25,6 +25,7 @@ TEXTS = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "IntervalStyle": "postgres",
+    "array_nulls": "on",
     "standard_conforming_strings": "on",  # as the grammar here reads a statement
 }
 _UNITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")  # in ms

@@ -89,7 +89,7 @@ class Stream:
             self.blocks.put_nowait(block)  # the last one: whoever reads on is told the same
             raise JobFailed(
                 f"{self.name} cannot be read further: {block or type(block).__name__}",
-                hint="What was loaded stays; resume once it is whole.",
+                hint="What was loaded stays: once it is whole, the same words go on with it.",
             )
         self.allowance.add(-len(block))
         return block
