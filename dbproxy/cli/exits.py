@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import typer
 
 from dbproxy.errors import ConfigurationError, JobRefused, LoginRefused, ProxyError
+from dbproxy.observe.printable import clean
 
 FAILED, BAD_CONFIGURATION = 1, 2
 
@@ -21,10 +22,11 @@ def reporting() -> Iterator[None]:
         raise typer.Exit(BAD_CONFIGURATION) from None
     except ProxyError as error:
         more = "".join(f"\n{indent(text)}" for text in (error.detail, error.hint) if text)
-        typer.echo(f"dbproxy: {error.message}{more}", err=True)
+        message = clean(error.message, "\n")  # there may be values of rows in it, from anybody
+        typer.echo(f"dbproxy: {message}{more}", err=True)
         refused = isinstance(error, (JobRefused, LoginRefused))
         raise typer.Exit(BAD_CONFIGURATION if refused else FAILED) from None
 
 
 def indent(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
+    return "\n".join(f"  {clean(line)}" for line in text.splitlines())

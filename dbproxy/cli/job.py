@@ -148,12 +148,13 @@ def carry_out(batch: "Batch", execute: bool) -> None:
 
 async def work(batch: "Batch", execute: bool) -> "Job | None":
     from dbproxy.jobs.batch.watch import run_watched
+    from dbproxy.observe.printable import clean
 
     async with batch:
         if execute:
             return await run_watched(batch, sys.stderr)
         for line in (*await batch.plan(), "Nothing was done: --execute does it."):
-            typer.echo(line)
+            typer.echo(clean(line))
         return None
 
 

@@ -189,6 +189,25 @@ def test_batch_that_was_killed_while_it_was_paused_is_given_up_or_resumed(databa
     assert ask(database, COUNTS) == [(1, ROWS)]
 
 
+def test_what_is_in_rows_does_not_steer_the_terminal(database: Database):
+    key = r"E'\033[2Jall\nis done'"
+    ask(
+        database,
+        f"DROP TABLE t; CREATE TABLE t (id text PRIMARY KEY, n int CHECK (n < 1)); INSERT INTO t VALUES ({key}, 0)",
+    )
+    code, out, err = command(database.dsn, *RUN, ONCE)
+    assert (code, err) == (0, "")
+    assert r"keys from (\x1b[2Jall\nis done) to (\x1b[2Jall\nis done)" in out
+    ways = (("--set", "error_handling=fail"), 1), (("--id", "all"), 3)
+    for words, exits in ways:
+        code, _, err = command(database.dsn, *RUN, ONCE, "--execute", *words)
+        assert (code, "\x1b" in err) == (exits, False)
+    for words in (("status", "t-1"), ("errors", "all")):
+        code, out, err = command(database.dsn, *words)
+        assert (code, err, out.count("\n")) == (0, "", 1)
+        assert r"\x1b[2Jall\nis done" in out
+
+
 def test_help_names_the_sections_of_settings(database: Database):
     code, out, _ = command(database.dsn, "run", "--help")
     assert (code, "A setting of [batch]" in out, "[http]" in out) == (0, True, True)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dbproxy.config.units import show_count
 from dbproxy.jobs.batch.ledger import Job
 from dbproxy.jobs.batch.omissions import BadRow
+from dbproxy.observe.printable import clean
 
 REVISITS = "revisits rows that others had"
 
@@ -19,7 +20,7 @@ def line(job: Job) -> str:
     state = job.state if detail in ("", job.state) else f"{job.state} ({detail})"
     rows, chunks = show_count(done.rows, "row"), show_count(done.chunks, "chunk")
     words = f"{rows}, {tell_seen(job)} seen, {chunks}, {show_count(done.errors, 'error')}"
-    return "  ".join([job.id, state, words, *([job.reason] if job.reason else [])])
+    return clean("  ".join([job.id, state, words, *([job.reason] if job.reason else [])]))
 
 
 def tell_seen(job: Job) -> str:
@@ -30,7 +31,7 @@ def tell_seen(job: Job) -> str:
 
 def tell_error(bad: BadRow) -> str:
     words = (f"({', '.join(bad.key)})", bad.sqlstate, bad.message, bad.detail)
-    return "  ".join(word for word in words if word)
+    return clean("  ".join(word for word in words if word))
 
 
 def tell_account(job: Job) -> list[str]:
