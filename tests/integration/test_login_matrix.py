@@ -7,6 +7,8 @@ from tests.logins.drivers import IN, list_missing
 from tests.logins.page import PAGE, write_page
 from tests.logins.place import CLIENTS, SERVERS, Cell, open_place
 
+pytestmark = pytest.mark.timeout(600)  # the first has all of them tried, by Java and node, too
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[Cell, str]:
