@@ -163,6 +163,29 @@ async def test_chunk_that_takes_too_long_is_halved(database: Database):
     assert job.retries["57014"] >= 2
 
 
+async def test_row_that_alone_takes_too_long_ends_it_and_says_what_to_do(database: Database):
+    create(database, 20)
+    with connect(database.server) as owner:
+        owner.execute(f"ALTER DATABASE {database.name} SET deadlock_timeout = '300ms'")
+    statement = "UPDATE t SET n = n + 1 WHERE {chunk} AND (id <> 3 OR pg_sleep(30) IS NOT NULL)"
+    with pytest.raises(JobFailed, match="57014") as failed:
+        await run(database.dsn, statement, retries=1)
+    assert "One row takes longer" in failed.value.hint
+    assert ask(database, "SELECT count(*) FROM t WHERE n = 1 AND id < 3") == [(2,)]
+
+
+async def test_plan_of_a_table_that_is_locked_is_no_mistake(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("dbproxy.jobs.batch.job.PATIENCE", "50ms")
+    create(database, 10)
+    with connect(database.server, database.name) as other, other.transaction():
+        other.execute("LOCK TABLE t")
+        with pytest.raises(JobFailed, match="55P03"):
+            async with make(database.dsn) as batch:
+                await batch.plan()
+
+
 async def test_row_that_somebody_has_is_waited_for_and_he_is_not_disturbed(database: Database):
     create(database, 1_000)
     with psycopg.connect(database.dsn) as other:
@@ -187,8 +210,9 @@ async def test_row_that_stays_locked_ends_it_once_it_was_tried_often_enough(data
     create(database, 10)
     with psycopg.connect(database.dsn) as other:
         other.execute("UPDATE t SET c = 'mine' WHERE id = 5")
-        with pytest.raises(JobFailed, match="55P03"):
+        with pytest.raises(JobFailed, match="55P03") as failed:
             await run(database.dsn, retries=2, lock_timeout="10ms")
+    assert "Resume once it is free" in failed.value.hint
 
 
 async def test_application_beside_it_loses_no_deadlock(database: Database):

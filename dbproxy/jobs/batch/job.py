@@ -25,13 +25,12 @@ from dbproxy.jobs.batch.likeness import (
     refuse_finished,
 )  # fmt: skip
 from dbproxy.jobs.batch.plan import make_plan
-from dbproxy.jobs.batch.retries import Verdict, judge
 from dbproxy.jobs.batch.retry import Outcome, retry
 from dbproxy.jobs.batch.session import settle
 from dbproxy.jobs.batch.skipped import Skipped
 from dbproxy.jobs.batch.source import Chunks, Source
 from dbproxy.jobs.batch.upkeep import Upkeep
-from dbproxy.jobs.batch.worker import Worker, failure, refusal
+from dbproxy.jobs.batch.worker import Worker, failure, is_mistake, refusal
 from dbproxy.jobs.primary import LOST, Connection, Primary
 from dbproxy.jobs.progress import Progress
 from dbproxy.jobs.throttle import Throttle, Unthrottled
@@ -90,7 +89,7 @@ class Batch:
             await self.source.prepare(self.connection)
         except asyncpg.PostgresError as error:
             await self.__aexit__()
-            raise refusal(error) from None
+            raise (refusal if is_mistake(error) else failure)(error) from None
         except BaseException:
             await self.__aexit__()
             raise
@@ -108,7 +107,7 @@ class Batch:
         try:
             return await make_plan(self.connection, self.source, self.settings, self.name)
         except asyncpg.PostgresError as error:
-            raise refusal(error) from None
+            raise (refusal if is_mistake(error) else failure)(error) from None
 
     async def run(self) -> Job:
         """Until it is done, with errors or without. JobFailed if it stops before; then it can be resumed.
@@ -242,7 +241,7 @@ class Batch:
         try:
             await self.source.rehearse(self.connection)
         except asyncpg.PostgresError as error:
-            if judge(error.sqlstate) in (Verdict.STOP, Verdict.DATA):
+            if is_mistake(error):
                 raise refusal(error) from None
 
     async def work(self, control: Control) -> None:

@@ -26,6 +26,12 @@ from dbproxy.jobs.batch.source import Afresh, Chunk, Chunks, Fault
 from dbproxy.jobs.primary import LOST, Connection, answered
 
 CHECK_EVERY = 1.0  # seconds
+# Where it was tried often enough.
+HINTS = {
+    "57014": "One row takes longer than a chunk may. With --set adaptive=false it has 30 s, and the application may"
+    " lose a deadlock to it.",
+    "55P03": "Somebody else holds it, or a row of it: pg_locks tells who. Resume once it is free.",
+}
 INPUT = "input"  # what is waited for of a source that is slow
 log = structlog.get_logger(__name__)
 
@@ -226,11 +232,11 @@ class Worker:
             self.hang_up()
             await self.control.wait_for_primary(error)
         else:
-            await self.try_again(error)
+            await self.try_again(error, HINTS.get(code, ""))
 
-    async def try_again(self, error: Exception) -> None:
+    async def try_again(self, error: Exception, hint: str) -> None:
         if self.tries >= self.control.settings.retries:
-            raise failure(error) from None
+            raise failure(error, hint) from None
         await rest(self.tries)
         self.tries += 1
 
@@ -253,15 +259,21 @@ def describe(error: asyncpg.PostgresError) -> Fault:
     )
 
 
-def failure(error: Exception) -> JobFailed:
-    """In PostgreSQL's words."""
+def failure(error: Exception, hint: str = "") -> JobFailed:
+    """In PostgreSQL's words; `hint`: ours, where it has none."""
     said = f"the database says {getattr(error, 'sqlstate', '')}: {getattr(error, 'message', error)}"
-    return JobFailed(said, **list_more(error))
+    more = list_more(error)
+    return JobFailed(said, detail=more["detail"], hint=more["hint"] or hint)
 
 
 def refusal(error: asyncpg.PostgresError) -> JobRefused:
     """In PostgreSQL's words, each once: the error's own text has all of them."""
     return JobRefused(str(error.message or error), **list_more(error))
+
+
+def is_mistake(error: asyncpg.PostgresError) -> bool:
+    """Whether it would come with the next try, too."""
+    return judge(str(error.sqlstate)) in (Verdict.STOP, Verdict.DATA)
 
 
 def list_more(error: Exception) -> dict[str, str]:
