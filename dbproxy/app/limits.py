@@ -125,7 +125,11 @@ class Limits:
 
 
 def find_feature(tenant: Tenant) -> Feature | None:
-    return next((feature for feature in tenant.features if feature.name == NAME), None)
+    for feature in tenant.features:
+        if feature.name == NAME:
+            return feature
+    return None
+
 
 
 def make_store(keys: LimitSettings) -> Store | None:

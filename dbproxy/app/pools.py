@@ -29,7 +29,7 @@ from dbproxy.cluster.member import Member
 from dbproxy.config import PoolSettings, Settings
 from dbproxy.errors import ConfigurationError, ProxyError
 from dbproxy.observe.querystats import QueryStats
-from dbproxy.pool.defaults import Snapshot
+from dbproxy.pool.defaults import NOWHERE, Place, Snapshot
 from dbproxy.pool.opening import fail, open_server
 from dbproxy.pool.pool import Pool
 from dbproxy.pool.quota import Quotas
@@ -138,12 +138,17 @@ class Pools:
 
     def follow_defaults(self, pool: Pool, then: Callable[[], None]) -> bool:
         """For a login: call `then` once what the pool knows of them is not older than this. False: it is not called."""
+        place = pool.defaults.place
+        if place is None:  # to look it up takes as long as to ask PostgreSQL
+            place = pool.defaults.place = self.find_place(pool)
+        return place is not NOWHERE and self.watch.follow(pool, place, then)
+
+    def find_place(self, pool: Pool) -> Place:
+        """Where its servers are asked what they give; NOWHERE: they are not."""
         if not self.follows(pool):
-            return False
-        if pool.defaults.place is None:  # to look it up takes as long as to ask PostgreSQL
-            host = self.settings.server_for(pool.database)
-            pool.defaults.place = (host.host, host.port, host.dbname)
-        return self.watch.follow(pool, pool.defaults.place, then)
+            return NOWHERE
+        host = self.settings.server_for(pool.database)
+        return host.host, host.port, host.dbname
 
     def follows(self, pool: Pool) -> bool:
         """Whether its servers are asked what they give: they would not agree where several hosts may answer."""

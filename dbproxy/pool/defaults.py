@@ -81,6 +81,7 @@ class Snapshot:
 
 
 Place = tuple[str, int, str]  # host, port, and the database's name there
+NOWHERE: Place = ("", 0, "")  # nobody is asked
 
 
 @dataclass(slots=True, eq=False)

@@ -87,5 +87,6 @@ class Tenant:
 
     def knows_routines(self) -> bool:
         """Whether the database's functions have been read, or need not be."""
-        wanted = self.settings.read_functions and self.settings.mode != "session"
-        return not wanted or self.routines.read_at > 0
+        if self.routines.read_at > 0:
+            return True
+        return not self.settings.read_functions or self.settings.mode == "session"

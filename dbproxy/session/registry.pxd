@@ -1,1 +1,6 @@
-# Compiled as it is: each login runs it.
+# Each login runs it.
+cimport cython
+
+
+@cython.locals(number=long)
+cpdef count(dict counted, str name, long change)

@@ -75,18 +75,16 @@ class Registry(Generic[Login]):
         """It counts for its database and its user from now on, to its end."""
         who = login.identity
         self.admitted.add(who.pid)
-        self.databases[who.database] = self.databases.get(who.database, 0) + 1
-        self.users[who.user] = self.users.get(who.user, 0) + 1
+        count(self.databases, who.database, 1)
+        count(self.users, who.user, 1)
 
     def remove(self, pid: int) -> None:
         login = self.by_pid.pop(pid, None)
         if login is None or pid not in self.admitted:
             return
         self.admitted.remove(pid)
-        for counted, name in ((self.databases, login.identity.database), (self.users, login.identity.user)):
-            counted[name] -= 1
-            if not counted[name]:
-                del counted[name]
+        count(self.databases, login.identity.database, -1)
+        count(self.users, login.identity.user, -1)
 
     def count_disconnect(self, reason: str) -> None:
         """Some reasons quote what the client sent: only so many different ones are kept."""
@@ -97,3 +95,12 @@ class Registry(Generic[Login]):
         """Who may be cancelled with this key."""
         login = self.by_pid.get(pid)
         return login if login is not None and compare_digest(login.identity.key, key) else None
+
+
+def count(counted: dict[str, int], name: str, change: int) -> None:
+    """What comes to 0 is not kept."""
+    number = counted.get(name, 0) + change
+    if number:
+        counted[name] = number
+    else:
+        del counted[name]

@@ -241,3 +241,20 @@ def test_it_can_be_left_out(owner: psycopg.Connection, module_database: Database
         alter(owner, module_database)
         with enter(proxy) as second:
             assert look(second) == OLD
+
+
+def test_it_is_begun_and_left_off_while_the_proxy_runs(owner: psycopg.Connection, module_database: Database):
+    admins = {"auth.admin_users": module_database.user}
+    with (
+        serving(module_database, {**SETTINGS, **admins}) as proxy,
+        psycopg.connect(proxy.dsn(dbname="dbproxy"), autocommit=True) as console,
+    ):
+        with enter(proxy) as first:
+            assert look(first) == OLD
+        console.execute("SET pool.follow_defaults = 'false'")
+        alter(owner, module_database)
+        with enter(proxy) as second:
+            assert look(second) == OLD
+        console.execute("SET pool.follow_defaults = 'true'")
+        with enter(proxy) as third:
+            assert look(third) == NEW
