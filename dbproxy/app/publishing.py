@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 from pydantic import SecretStr
 
-from dbproxy.app.proxy import Proxy
+from dbproxy.app.jobs import default_database, find_primary
 from dbproxy.cache import publication, triggers
 from dbproxy.cache.publication import NAME, Candidate, choose, spell_publication
 from dbproxy.cluster.connection import connect_as_servers
@@ -39,7 +39,7 @@ async def install(
     `database`: as the proxy calls it, "": that of primary.url; `user`: "": as the URL says.
     ProxyError if it cannot be done.
     """
-    url = settings.server_for(database or find_default(settings))
+    url = settings.server_for(database or default_database(settings))
     if user:
         url = replace(url, user=user, password=SecretStr(password))
     plan = (
@@ -49,8 +49,9 @@ async def install(
         if settings.cache.invalidation == "notify"
         else plan_publication
     )
+    ways = find_primary(settings, None, database)
     try:
-        connection = await connect_as_servers(Proxy(settings).hosts.cluster, url, TIMEOUT, "dbproxy cache")
+        connection = await connect_as_servers(ways, url, TIMEOUT, "dbproxy cache")
         try:
             found = await plan(connection)
             if runs:
@@ -100,8 +101,3 @@ async def plan_triggers(connection: "asyncpg.Connection[asyncpg.Record]") -> Pla
 
 async def plan_removal(_: "asyncpg.Connection[asyncpg.Record]") -> Plan:
     return Plan([REMOVAL], ["Nothing tells of writes any more."])
-
-
-def find_default(settings: Settings) -> str:
-    url = settings.primary.url
-    return "" if url is None else url.dbname or url.user
