@@ -131,7 +131,6 @@ def find_feature(tenant: Tenant) -> Feature | None:
     return None
 
 
-
 def make_store(keys: LimitSettings) -> Store | None:
     url = keys.redis_url.get_secret_value()
     if not url:
