@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from dbproxy.demo.installation import installations
 from dbproxy.demo.postgres import Postgres
+from dbproxy.observe import logs
 from tests.support.postgres import Database, create_cluster, create_database
 
 settings.register_profile(
@@ -57,13 +58,14 @@ def pytest_runtest_makereport() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def restored_logs() -> Iterator[None]:
-    """For who configures the log: afterwards it is as it was, so that others see what they capture."""
+    """Whoever configures the log (commands do): afterwards it is as it was, so that others see what they capture."""
     root = logging.getLogger()
-    handlers, level, show = root.handlers[:], root.level, warnings.showwarning
+    handlers, level, show, log = root.handlers[:], root.level, warnings.showwarning, logs._current
     yield
     structlog.reset_defaults()
+    logs._current = log
     logging.captureWarnings(capture=False)
     warnings.showwarning = show
     root.handlers[:] = handlers

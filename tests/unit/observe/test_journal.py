@@ -69,7 +69,6 @@ def test_details_are_short_texts() -> None:
     assert event.details.keys() == {"reason", "ports"}
 
 
-@pytest.mark.usefixtures("restored_logs")
 def test_log_lines_come_masked_and_are_still_written(monkeypatch: pytest.MonkeyPatch) -> None:
     journal, stream = Journal(), io.StringIO()
     monkeypatch.setattr("dbproxy.observe.logs.journal", journal)

@@ -11,8 +11,6 @@ import structlog
 
 from dbproxy.observe.logs import adjust, area_of, configure, count_unwritten, sweep
 
-pytestmark = pytest.mark.usefixtures("restored_logs")
-
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:

@@ -29,7 +29,7 @@ class Looked:
 
 
 @pytest.fixture
-def stream(restored_logs: None) -> io.StringIO:
+def stream() -> io.StringIO:
     found = io.StringIO()
     configure("console", "warning", stream=found)
     return found
