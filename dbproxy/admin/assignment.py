@@ -4,6 +4,8 @@ A RELOAD or a restart brings back what the configuration says. PgBouncer's names
 means the same.
 """
 
+from difflib import get_close_matches
+
 import structlog
 from pydantic import ValidationError
 
@@ -75,7 +77,7 @@ def find_setting(key: str) -> tuple[str, str]:
         found = f"{found}.{SECTIONS[found]}"
     known = list_settable()
     if found not in known:
-        raise CommandFailed("SET failed", hint=f"{explain_refusal(found)} {list_names(known)}")
+        raise CommandFailed("SET failed", hint=f"{explain_refusal(found)} {suggest(found, known)}")
     section, _, name = found.partition(".")
     return section, name
 
@@ -86,6 +88,12 @@ def explain_refusal(key: str) -> str:
     if field is None:
         return f"{key} is no setting."
     return f"{key} is not changed here: change the configuration and {'restart' if needs_restart(field) else 'RELOAD'}."
+
+
+def suggest(key: str, known: list[str]) -> str:
+    """What may have been meant, or all that can be SET."""
+    close = get_close_matches(key, [*known, *SETTABLE], n=1, cutoff=0.8)
+    return f"Did you mean {close[0]}?" if close else list_names(known)
 
 
 def list_names(known: list[str]) -> str:

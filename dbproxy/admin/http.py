@@ -61,6 +61,7 @@ class Endpoints:
         if sockets and not is_loopback(self.bound_to) and not http.token.get_secret_value():
             raise ConfigurationError(f"{TOKEN_NEEDED} (DBPROXY_HTTP__TOKEN) to a long random text")
         application = web.Application(middlewares=[self.trace, self.guard])
+        application.on_response_prepare.append(leave_out_server)
         application.add_routes([web.get("/metrics", self.metrics), *self.probes.routes()])
         application.add_routes(QueryPages(self.house).routes())
         application.add_routes(LimitPages(self.house).routes())
@@ -113,6 +114,9 @@ class Endpoints:
         """Turn away who may not see what is asked for; what does not exist, too, is not told to strangers."""
         if request.path not in OPEN and not self.trusts(request):
             return self.turn_away()
+        if isinstance(request.match_info.http_exception, web.HTTPNotFound):
+            paths = sorted({resource.canonical for resource in request.app.router.resources()})
+            return web.json_response({"error": "there is nothing here", "paths": paths}, status=404)
         return await handler(request)
 
     def turn_away(self) -> web.Response:
@@ -158,3 +162,8 @@ def find_widest(sockets: Sequence[socket.socket]) -> str:
     names = [listening.getsockname() for listening in sockets]
     hosts = [str(name[0]) if isinstance(name, tuple) else "localhost" for name in names]
     return next((host for host in hosts if not is_loopback(host)), hosts[0])
+
+
+async def leave_out_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Nobody need know the versions of what answers."""
+    response.headers.popall("Server", None)

@@ -183,8 +183,11 @@ def errors(
             outcome = run_loop(try_again(remake(primary, job, settings, reads)))
             typer.echo(f"rows changed now: {outcome.mended}; still left out: {outcome.left}")
             raise typer.Exit(WITH_ERRORS if outcome.left else 0)
-        for bad in ask(primary, lambda connection: omissions.list_errors(connection, name, limit)):
+        found = ask(primary, lambda connection: omissions.list_errors(connection, name, limit))
+        for bad in found:
             typer.echo(tell_error(bad))
+        if not found:
+            typer.echo(f"batch {name} has left nothing out", err=True)
 
 
 @batch_app.command()

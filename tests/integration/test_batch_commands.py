@@ -113,6 +113,7 @@ def test_batch_with_errors_exits_by_three_and_they_are_listed_and_tried_again(da
         0,
         "rows changed now: 1; still left out: 0\n",
     )
+    assert command(database.dsn, "errors", "bad") == (0, "", "batch bad has left nothing out\n")
     assert ask(database, COUNTS) == [(1, ROWS)]
 
 

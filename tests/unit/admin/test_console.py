@@ -207,7 +207,8 @@ async def test_levels_of_the_log_are_set_until_the_next_reload(session: Session)
     [
         ("log.format", "log.format is not changed here: change the configuration and restart."),
         ("auth.admin_users", "auth.admin_users is not changed here: change the configuration and RELOAD."),
-        ("log.pol", "log.pol is no setting."),
+        ("log.pol", "log.pol is no setting. Did you mean log.pool?"),
+        ("pool.nothing_of_the_kind", "pool.nothing_of_the_kind is no setting. What can be SET: "),
     ],
 )
 async def test_what_cannot_be_set_is_told_apart_and_what_to_do(

@@ -43,6 +43,7 @@ async def fetch(house: FakeHouse, path: str, token: str = "", method: str = "GET
             aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"} if token else {}) as client,
             client.request(method, f"http://127.0.0.1:{house.settings.http.port}{path}") as answer,
         ):
+            assert "Server" not in answer.headers  # whose versions are nobody's business
             return answer.status, answer.headers["Content-Type"], await answer.text()
     finally:
         await endpoints.stop()
@@ -130,6 +131,12 @@ async def test_detailed_health_tells_of_what_is_degraded(
     assert (status, answer["status"], answer["write"]["ready"]) == (200, "failing", False)
     (host,) = answer["hosts"]
     assert (host["state"], host["failures"], host["last_error"]) == ("down", 1, "refuses")
+
+
+async def test_path_where_nothing_is_says_where_something_is(house: FakeHouse) -> None:
+    status, answer = await ask(house, "/helath")
+    assert (status, answer["error"]) == (404, "there is nothing here")
+    assert {"/health", "/metrics"} <= set(answer["paths"])
 
 
 async def test_detailed_health_can_be_turned_off() -> None:
