@@ -123,8 +123,8 @@ class Settings(Section):
     def connection_limit(self, name: str, owner: str) -> int:
         """`max_db_connections` and the like, of a database or a user; 0 is none."""
         listed = (self.databases if name in DATABASE_LIMITS else self.users).get(owner)
-        own = listed is not None and name in listed.pool.model_fields_set
-        limit: int = getattr(listed.pool if own else self.pool, name)  # type: ignore[union-attr]  # it is listed
+        own = listed.pool if listed is not None and name in listed.pool.model_fields_set else self.pool
+        limit: int = getattr(own, name)
         return limit
 
     def routing_for(self, database: str, user: str) -> RoutingSettings:

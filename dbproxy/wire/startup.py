@@ -51,15 +51,15 @@ class StartupMessage:
     parameters: Mapping[str, str]
     protocol_options: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def user(self) -> str:
         return cut_name(self.parameters["user"])
 
-    @property
+    @cached_property
     def database(self) -> str:
         return cut_name(self.parameters.get("database") or self.user)
 
-    @property
+    @cached_property
     def served_minor(self) -> int:
         """The 3.x that is spoken."""
         return min(self.minor, MINOR)
@@ -78,7 +78,7 @@ class StartupMessage:
             )
         return "physical" if on else ""
 
-    @property
+    @cached_property
     def needs_negotiation(self) -> bool:
         """Whether NegotiateProtocolVersion must tell the client that it gets less than it asked for."""
         return self.minor > MINOR or bool(self.protocol_options)
