@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +102,8 @@ async def _try_news(host: str, port: int, tried: list[Address]) -> socket.socket
 
 def tell_error(error: OSError) -> str:
     """The system's own words: the loop's hide them, and repeat the address."""
-    known = error.errno in errno.errorcode  # a resolver has numbers of its own
+    others = isinstance(error, (ssl.SSLError, socket.gaierror))  # of OpenSSL and a resolver, with their own numbers
+    known = error.errno in errno.errorcode and not others
     return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import socket
+import ssl
 
 import asyncpg
 import pytest
@@ -90,6 +91,7 @@ async def test_a_host_that_a_reload_adds_is_probed(script: dict[str, list[Answer
             "Connection refused",
         ),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), 1, "Name or service not known"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), 1, "certificate verify failed"),
         (asyncpg.InvalidPasswordError("wrong password"), 0, "wrong password"),
         (asyncpg.TooManyConnectionsError("too many clients"), 0, "too many clients"),
         (asyncpg.InvalidCatalogNameError("no such database"), 0, "no such database"),
