@@ -40,7 +40,7 @@ _RULES = [
     (
         re.compile(
             r"(\b(?:ALTER|CREATE)\s+(?:ROLE|USER|GROUP)\s"
-            r"""(?:"[^"]*"|[^;"]|"(?![^"]*")){0,200}?"""  # the statement: a quoted name may have a semicolon
+            r"""(?:[^;]{0,200}?|(?:"[^"]*"|[^;"]){0,200}?)"""  # the statement: a quoted name may have a semicolon
             r"\sPASSWORD(?:\s+|(?=\")))(?!\s|NULL\b|\$\?|\*\*\*).+",
             re.IGNORECASE | re.DOTALL,
         ),

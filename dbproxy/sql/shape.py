@@ -43,8 +43,8 @@ _SETTING = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(
-    rb"((?:\A|;) ?(?:ALTER|CREATE) (?:ROLE|USER|GROUP)\b%(within)s*?\bPASSWORD(?: |(?=\")))(?!\$\?|NULL\b).+"
-    % {b"within": rb'(?:"[^"]*"|[^;"]|"(?![^"]*"))'},  # the statement: a quoted name may have a semicolon
+    rb"((?:\A|;) ?(?:ALTER|CREATE) (?:ROLE|USER|GROUP)\b%(within)s\bPASSWORD(?: |(?=\")))(?!\$\?|NULL\b).+"
+    % {b"within": rb'(?:[^;]*?|(?:"[^"]*"|[^;"])*?)'},  # the statement: a quoted name may have a semicolon
     re.IGNORECASE | re.DOTALL,
 )
 

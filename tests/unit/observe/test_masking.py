@@ -29,6 +29,7 @@ SECRET = "hunter2"
         ("ALTER ROLE r PASSWORD hunter2", "ALTER ROLE r PASSWORD ***"),
         ('ALTER ROLE "a;b" PASSWORD hunter2', 'ALTER ROLE "a;b" PASSWORD ***'),
         ('ALTER ROLE "r PASSWORD hunter2', 'ALTER ROLE "r PASSWORD ***'),
+        ('ALTER ROLE r" PASSWORD "hunter2"', 'ALTER ROLE r" PASSWORD ***'),
         ('create user r  with\npassword "hunter2" login', "create user r  with\npassword ***"),
         ('ALTER ROLE r PASSWORD"hunter2"', "ALTER ROLE r PASSWORD***"),
         (r"ALTER ROLE r PASSWORD 'a\''hunter2'", "ALTER ROLE r PASSWORD ***"),

@@ -90,6 +90,7 @@ def test_redact_leaves_out_values_of_settings_of_the_applications_own(text: str,
     [
         ("ALTER USER x WITH PASSWORD hunter2", "ALTER USER x WITH PASSWORD $?"),
         ('ALTER ROLE "a;b" PASSWORD hunter2', 'ALTER ROLE "a;b" PASSWORD $?'),
+        ('ALTER ROLE r" PASSWORD "hunter2"', 'ALTER ROLE r" PASSWORD $?'),
         (
             'SELECT 1; create role x login\npassword  "hunter 2" ',
             "SELECT $?; create role x login password $?",
