@@ -23,7 +23,7 @@ from dbproxy.app.snapshots import keep_snapshots
 from dbproxy.app.supervision import Supervision
 from dbproxy.app.warming import Warmer
 from dbproxy.config import Settings, compare
-from dbproxy.errors import AdminShutdown, ProxyError
+from dbproxy.errors import AdminShutdown, CommandFailed, ProxyError
 from dbproxy.net.activation import HTTP, POSTGRESQL, READ_ONLY, show_address, take_sockets
 from dbproxy.net.listen import Listener, listen_tcp, listen_unix, raise_file_limit
 from dbproxy.net.loop import Loop
@@ -166,7 +166,9 @@ class Lifecycle:
         self.stop.set()
 
     async def warm(self) -> None:
-        """WARM CACHE on the console."""
+        """WARM CACHE on the console. CommandFailed if nothing is kept."""
+        if all(keys.mode == "off" for keys in self.proxy.settings.caches()):
+            raise CommandFailed("nothing is kept: cache.mode is off", hint="SET cache = 'on' switches it on.")
         await self.warmer.refresh()
 
     def reload_on_signal(self) -> None:

@@ -26,7 +26,7 @@ from dbproxy.cache.warming import (
     write_statement,
 )
 from dbproxy.config.cache import CacheSettings
-from dbproxy.errors import CommandFailed, ProxyError
+from dbproxy.errors import ProxyError
 from dbproxy.features.mode import ON
 from dbproxy.pool.errand import Errand
 from dbproxy.pool.fetch import Fetch
@@ -70,9 +70,7 @@ class Warmer:
             tasks.create_task(self.watch())
 
     async def refresh(self) -> None:
-        """Have all of the file and what is hottest fetched, where it is not kept now. CommandFailed if nothing is."""
-        if self.read_settings().mode == "off" and not self.caches.gates:
-            raise CommandFailed("nothing is kept: cache.mode is off", hint="SET cache = 'on' switches it on.")
+        """Have all of the file and what is hottest fetched, where it is not kept now."""
         await self.learn()
         hottest = [statement for entry in self.hottest for statement in self.name(entry)]
         self.put([*hottest, *await asyncio.to_thread(read_file, self.read_settings().warm_file)])

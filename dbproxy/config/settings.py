@@ -165,6 +165,11 @@ class Settings(Section):
         databases = [self.pool_for(database, "") for database in self.databases]
         return [self.pool, *databases, *(self.pool_for("", user) for user in self.users)]
 
+    def caches(self) -> list[CacheKeys]:
+        """As `routings`."""
+        databases = [self.cache_for(database, "") for database in self.databases]
+        return [self.cache, *databases, *(self.cache_for("", user) for user in self.users)]
+
     def owners(self, database: str, user: str) -> list[DatabaseSettings | UserSettings]:
         """Whose keys differ from those for all, in rising precedence."""
         listed = (self.listed(database), self.users.get(user))
