@@ -102,8 +102,8 @@ async def _try_news(host: str, port: int, tried: list[Address]) -> socket.socket
 
 def tell_error(error: OSError) -> str:
     """The system's own words: the loop's hide them, and repeat the address."""
-    others = isinstance(error, (ssl.SSLError, socket.gaierror))  # of OpenSSL and a resolver, with their own numbers
-    known = error.errno in errno.errorcode and not others
+    other = isinstance(error, (ssl.SSLError, socket.gaierror))  # which have numbers of their own
+    known = error.errno in errno.errorcode and not other
     return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 

@@ -131,7 +131,7 @@ class Stream:
         try:
             try:
                 source, raw = self._open()
-            except JobRefused as error:
+            except Exception as error:  # whoever opens it waits for a word
                 loop.call_soon_threadsafe(settle, opened, error)
                 return
             loop.call_soon_threadsafe(settle, opened)

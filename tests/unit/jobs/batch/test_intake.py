@@ -203,6 +203,12 @@ async def test_slow_pipe_gives_what_it_has(start: Start, tmp_path: Path, monkeyp
         assert intake.take(100)[0] == b"efgh\n"
 
 
+async def test_whatever_it_cannot_be_opened_for_is_told_who_waits():
+    with pytest.raises(ValueError, match="null byte"):
+        async with asyncio.timeout(10):
+            await Stream("a\0b").open()
+
+
 def test_pipe_that_is_silent_from_its_beginning_holds_up_nobody_who_ends():
     """Neither the loop waits for it as it closes, nor Python as it exits."""
     code = (
