@@ -30,7 +30,7 @@ cdef class Translator:
 
     @cython.locals(series=Series)
     cpdef bytes translate(self, Server server, int kind, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
-    @cython.locals(prepared=Vocabulary, unnamed=Unnamed, shape=Shape)
+    @cython.locals(prepared=Vocabulary, shape=Shape)
     cdef bytes parse(self, Server server, bytes chunk, Py_ssize_t at, Py_ssize_t stop)
     @cython.locals(unnamed=Unnamed)
     cdef bytes parse_unnamed(self, Server server, bytes body, Shape shape, bytes ahead)

@@ -71,8 +71,7 @@ class Translator:
 
     def parse(self, server: Server, chunk: bytes, at: int, stop: int) -> bytes | None:
         self.stats.client_parse_count += 1
-        unnamed = self.prepared.unnamed
-        parts = parse_parts(chunk, at, stop, unnamed.body) if self.shares else None
+        parts = parse_parts(chunk, at, stop) if self.shares else None
         if parts is None:
             self.series.said.parsed(chunk, at, b"")
             server.dialogue.pipeline.expect(ord("P"))
@@ -86,7 +85,7 @@ class Translator:
             self.series.waits = True
             self.stats.client_parse_count -= 1  # the message comes again
             return FLUSH
-        shape = unnamed.shape if body is unnamed.body else self.state.find_shape(body)
+        shape = prepared.unnamed.shape if body == prepared.unnamed.body else self.state.find_shape(body)
         ahead = b""
         if not shape.harmless:
             refusal = self.state.refusal(shape.effects)

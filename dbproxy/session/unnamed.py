@@ -13,7 +13,11 @@ BY_PORTAL = 1  # in `told`: what `portal_columns` say
 
 
 class Unnamed:
-    """Of one client. `body`: None if there is none; `scope`: of its Parse."""
+    """Of one client. `body`: None if there is none; `scope`: of its Parse.
+
+    Each Parse has bytes of its own, though they be equal: by `is` a server that has this one is told from one that has
+    an earlier one, for which names, or columns, may have been others.
+    """
 
     def __init__(self, scope: Scope) -> None:
         self.body: bytes | None = None

@@ -43,6 +43,24 @@ def test_server_that_has_it_is_not_sent_it_again():
         server.data_received((speech.PARSE_COMPLETE if parse else b"") + speech.BIND_COMPLETE + OK)
 
 
+def test_server_that_has_an_earlier_one_of_the_same_text_is_sent_it_again():
+    """Names may have meant something else at that Parse, and its columns may have been others."""
+    client = make_client()
+    other = make_client(client.pool)
+    first = make_server(client.pool)
+    ask(client, PARSE, speech.SYNC)
+    first.data_received(speech.PARSE_COMPLETE + speech.IDLE)
+    ask(other, build.parse("s", "SELECT 2"), speech.SYNC)  # it has the first one meanwhile
+    second = make_server(client.pool)
+    ask(client, PARSE, speech.SYNC)
+    second.data_received(speech.PARSE_COMPLETE + speech.IDLE)
+    second.close("gone")
+    first.data_received(speech.PARSE_COMPLETE + speech.IDLE)
+    sent(first)
+    ask(client, RUN, speech.SYNC)
+    assert sent(first) == PARSE + RUN + speech.SYNC
+
+
 def test_statement_of_another_is_not_run_for_a_client_without_one():
     client = make_client()
     server = make_server(client.pool)
