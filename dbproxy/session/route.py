@@ -92,11 +92,10 @@ class Route:
                 self.wait_for_replica()
                 return None
         client.inbound.room = client.pool
-        if verdict is NO_CALL:
-            return client.pool
-        self.wrote = found is None and verdict is not READS and verdict not in AT_PRIMARY
+        calls = verdict is not NO_CALL
+        self.wrote = found is None and calls and verdict is not READS and verdict not in AT_PRIMARY
         self.writes = self.wrote and router.commits.asks  # type: ignore[union-attr]
-        if self.wrote:
+        if self.wrote or not calls:
             return client.pool
         self.keep(framer, index, 0)
         if found is None:
