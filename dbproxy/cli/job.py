@@ -129,8 +129,7 @@ def make_batch(
 
 def keeps_unaware(settings: "Settings") -> bool:
     """Whether the proxy keeps answers, and sees but what passes through it; a batch does not."""
-    named = [(database, "") for database in settings.databases] + [("", user) for user in settings.users]
-    modes = {settings.cache_for(*name).mode for name in [("", ""), *named]}
+    modes = {keys.mode for keys in settings.caches()}
     return "on" in modes and settings.cache.invalidation == "proxy"
 
 

@@ -26,10 +26,8 @@ from dbproxy.sql.identity import Shape
 
 CACHE = "cache"  # the role of what no host had to do with
 LEAST = 0.001  # seconds that a child lasts
-PIECE, PAUSE = (
-    256,
-    0.0002,
-)  # so many spans take half a millisecond of Python's lock: queries go on ahead of the next
+PIECE = 256  # spans, which take half a millisecond of Python's lock:
+PAUSE = 0.0002  # seconds, so that queries go on ahead of the next ones
 _SUMMARY = 255  # bytes
 _SAMPLED_FLAG, _KNOWN, _REMOTE = 0x01, 0x100, 0x200  # Span.flags
 _COMMENT = re.compile(r"/\*.*?\*/|[\s(;]", re.DOTALL)
