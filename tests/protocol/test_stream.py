@@ -289,7 +289,7 @@ async def test_primary_that_is_another_host_is_gone_to(
     await streams(server)
     stream, told = heard
     await told.wait(lambda: stream.flows)
-    hosts = stream.pools.hosts
+    hosts = stream.targets.hosts
     here = hosts.find_primary("shop")
     monkeypatch.setattr(hosts, "find_primary", lambda _: parse_url("postgresql://app@127.0.0.1:1/shop"))
     await told.wait(lambda: told.names() == ["began", "lost"])

@@ -62,10 +62,7 @@ class House:
             for server in pool.servers():
                 server.close("the test is over")
         await let_others_run()
-        tasks = list(self.proxy.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.proxy.tasks.end()
         await let_others_run()
 
     async def dial(self) -> RawClient:
