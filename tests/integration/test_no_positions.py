@@ -108,6 +108,8 @@ def test_a_user_who_alone_is_not_told_positions_is_served_by_what_is_known(hosts
     database = Database(primary, "postgres")
     with connect(primary) as owner:
         owner.execute(f"GRANT EXECUTE ON FUNCTION {SILENT} TO app")
+    for replica in replicas:
+        wait_for_replay(primary, replica)  # a probe asks once whether it is told
     try:
         with serving(database, {**SETTINGS, "replicas": urls(database, replicas)}) as running:
             with open_client(running.dsn(user="app_trust")) as client:
