@@ -122,17 +122,14 @@ def test_nothing_is_fetched_where_nothing_is_kept(shop: Database):
         assert console.execute("WARM CACHE").statusmessage == "WARM"
 
 
-def test_file_is_fetched_for_a_user_whose_answers_alone_are_kept(shop: Database, tmp_path: Path):
-    file = tmp_path / "warm.jsonl"
-    file.write_text(json.dumps({"database": shop.name, "user": "app", "sql": f"{READ}1"}))
+def test_something_is_kept_where_the_answers_of_one_user_are(shop: Database):
     with (
-        serving(shop, {"cache.warm_file": file}, config='[users.app.cache]\nmode = "on"\n') as proxy,
+        serving(shop, config='[users.app.cache]\nmode = "on"\n') as proxy,
         psycopg.connect(
             proxy.dsn("dbproxy"), autocommit=True, cursor_factory=psycopg.ClientCursor
         ) as console,
     ):
         assert console.execute("WARM CACHE").statusmessage == "WARM"  # though nobody has come yet
-        until(lambda: count(shop) == 1)
 
 
 def test_what_was_hottest_is_there_after_a_restart(shop: Database, tmp_path: Path):

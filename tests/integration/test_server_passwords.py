@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.support.postgres import PASSWORD, Database, connect
-from tests.support.serving import serving
+from tests.support.serving import serving, wait_until
 
 
 def who_am_i(dsn: str) -> tuple[str, str]:
@@ -96,9 +96,9 @@ def test_password_that_was_changed_is_read_again(module_database: Database, tmp_
                 assert who_am_i(proxy.dsn(user="rotating"))[0] == "rotating"
                 connection.execute("ALTER USER rotating PASSWORD 'second'")
                 kept.write_text("second\n")
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotating'"
-                )
+                ours = "FROM pg_stat_activity WHERE usename = 'rotating'"
+                connection.execute(f"SELECT pg_terminate_backend(pid) {ours}")
+                wait_until(module_database, f"NOT EXISTS (SELECT {ours})")
                 assert who_am_i(proxy.dsn(user="rotating"))[0] == "rotating"
                 assert "second" not in proxy.log()
         finally:

@@ -46,6 +46,9 @@ def create_cluster(installation: Installation | None = None, **settings: str | i
     return primary
 
 
+HAS_ACTIVE_SLOT = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE database = %s AND active)"
+
+
 @contextmanager
 def create_database(server: Postgres) -> Iterator[Database]:
     """A new database, dropped afterwards with whatever is connected to it."""
@@ -57,6 +60,10 @@ def create_database(server: Postgres) -> Iterator[Database]:
         yield database
     finally:
         with connect(server) as connection:
+            while connection.execute(HAS_ACTIVE_SLOT, [database.name]).fetchone() == (True,):
+                time.sleep(
+                    0.01
+                )  # a server process whose proxy has ended: PostgreSQL does not end it for a DROP
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
