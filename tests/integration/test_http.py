@@ -68,7 +68,8 @@ def test_metrics_agree_with_what_clients_did(proxy: Proxy, module_database: Data
     assert growth("pgbouncer_stats_queries_pooled_total", database) == 6
     assert growth("dbproxy_errors_total", pool) == 1
     assert growth("dbproxy_logins_total", pool) == 0
-    assert after["pgbouncer_pools_server_idle_connections", pool] == 1
+    # One more is opened if a statement comes before what the last one left has been asked.
+    assert after["pgbouncer_pools_server_idle_connections", pool] in (1, 2)
     assert after["pgbouncer_up", frozenset()] == 1
 
 

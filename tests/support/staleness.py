@@ -77,6 +77,9 @@ class Psycopg:
         return await cursor.fetchall() if cursor.description is not None else []
 
 
+DEADLOCKS = (psycopg.errors.DeadlockDetected, asyncpg.DeadlockDetectedError)
+
+
 class RolledBack(Exception):
     """On purpose, or as far as its client knows."""
 
@@ -185,6 +188,10 @@ class Storm:
             try:
                 await chance.choice(WRITES)(client, row, written, chance)
             except RolledBack:
+                self.report.rolled_back += 1
+                continue
+            except DEADLOCKS:  # they lock rows in any order
+                await client.ask("ROLLBACK")  # of one that had begun
                 self.report.rolled_back += 1
                 continue
             self.report.commits += 1
