@@ -43,6 +43,7 @@ def warm(shop: Database, **keys: object) -> Iterator[Proxy]:
 
 
 def count(shop: Database) -> int:
+    """Reads that were carried out, by what tests before this one asked for, too: it is the whole server's."""
     with connect(shop.server, shop.name) as beside:
         row = beside.execute(
             "SELECT sum(calls) FROM pg_stat_statements WHERE query LIKE '%FROM items%'"
@@ -54,14 +55,15 @@ def test_statements_of_a_file_are_there_before_anybody_asks(shop: Database, tmp_
     file = tmp_path / "warm.jsonl"
     lines = [{"database": shop.name, "user": "app", "sql": f"{READ}{number}"} for number in range(1, 21)]
     file.write_text("\n".join(map(json.dumps, lines)) + "\nnonsense\n")
+    before = count(shop)
     with warm(shop, warm_file=file) as proxy:
-        until(lambda: count(shop) == 20)
+        until(lambda: count(shop) == before + 20)
         told = [line for line in proxy.log_lines() if line["event"] == "statements to fetch not read"]
         assert [line["line"] for line in told] == [21]
         with enter(proxy) as client:
             for number in range(1, 21):
                 assert client.execute(f"{READ}{number}").fetchone() == ("first",)
-        assert count(shop) == 20
+        assert count(shop) == before + 20
 
 
 def test_hottest_is_fetched_again_after_a_write(shop: Database):
@@ -122,14 +124,18 @@ def test_nothing_is_fetched_where_nothing_is_kept(shop: Database):
         assert console.execute("WARM CACHE").statusmessage == "WARM"
 
 
-def test_something_is_kept_where_the_answers_of_one_user_are(shop: Database):
+def test_file_is_fetched_for_a_user_whose_answers_alone_are_kept(shop: Database, tmp_path: Path):
+    file = tmp_path / "warm.jsonl"
+    file.write_text(json.dumps({"database": shop.name, "user": "app", "sql": f"{READ}1"}))
+    before = count(shop)
     with (
-        serving(shop, config='[users.app.cache]\nmode = "on"\n') as proxy,
+        serving(shop, {"cache.warm_file": file}, config='[users.app.cache]\nmode = "on"\n') as proxy,
         psycopg.connect(
             proxy.dsn("dbproxy"), autocommit=True, cursor_factory=psycopg.ClientCursor
         ) as console,
     ):
         assert console.execute("WARM CACHE").statusmessage == "WARM"  # though nobody has come yet
+        until(lambda: count(shop) == before + 1)
 
 
 def test_what_was_hottest_is_there_after_a_restart(shop: Database, tmp_path: Path):
